@@ -1,0 +1,2 @@
+//! The binary `wasm-edge`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The device: agent, supervisor, upstream, management API, and the root that wires them.

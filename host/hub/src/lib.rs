@@ -1,0 +1,1 @@
+//! The hub: identity registry, module twins, telemetry; embedded or on its own.

@@ -1,0 +1,1 @@
+//! Where module images come from: files now, registries later; verification by digest.

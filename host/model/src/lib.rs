@@ -1,0 +1,1 @@
+//! The vocabulary of wasm-edge: identity, twin, manifest, route, message, status.

@@ -1,0 +1,1 @@
+//! Moves messages along routes between module instances and upstream.
