@@ -1,1 +1,22 @@
-//! The vocabulary of wasm-edge: identity, twin, manifest, route, message, status.
+//! The vocabulary of wasm-edge: identity, time, twin, message, route, manifest, status.
+//!
+//! Owns what these words mean: their checked types, limits and pure
+//! decisions. Leaves to others everything that waits, stores, reads a clock
+//! or talks: there is no I/O and no runtime here, and the time is always an
+//! argument. Every other host crate builds on this one.
+//!
+//! The behaviour follows the public documentation of Azure IoT Hub and
+//! Azure IoT Edge; where these leave room, the documentation of the item
+//! says what was chosen.
+
+pub mod identity;
+pub mod time;
+
+pub mod json;
+
+pub mod message;
+pub mod route;
+pub mod twin;
+
+pub mod manifest;
+pub mod status;
