@@ -1,0 +1,127 @@
+//! Why a handler did not deal with what it was given.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::bindings::wasm_edge::module::messages as raw;
+use crate::message::SendError;
+use crate::{events, twin};
+
+/// What a handler answers.
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// How long a message waits that could not be handled because something was full.
+const RETRY_AFTER_FULL: Duration = Duration::from_secs(1);
+
+/// Why a handler did not deal with what it was given, and what shall become of it.
+///
+/// Every error turns into a failure by `?`: [`Failure::Retry`] in a second where something in the host was full (`WouldBlock`), [`Failure::Reject`] with the error's text otherwise.
+/// It is not an error type itself, which is what makes that conversion possible.
+///
+/// Only a message can wait or be put aside; from another handler the text alone counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Not now: the message comes again after this time, at most an hour. The queue waits, and no failure is counted.
+    Retry(Duration),
+    /// Never: the message is put aside with this reason, at most 1 KiB.
+    Reject(String),
+}
+
+impl Failure {
+    /// The message comes again after a while.
+    pub fn retry(after: Duration) -> Self {
+        Self::Retry(after)
+    }
+
+    /// The message is put aside.
+    pub fn reject(reason: impl fmt::Display) -> Self {
+        Self::Reject(reason.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retry(after) => write!(f, "not now, again in {} ms", after.as_millis()),
+            Self::Reject(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        if chain(&error).any(is_full) {
+            return Self::Retry(RETRY_AFTER_FULL);
+        }
+        let texts: Vec<String> = chain(&error).map(ToString::to_string).collect();
+        Self::Reject(texts.join(": "))
+    }
+}
+
+impl From<Failure> for raw::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Retry(after) => raw::Failure::Retry(millis(after)),
+            Failure::Reject(reason) => raw::Failure::Reject(reason),
+        }
+    }
+}
+
+/// The error and what caused it, outermost first.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Whether the error says that something in the host was full, which passes.
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(SendError::WouldBlock))
+        || matches!(error.downcast_ref(), Some(twin::Error::WouldBlock))
+        || matches!(
+            error.downcast_ref(),
+            Some(events::CompletionError::WouldBlock)
+        )
+}
+
+/// The time in whole milliseconds, as far as they can be counted.
+pub(crate) fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot pass on")]
+    struct Outer(#[source] SendError);
+
+    fn check(failure: impl Into<Failure>, expected: Failure) {
+        assert_eq!(failure.into(), expected);
+    }
+
+    #[test]
+    fn a_full_queue_asks_for_another_try() {
+        check(SendError::WouldBlock, Failure::Retry(RETRY_AFTER_FULL));
+        check(twin::Error::WouldBlock, Failure::Retry(RETRY_AFTER_FULL));
+        check(
+            Outer(SendError::WouldBlock),
+            Failure::Retry(RETRY_AFTER_FULL),
+        );
+    }
+
+    #[test]
+    fn any_other_error_rejects_with_its_causes() {
+        let bad = SendError::Invalid("property `a` is empty".into());
+        check(
+            Outer(bad),
+            Failure::reject("cannot pass on: message refused: property `a` is empty"),
+        );
+    }
+
+    #[test]
+    fn milliseconds_saturate() {
+        assert_eq!(millis(Duration::from_micros(1_999)), 1);
+        assert_eq!(millis(Duration::MAX), u32::MAX);
+    }
+}

@@ -1,0 +1,172 @@
+//! What stands between the exports that [`module`](crate::module) writes and the author's handlers: each function takes what the host gives and a handler, and answers as the host expects.
+
+use std::cell::RefCell;
+use std::thread::LocalKey;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::bindings::wasm_edge::module::{messages, methods, timer, twin as raw_twin};
+use crate::failure::{Failure, Result};
+use crate::logger::install_logger;
+use crate::message::Message;
+use crate::methods::Response;
+use crate::timer::Tick;
+use crate::twin::{self, DesiredUpdate};
+
+/// The module's state: made at the first call, kept until the instance ends.
+pub type Slot<T> = RefCell<T>;
+
+/// Calls a handler with the module's state.
+pub fn enter<T, R>(slot: &'static LocalKey<Slot<T>>, call: impl FnOnce(&mut T) -> R) -> R {
+    // Before the state is made, since making it may log.
+    install_logger();
+    slot.with_borrow_mut(call)
+}
+
+/// What a handler may answer that has nothing to give back.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot answer `{Self}`",
+    label = "not an answer",
+    note = "it answers nothing, or `wasm_edge_sdk::Result`, or a `Result<(), E>` with any error `E`"
+)]
+pub trait Outcome {
+    /// The answer in its one form.
+    fn outcome(self) -> Result;
+}
+
+impl Outcome for () {
+    fn outcome(self) -> Result {
+        Ok(())
+    }
+}
+
+impl<E: Into<Failure>> Outcome for Result<(), E> {
+    fn outcome(self) -> Result {
+        self.map_err(Into::into)
+    }
+}
+
+/// What the handler of methods may answer.
+#[diagnostic::on_unimplemented(
+    message = "`method` cannot answer `{Self}`",
+    label = "not an answer",
+    note = "it answers a `methods::Response`, or a `Result` with one and any error"
+)]
+pub trait Answer {
+    /// The answer in its one form.
+    fn answer(self) -> Response;
+}
+
+impl Answer for Response {
+    fn answer(self) -> Response {
+        self
+    }
+}
+
+impl<E: Into<Failure>> Answer for Result<Response, E> {
+    fn answer(self) -> Response {
+        self.unwrap_or_else(|err| Response::error(500, err.into()))
+    }
+}
+
+/// `message-handler`.
+pub fn message<O: Outcome>(
+    message: &messages::Message,
+    handler: impl FnOnce(&Message<'_>) -> O,
+) -> Result<(), messages::Failure> {
+    handler(&Message::borrowed(message))
+        .outcome()
+        .map_err(Into::into)
+}
+
+/// `twin-handler`, for a handler of the whole section in the author's type.
+pub fn desired<T: DeserializeOwned, O: Outcome>(
+    update: raw_twin::DesiredUpdate,
+    handler: impl FnOnce(T) -> O,
+) -> Result<(), String> {
+    let section = match update {
+        raw_twin::DesiredUpdate::Full(text) => text,
+        raw_twin::DesiredUpdate::Patch(_) => raw_twin::desired(),
+    };
+    let section = twin::parse_section("desired", &section);
+    plain(|| handler(section?).outcome())
+}
+
+/// `twin-handler`, for a handler of the updates themselves.
+pub fn desired_update<O: Outcome>(
+    update: raw_twin::DesiredUpdate,
+    handler: impl FnOnce(DesiredUpdate) -> O,
+) -> Result<(), String> {
+    plain(|| handler(update.into()).outcome())
+}
+
+/// `method-handler`.
+pub fn method<T: DeserializeOwned, A: Answer>(
+    name: &str,
+    payload: &str,
+    handler: impl FnOnce(&str, T) -> A,
+) -> methods::Response {
+    match serde_json::from_str(payload) {
+        Ok(payload) => handler(name, payload).answer(),
+        Err(err) => Response::error(400, format_args!("payload: {err}")),
+    }
+    .into()
+}
+
+/// `timer-handler`.
+pub fn timer<O: Outcome>(tick: timer::Tick, handler: impl FnOnce(Tick) -> O) -> Result<(), String> {
+    plain(|| handler(tick.into()).outcome())
+}
+
+/// `init` and `health`.
+pub fn plain<O: Outcome>(handler: impl FnOnce() -> O) -> Result<(), String> {
+    handler().outcome().map_err(|failure| failure.to_string())
+}
+
+/// `shutdown`, which has no way to answer an error.
+pub fn shutdown<O: Outcome>(grace_ms: u32, handler: impl FnOnce(Duration) -> O) {
+    let grace = Duration::from_millis(grace_ms.into());
+    if let Err(failure) = handler(grace).outcome() {
+        log::error!("shutdown: {failure}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn a_payload_of_another_form_is_the_callers_fault() {
+        let answer = method("set", "[1]", |_, payload: u32| Response::ok(&payload));
+        assert_eq!(answer.status, 400);
+        assert!(
+            answer
+                .payload
+                .starts_with(r#"{"error":"payload: invalid type"#),
+            "{}",
+            answer.payload
+        );
+    }
+
+    #[test]
+    fn a_failing_method_answers_500_with_the_reason() {
+        let answer = method("x", "null", |_, _: Value| {
+            Err::<Response, _>(Failure::reject("no sensor"))
+        });
+        assert_eq!(
+            (answer.status, answer.payload.as_str()),
+            (500, r#"{"error":"no sensor"}"#)
+        );
+    }
+
+    #[test]
+    fn desired_properties_of_another_form_do_not_reach_the_handler() {
+        let update = raw_twin::DesiredUpdate::Full(r#"{"$version":1}"#.into());
+        let answer = desired(update, |_: u32| -> () {
+            unreachable!("a section is no number")
+        });
+        assert!(answer.is_err_and(|text| text.starts_with("desired properties are not")));
+    }
+}

@@ -1,0 +1,62 @@
+//! What a wasm-edge module in Rust is written with.
+//!
+//! A module is a type with a few handlers, built as a `cdylib` for `wasm32-wasip2`:
+//!
+//! ```no_run
+//! use wasm_edge_sdk::{Message, Outgoing, Result, log, module};
+//!
+//! #[derive(Default)]
+//! struct Hello {
+//!     greeted: u32,
+//! }
+//!
+//! #[module]
+//! impl Hello {
+//!     fn message(&mut self, message: &Message) -> Result {
+//!         self.greeted += 1;
+//!         let name = message.text()?;
+//!         log::info!("greeting {name}, number {}", self.greeted);
+//!         Outgoing::text(format!("Hello, {name}!")).send("greetings")?;
+//!         Ok(())
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! Only the handlers that are written are exported; [`module`] lists them.
+//! What a handler may call is in the modules of this crate: [`twin`], [`timer`], [`methods`], [`identity`], [`lifecycle`], and [`Message`] and [`Outgoing`] for messages.
+//! Log lines go through the `log` facade, files are `std::fs` under `/data`.
+//!
+//! A program with a loop of its own is a plain `fn main` that asks [`events`] what happened.
+//!
+//! This crate owns the Rust view of the WIT package `wasm-edge:module`; the contract itself, with its limits, is the WIT.
+//! It also compiles where no module can run (for documentation, lints and tests of pure code); calls to the host panic there.
+
+#![warn(missing_docs)]
+
+mod bindings;
+pub mod events;
+mod failure;
+mod handlers;
+pub mod identity;
+pub mod lifecycle;
+mod logger;
+mod message;
+pub mod methods;
+pub mod timer;
+pub mod twin;
+
+pub use failure::{Failure, Result};
+pub use log;
+pub use logger::install_logger;
+pub use message::{BodyError, Forward, Message, Outgoing, SendError, SystemProperty};
+pub use serde_json::{self, Value, json};
+pub use wasm_edge_sdk_macros::module;
+
+/// What the code that [`module`] writes calls. No part of the contract: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bindings::wasm_edge as bindings;
+    pub use crate::handlers::*;
+    pub use wit_bindgen;
+}
