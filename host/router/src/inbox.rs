@@ -1,0 +1,230 @@
+//! Taking: the next message of a module or of upstream, and the ways to end it.
+//!
+//! Owns the handles of a consumer. The daemon's supervisor takes for modules, usually one message at a time;
+//! its upstream part takes several, until the hub has acknowledged them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use wasm_edge_model::message::{InputName, Message, MessageSource};
+
+use crate::endpoint::Endpoint;
+use crate::router::{Router, Shared};
+use crate::sender::Staged;
+use crate::state::{Ending, Lease, MailboxId, Next};
+use crate::tries::AfterTry;
+
+/// Takes messages for one consumer. Clones take from the same queues.
+#[derive(Clone)]
+pub struct Inbox {
+    mailbox: Arc<Consumer>,
+}
+
+/// What an inbox and its deliveries share.
+struct Consumer {
+    shared: Arc<Shared>,
+    id: MailboxId,
+    notify: Arc<Notify>,
+}
+
+impl Inbox {
+    pub(crate) fn new(shared: Arc<Shared>, id: MailboxId, notify: Arc<Notify>) -> Self {
+        Inbox { mailbox: Arc::new(Consumer { shared, id, notify }) }
+    }
+
+    /// Waits for the next message: of those at any input the highest priority first, then the oldest.
+    ///
+    /// Order is kept per endpoint and priority as long as one message is in hand at a time; with several, one
+    /// that comes back is handed over again after those taken meanwhile. A queue whose first message waits
+    /// after a try stands still, the other inputs and priorities go on.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken before it returns.
+    pub async fn next(&self) -> Delivery {
+        let consumer = &*self.mailbox;
+        loop {
+            let now = Instant::now();
+            match consumer.shared.with(|state| state.take(consumer.id, now)) {
+                Next::Lease(lease, endpoint) => {
+                    return Delivery {
+                        consumer: Arc::clone(&self.mailbox),
+                        endpoint,
+                        lease: Some(lease),
+                    };
+                }
+                // A message that comes meanwhile leaves its wake-up behind, so that none is missed.
+                Next::Empty => consumer.notify.notified().await,
+                Next::Waits(at) => {
+                    let _ = tokio::time::timeout_at(at, consumer.notify.notified()).await;
+                }
+            }
+        }
+    }
+}
+
+/// A message in hand, until it is ended.
+///
+/// Dropping it puts it back at its place as it was: no try is counted.
+#[must_use = "a delivery that is dropped goes back to its queue"]
+pub struct Delivery {
+    consumer: Arc<Consumer>,
+    endpoint: Endpoint,
+    /// Taken out by whatever ends it.
+    lease: Option<Lease>,
+}
+
+impl Delivery {
+    /// The message. Its body is held once, however many endpoints it went to.
+    pub fn message(&self) -> &Arc<Message> {
+        &self.lease().entry.message
+    }
+
+    /// Where it waited.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The input it is for, shown to the module as `inputName`; absent upstream.
+    pub fn input(&self) -> Option<&InputName> {
+        self.endpoint.input()
+    }
+
+    /// Who sent it.
+    pub fn source(&self) -> &MessageSource {
+        &self.lease().entry.path.source
+    }
+
+    /// How often it was handed over before and came back, dropped deliveries not counted.
+    pub fn previous_tries(&self) -> u32 {
+        self.lease().entry.tries.total()
+    }
+
+    /// Its order of arrival: of two messages of an endpoint and priority, the smaller one comes first.
+    pub fn sequence(&self) -> u64 {
+        self.lease().entry.sequence
+    }
+
+    /// The priority it waited at; 0 is the highest.
+    pub fn priority(&self) -> u32 {
+        self.lease().priority
+    }
+
+    /// Completes the message and sends what was staged, in one step: see [`Router::commit`].
+    ///
+    /// # Errors
+    /// [`CommitError`] hands both back; the message is still in hand.
+    pub async fn complete(self, staged: Vec<Staged>) -> Result<(), CommitError> {
+        let router = Router { shared: Arc::clone(&self.consumer.shared) };
+        router.commit(Some(self), staged).await
+    }
+
+    /// Not now: the message comes again after so long, at most an hour
+    /// ([`crate::limits::RETRY_AFTER_MAX`]), and its queue waits with it. No failed try is counted; asked for
+    /// too often ([`crate::limits::RETRIES_MAX`]) it is put aside.
+    pub fn retry(self, after: Duration) -> AfterTry {
+        self.end(Ending::Retry(after))
+    }
+
+    /// The try failed: the message comes again after a wait that doubles each time, and its queue waits with
+    /// it; after too many tries ([`crate::limits::TRIES_MAX`]) it is put aside with the reason.
+    pub fn fail(self, reason: &str) -> AfterTry {
+        self.end(Ending::Fail(reason))
+    }
+
+    /// Never: the message is put aside with the reason, of which at most
+    /// [`crate::limits::REASON_BYTES_MAX`] bytes are kept.
+    pub fn reject(self, reason: &str) -> AfterTry {
+        self.end(Ending::Reject(reason))
+    }
+
+    pub(crate) fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.consumer.shared, shared)
+    }
+
+    pub(crate) fn into_lease(mut self) -> Option<Lease> {
+        self.lease.take()
+    }
+
+    fn end(mut self, ending: Ending<'_>) -> AfterTry {
+        let Some(lease) = self.lease.take() else { return AfterTry::Removed };
+        let now = Instant::now();
+        let after = self.consumer.shared.with(|state| state.end_try(lease, ending, now));
+        // Whoever waits for the next message has to learn how long this one waits, or that the next one's
+        // turn has come.
+        self.consumer.notify.notify_one();
+        after
+    }
+
+    fn lease(&self) -> &Lease {
+        self.lease.as_ref().expect("only methods that consume the delivery take the lease out")
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.consumer.shared.with(|state| state.put_back(lease));
+            self.consumer.notify.notify_one();
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("endpoint", &format_args!("{}", self.endpoint))
+            .field("sequence", &self.sequence())
+            .field("previous_tries", &self.previous_tries())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A commit that did not happen.
+///
+/// Dropping it drops what it hands back: the message goes back to its queue and the places are released.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}")]
+pub struct CommitError {
+    fault: CommitFault,
+    uncommitted: Box<Uncommitted>,
+}
+
+/// What a commit that did not happen hands back.
+#[derive(Debug)]
+pub struct Uncommitted {
+    /// The message that was to be completed, still in hand.
+    pub completed: Option<Delivery>,
+    /// The messages that were to be sent, still staged.
+    pub staged: Vec<Staged>,
+}
+
+/// Why a commit did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommitFault {
+    /// The message or what was staged belongs to the router of another device.
+    #[error("message of another device's router")]
+    OtherRouter,
+}
+
+impl CommitError {
+    pub(crate) fn new(
+        fault: CommitFault,
+        completed: Option<Delivery>,
+        staged: Vec<Staged>,
+    ) -> Self {
+        CommitError { fault, uncommitted: Box::new(Uncommitted { completed, staged }) }
+    }
+
+    /// Why it did not happen.
+    pub fn fault(&self) -> CommitFault {
+        self.fault
+    }
+
+    /// Takes out what was handed back.
+    pub fn into_uncommitted(self) -> Uncommitted {
+        *self.uncommitted
+    }
+}

@@ -1,0 +1,485 @@
+//! Everything the router knows, and every change to it, with the time as an argument.
+//!
+//! The handles (`router`, `sender`, `inbox`) lock it for one of these calls at a time and wake who waits
+//! afterwards; nothing here waits, sleeps or reads a clock. A store that lasts takes the place of the queues
+//! in memory behind the same calls.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_model::message::{Message, MessageSource, OutputName};
+use wasm_edge_model::route::PRIORITY_DEFAULT;
+
+use crate::aside::{AsideMessage, AsideReason};
+use crate::endpoint::Endpoint;
+use crate::lane::Entry;
+use crate::ledger::{Holding, Ledger, SenderId, SenderState};
+use crate::limits::{ENDPOINTS_MAX, Limits};
+use crate::queue::{Offer, Queue};
+use crate::slots::{Id, Slots};
+use crate::snapshot::{RouterSnapshot, SenderSnapshot};
+use crate::table::{NumberedRoute, Path, RouteTable, Target};
+use crate::tries::{AfterTry, Tries};
+
+/// The number of an endpoint.
+pub(crate) type EndpointId = Id<Queue>;
+
+/// The number of a mailbox.
+pub(crate) type MailboxId = Id<Mailbox>;
+
+/// The endpoints that one consumer takes from: all inputs of a module, or upstream.
+pub(crate) struct Mailbox {
+    /// Absent for upstream.
+    module: Option<ModuleId>,
+    endpoints: Vec<EndpointId>,
+    notify: Arc<Notify>,
+    /// The module was removed: what is for it is dropped, until it is named or asks again.
+    removed: bool,
+}
+
+/// The routes applied last.
+pub(crate) struct Routes {
+    /// Grows with each table; a path found with another version is not remembered.
+    pub(crate) version: u64,
+    pub(crate) routes: Vec<NumberedRoute>,
+    time_to_live: Option<Duration>,
+}
+
+/// A message with its places, not in any queue yet.
+pub(crate) struct Held {
+    pub(crate) path: Arc<Path>,
+    pub(crate) holding: Holding,
+    /// Absent when no route takes it: then it is only counted.
+    pub(crate) message: Option<Arc<Message>>,
+    /// When it was taken; its time to live starts here.
+    pub(crate) taken_at: Instant,
+}
+
+/// A message handed over and not ended yet.
+pub(crate) struct Lease {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) priority: u32,
+    pub(crate) entry: Entry,
+}
+
+/// What a consumer gets.
+pub(crate) enum Next {
+    /// A message, and the input it is for.
+    Lease(Lease, Endpoint),
+    /// Nothing before this time.
+    Waits(Instant),
+    /// Nothing.
+    Empty,
+}
+
+/// How a message in hand was ended without being completed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending<'a> {
+    /// The module asked for it later.
+    Retry(Duration),
+    /// The try failed.
+    Fail(&'a str),
+    /// The module will never take it.
+    Reject(&'a str),
+}
+
+/// All queues, places and counters.
+pub(crate) struct State {
+    pub(crate) ledger: Ledger,
+    pub(crate) routes: Arc<Routes>,
+    queues: Slots<Queue>,
+    queue_ids: HashMap<Endpoint, EndpointId>,
+    mailboxes: Slots<Mailbox>,
+    upstream: MailboxId,
+    mailbox_ids: HashMap<ModuleId, MailboxId>,
+    sender_ids: HashMap<ModuleId, SenderId>,
+    sequence: u64,
+}
+
+impl State {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let mut mailboxes = Slots::new();
+        let upstream = mailboxes.insert(Mailbox::new(None));
+        let routes = Routes { version: 1, routes: Vec::new(), time_to_live: None };
+        State {
+            ledger: Ledger::new(limits),
+            routes: Arc::new(routes),
+            queues: Slots::new(),
+            queue_ids: HashMap::new(),
+            mailboxes,
+            upstream,
+            mailbox_ids: HashMap::new(),
+            sender_ids: HashMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Swaps the routes. What is stored stays where it is.
+    pub(crate) fn apply(&mut self, table: RouteTable) {
+        for (_, queue) in self.queues.iter_mut() {
+            queue.routed = false;
+            queue.drop_empty_lanes();
+        }
+        let mut routes = Vec::with_capacity(table.routes.len());
+        for route in table.routes {
+            let target = self.target(&route.endpoint, route.priority, route.time_to_live);
+            self.queues[target.endpoint].routed = true;
+            let mailbox = self.queues[target.endpoint].mailbox;
+            self.mailboxes[mailbox].removed = false;
+            routes.push(NumberedRoute { source: route.source, condition: route.condition, target });
+        }
+        let version = self.routes.version + 1;
+        self.routes = Arc::new(Routes { version, routes, time_to_live: table.time_to_live });
+        for (_, sender) in self.ledger.senders.iter_mut() {
+            sender.forget_paths();
+        }
+        self.tidy();
+    }
+
+    /// The number of a sender and what marks its handles.
+    pub(crate) fn sender(&mut self, module: &ModuleId) -> (SenderId, Arc<()>) {
+        let id = match self.sender_ids.get(module) {
+            Some(id) => *id,
+            None => {
+                let id = self.ledger.senders.insert(SenderState::new(module.clone()));
+                self.sender_ids.insert(module.clone(), id);
+                id
+            }
+        };
+        let sender = &mut self.ledger.senders[id];
+        sender.removed = false;
+        (id, Arc::clone(&sender.handle))
+    }
+
+    /// The mailbox of a consumer that is there now.
+    pub(crate) fn inbox(&mut self, module: Option<&ModuleId>) -> (MailboxId, Arc<Notify>) {
+        let id = self.mailbox(module);
+        let mailbox = &mut self.mailboxes[id];
+        mailbox.removed = false;
+        (id, Arc::clone(&mailbox.notify))
+    }
+
+    /// The path of a sender's output, if it is remembered.
+    pub(crate) fn path(&self, sender: SenderId, output: Option<&OutputName>) -> Option<Arc<Path>> {
+        self.ledger.senders[sender].path(output).cloned()
+    }
+
+    /// Remembers a path; false when the routes it was found with are not the present ones.
+    pub(crate) fn remember(&mut self, sender: SenderId, path: &Arc<Path>, version: u64) -> bool {
+        let present = version == self.routes.version;
+        if present {
+            self.ledger.senders[sender].remember(Arc::clone(path));
+        }
+        present
+    }
+
+    /// A path to one endpoint, whatever the routes say.
+    ///
+    /// # Errors
+    /// There are too many endpoints already.
+    pub(crate) fn direct(&mut self, source: MessageSource, endpoint: &Endpoint) -> Result<Path, ()> {
+        if !self.queue_ids.contains_key(endpoint) && self.queues.len() >= ENDPOINTS_MAX {
+            self.tidy();
+            if self.queues.len() >= ENDPOINTS_MAX {
+                return Err(());
+            }
+        }
+        let time_to_live = self.routes.time_to_live;
+        let target = self.target(endpoint, PRIORITY_DEFAULT, time_to_live);
+        Ok(Path { source, targets: vec![target] })
+    }
+
+    /// Takes a place for a message at every endpoint of its path and in all, or none.
+    ///
+    /// # Errors
+    /// The endpoint that has no room.
+    pub(crate) fn reserve(
+        &mut self,
+        sender: SenderId,
+        path: &Path,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<Holding, Endpoint> {
+        let full = path.targets.iter().find(|target| !self.has_room(target, sender, bytes, now));
+        let full = full.or_else(|| {
+            path.targets.first().filter(|_| !self.has_room_in_all(sender, bytes, now))
+        });
+        if let Some(target) = full {
+            self.ledger.refused = true;
+            return Err(self.queues[target.endpoint].endpoint.clone());
+        }
+        for target in &path.targets {
+            self.queues[target.endpoint].hold(sender, bytes);
+        }
+        Ok(self.ledger.hold(sender, bytes, path.targets.len()))
+    }
+
+    /// Gives the places of a message back that was not committed.
+    pub(crate) fn cancel(&mut self, held: &Held) {
+        for target in &held.path.targets {
+            self.queues[target.endpoint].release(&held.holding, &mut self.ledger);
+        }
+    }
+
+    /// A staged message enters its queues.
+    pub(crate) fn enter(&mut self, held: Held) {
+        let counters = &mut self.ledger.senders[held.holding.sender].counters;
+        counters.taken += 1;
+        let Some(message) = held.message else {
+            counters.no_route += 1;
+            return;
+        };
+        self.sequence += 1;
+        for target in &held.path.targets {
+            let entry = Entry {
+                sequence: self.sequence,
+                message: Arc::clone(&message),
+                path: Arc::clone(&held.path),
+                holding: held.holding.clone(),
+                // A time to live beyond what the clock can tell never ends.
+                expires_at: target.time_to_live.and_then(|ttl| held.taken_at.checked_add(ttl)),
+                not_before: None,
+                tries: Tries::default(),
+            };
+            let queue = &mut self.queues[target.endpoint];
+            if self.mailboxes[queue.mailbox].removed {
+                queue.enter_removed(entry, &mut self.ledger);
+            } else {
+                queue.enter(entry, target.priority);
+            }
+        }
+    }
+
+    /// Hands out the next message of a mailbox: highest priority first, then the oldest. An endpoint and
+    /// priority whose first message waits after a try stands still; the others go on.
+    pub(crate) fn take(&mut self, mailbox: MailboxId, now: Instant) -> Next {
+        let mut best: Option<(u32, u64, EndpointId)> = None;
+        let mut waits: Option<Instant> = None;
+        for id in &self.mailboxes[mailbox].endpoints {
+            match self.queues[*id].offer(now, &mut self.ledger) {
+                Offer::Due { priority, sequence } => {
+                    let offered = (priority, sequence, *id);
+                    best = Some(best.map_or(offered, |best| best.min(offered)));
+                }
+                Offer::Waits(at) => waits = Some(waits.map_or(at, |waits| waits.min(at))),
+                Offer::Empty => {}
+            }
+        }
+        let taken = best.and_then(|(priority, _, endpoint)| {
+            let entry = self.queues[endpoint].take(priority)?;
+            Some(Lease { endpoint, priority, entry })
+        });
+        match (taken, waits) {
+            (Some(lease), _) => {
+                let endpoint = self.queues[lease.endpoint].endpoint.clone();
+                Next::Lease(lease, endpoint)
+            }
+            (None, Some(at)) => Next::Waits(at),
+            (None, None) => Next::Empty,
+        }
+    }
+
+    /// A message in hand is dealt with.
+    pub(crate) fn complete(&mut self, lease: Lease) {
+        self.queues[lease.endpoint].complete(&lease.entry, &mut self.ledger);
+    }
+
+    /// A message in hand comes back to its place as it was; false when its module is gone.
+    pub(crate) fn put_back(&mut self, lease: Lease) -> bool {
+        let queue = &mut self.queues[lease.endpoint];
+        let removed = self.mailboxes[queue.mailbox].removed;
+        if removed {
+            queue.put_back_removed(lease.entry, &mut self.ledger);
+        } else {
+            queue.put_back(lease.entry, lease.priority);
+        }
+        !removed
+    }
+
+    /// A message in hand was not completed: it waits, or is put aside.
+    pub(crate) fn end_try(&mut self, mut lease: Lease, ending: Ending<'_>, now: Instant) -> AfterTry {
+        let counters = &mut self.queues[lease.endpoint].counters;
+        let tries = &mut lease.entry.tries;
+        let (after, detail) = match ending {
+            Ending::Retry(asked) => {
+                counters.retries += 1;
+                (tries.after_retry(asked), "")
+            }
+            Ending::Fail(detail) => {
+                counters.failed_tries += 1;
+                (tries.after_failure(), detail)
+            }
+            Ending::Reject(detail) => (AfterTry::Aside(AsideReason::Rejected), detail),
+        };
+        match after {
+            AfterTry::Again { after: wait } => {
+                lease.entry.not_before = now.checked_add(wait);
+                if self.put_back(lease) { after } else { AfterTry::Removed }
+            }
+            AfterTry::Aside(reason) => self.put_aside(lease, reason, detail, now),
+            AfterTry::Removed => after,
+        }
+    }
+
+    /// Drops what waits for a module and what was put aside; its own messages elsewhere stay.
+    pub(crate) fn remove_module(&mut self, module: &ModuleId) {
+        if let Some(id) = self.mailbox_ids.get(module) {
+            let mailbox = &mut self.mailboxes[*id];
+            mailbox.removed = true;
+            for endpoint in &mailbox.endpoints {
+                let queue = &mut self.queues[*endpoint];
+                queue.clear(&mut self.ledger);
+                // A route still waits for a module of this name to come.
+                mailbox.removed &= !queue.routed;
+            }
+        }
+        if let Some(id) = self.sender_ids.get(module) {
+            self.ledger.senders[*id].removed = true;
+        }
+        self.tidy();
+    }
+
+    /// All messages put aside.
+    pub(crate) fn aside(&self, now: Instant) -> Vec<AsideMessage> {
+        let mut all: Vec<_> =
+            self.queues.iter().flat_map(|(_, queue)| queue.show_aside(now)).collect();
+        all.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+        all
+    }
+
+    pub(crate) fn snapshot(&mut self, now: Instant) -> RouterSnapshot {
+        self.sweep_all(now);
+        let mut endpoints: Vec<_> = self.queues.iter().map(|(_, queue)| queue.snapshot(now)).collect();
+        endpoints.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+        let senders = self.ledger.senders.iter().map(|(_, sender)| SenderSnapshot {
+            module: sender.module.clone(),
+            messages: sender.used.messages,
+            bytes: sender.used.bytes,
+            counters: sender.counters,
+        });
+        let mut senders: Vec<_> = senders.collect();
+        senders.sort_by(|a, b| a.module.cmp(&b.module));
+        RouterSnapshot {
+            messages: self.ledger.used.messages,
+            bytes: self.ledger.used.bytes,
+            messages_max: self.ledger.limits.messages,
+            bytes_max: self.ledger.limits.bytes,
+            endpoints,
+            senders,
+        }
+    }
+
+    fn put_aside(
+        &mut self,
+        lease: Lease,
+        reason: AsideReason,
+        detail: &str,
+        now: Instant,
+    ) -> AfterTry {
+        let queue = &mut self.queues[lease.endpoint];
+        if self.mailboxes[queue.mailbox].removed {
+            queue.put_back_removed(lease.entry, &mut self.ledger);
+            return AfterTry::Removed;
+        }
+        queue.put_aside(lease.entry, reason, detail, now, &mut self.ledger);
+        while self.queues.iter().map(|(_, queue)| queue.aside.bytes()).sum::<usize>()
+            > self.ledger.limits.aside_total_bytes
+        {
+            let oldest = self.queues.iter_mut().filter(|(_, queue)| queue.aside.len() > 0);
+            let oldest = oldest.min_by_key(|(_, queue)| queue.aside.oldest());
+            let Some((_, queue)) = oldest else { break };
+            queue.drop_oldest_aside();
+        }
+        AfterTry::Aside(reason)
+    }
+
+    fn has_room(&mut self, target: &Target, sender: SenderId, bytes: usize, now: Instant) -> bool {
+        let queue = &mut self.queues[target.endpoint];
+        if !queue.admits(sender, bytes, &self.ledger.limits) {
+            queue.sweep(now, &mut self.ledger);
+        }
+        queue.admits(sender, bytes, &self.ledger.limits)
+    }
+
+    fn has_room_in_all(&mut self, sender: SenderId, bytes: usize, now: Instant) -> bool {
+        if !self.ledger.admits(sender, bytes) {
+            self.sweep_all(now);
+        }
+        self.ledger.admits(sender, bytes)
+    }
+
+    fn sweep_all(&mut self, now: Instant) {
+        for (_, queue) in self.queues.iter_mut() {
+            queue.sweep(now, &mut self.ledger);
+        }
+    }
+
+    fn target(&mut self, endpoint: &Endpoint, priority: u32, time_to_live: Option<Duration>) -> Target {
+        let id = match self.queue_ids.get(endpoint) {
+            Some(id) => *id,
+            None => {
+                let mailbox = self.mailbox(endpoint.module());
+                let id = self.queues.insert(Queue::new(endpoint.clone(), mailbox));
+                self.queue_ids.insert(endpoint.clone(), id);
+                self.mailboxes[mailbox].endpoints.push(id);
+                id
+            }
+        };
+        let notify = Arc::clone(&self.mailboxes[self.queues[id].mailbox].notify);
+        Target { endpoint: id, priority, time_to_live, notify }
+    }
+
+    fn mailbox(&mut self, module: Option<&ModuleId>) -> MailboxId {
+        let Some(module) = module else { return self.upstream };
+        match self.mailbox_ids.get(module) {
+            Some(id) => *id,
+            None => {
+                let id = self.mailboxes.insert(Mailbox::new(Some(module.clone())));
+                self.mailbox_ids.insert(module.clone(), id);
+                id
+            }
+        }
+    }
+
+    /// Frees the slots that nothing refers to any more: endpoints without route, messages and places,
+    /// mailboxes without endpoints and handles, senders that were removed.
+    fn tidy(&mut self) {
+        let idle = self.queues.iter().filter(|(_, queue)| !queue.routed && queue.is_idle());
+        for id in idle.map(|(id, _)| id).collect::<Vec<_>>() {
+            let queue = &self.queues[id];
+            self.mailboxes[queue.mailbox].endpoints.retain(|other| *other != id);
+            self.queue_ids.remove(&queue.endpoint);
+            self.queues.remove(id);
+        }
+        let over = self.mailboxes.iter().filter(|(_, mailbox)| mailbox.is_over());
+        for id in over.map(|(id, _)| id).collect::<Vec<_>>() {
+            if let Some(module) = &self.mailboxes[id].module {
+                self.mailbox_ids.remove(module);
+                self.mailboxes.remove(id);
+            }
+        }
+        let over = self.ledger.senders.iter().filter(|(_, sender)| sender.is_over());
+        for id in over.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.sender_ids.remove(&self.ledger.senders[id].module);
+            self.ledger.senders.remove(id);
+        }
+    }
+}
+
+impl Mailbox {
+    fn new(module: Option<ModuleId>) -> Self {
+        Mailbox { module, endpoints: Vec::new(), notify: Arc::new(Notify::new()), removed: false }
+    }
+
+    /// Whether the slot can be used for another module.
+    fn is_over(&self) -> bool {
+        self.module.is_some() && self.endpoints.is_empty() && Arc::strong_count(&self.notify) == 1
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Routes at work: which endpoints a message goes to, at which priority and for how long.
+//!
+//! Pure. The routes come parsed from the model; the state gives each endpoint its number and remembers the
+//! answer for a sender's output until the routes change.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use wasm_edge_model::message::{MessageSource, OutputName};
+use wasm_edge_model::route::{Condition, Route, Source};
+
+use crate::endpoint::Endpoint;
+use crate::limits::ROUTES_MAX;
+use crate::state::EndpointId;
+
+/// The routes of a deployment, ready to be applied. `Default` has none: every message is without a route.
+#[derive(Debug, Clone, Default)]
+pub struct RouteTable {
+    pub(crate) routes: Vec<TableRoute>,
+    /// For messages that are sent past the routes.
+    pub(crate) time_to_live: Option<Duration>,
+}
+
+/// More routes than the router takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{count} routes, at most {limit} are possible")]
+pub struct RouteTableError {
+    /// How many there are.
+    pub count: usize,
+    /// How many are possible: [`ROUTES_MAX`].
+    pub limit: usize,
+}
+
+impl RouteTable {
+    /// Takes the routes of a deployment and the time to live for those that name none; `None` means that such
+    /// messages do not expire.
+    ///
+    /// # Errors
+    /// More than [`ROUTES_MAX`] routes.
+    pub fn new(
+        routes: &[Route],
+        default_time_to_live: Option<Duration>,
+    ) -> Result<Self, RouteTableError> {
+        if routes.len() > ROUTES_MAX {
+            return Err(RouteTableError { count: routes.len(), limit: ROUTES_MAX });
+        }
+        let routes = routes.iter().map(|route| TableRoute {
+            source: route.source.clone(),
+            condition: route.condition.clone(),
+            endpoint: Endpoint::from(&route.sink),
+            priority: route.priority,
+            time_to_live: route.time_to_live.or(default_time_to_live),
+        });
+        Ok(RouteTable { routes: routes.collect(), time_to_live: default_time_to_live })
+    }
+}
+
+/// One route, its time to live settled.
+#[derive(Debug, Clone)]
+pub(crate) struct TableRoute {
+    pub(crate) source: Source,
+    pub(crate) condition: Condition,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) priority: u32,
+    pub(crate) time_to_live: Option<Duration>,
+}
+
+/// Where one message goes: one endpoint, and how it waits there.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) priority: u32,
+    pub(crate) time_to_live: Option<Duration>,
+    /// Wakes whoever takes from the endpoint.
+    pub(crate) notify: Arc<Notify>,
+}
+
+/// A route whose endpoint has its number.
+pub(crate) struct NumberedRoute {
+    pub(crate) source: Source,
+    pub(crate) condition: Condition,
+    pub(crate) target: Target,
+}
+
+/// Where messages from one source go. Endpoints are distinct.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) source: MessageSource,
+    pub(crate) targets: Vec<Target>,
+}
+
+impl Path {
+    /// Evaluates the routes for a source.
+    pub(crate) fn find(routes: &[NumberedRoute], source: MessageSource) -> Self {
+        let matching = routes.iter().filter(|route| match route.condition {
+            Condition::Always => route.source.matches(&source),
+        });
+        let targets = once_each(matching.map(|route| route.target.clone()).collect());
+        Path { source, targets }
+    }
+
+    pub(crate) fn output(&self) -> Option<&OutputName> {
+        match &self.source {
+            MessageSource::Module { output, .. } => output.as_ref(),
+            MessageSource::TwinChange { .. } => None,
+        }
+    }
+}
+
+/// Keeps one target of each endpoint: the one of the highest priority, and among equals the one that keeps
+/// the message longest, so that the order of the routes does not matter.
+fn once_each(mut targets: Vec<Target>) -> Vec<Target> {
+    targets.sort_by_key(|target| {
+        let time_to_live = target.time_to_live.unwrap_or(Duration::MAX);
+        (target.endpoint, target.priority, Reverse(time_to_live))
+    });
+    targets.dedup_by_key(|target| target.endpoint);
+    targets
+}
