@@ -24,7 +24,7 @@ use crate::bindings::wasi::io::poll as raw_poll;
 use crate::bindings::wasm_edge::module::events as raw;
 use crate::failure::millis;
 use crate::logger::install_logger;
-use crate::message::{Forward, Message, Outgoing, SendError, Sender};
+use crate::message::{Forward, Message, Outgoing, SendError};
 use crate::methods::Response;
 use crate::timer::Tick;
 use crate::twin::DesiredUpdate;
@@ -121,8 +121,8 @@ impl Delivery {
     }
 
     /// Passes the message on, staged likewise.
-    pub fn forward(&self) -> Forward<'_> {
-        Forward::new(Sender::Delivery(&self.raw))
+    pub fn forward(&self) -> Forward<'_, raw::Delivery> {
+        Forward::new(&self.raw)
     }
 
     /// The message is dealt with: it leaves the queue and what was staged goes out, in one step.

@@ -71,63 +71,61 @@ impl<E: Into<Failure>> Answer for Result<Response, E> {
 }
 
 /// `message-handler`.
-pub fn message<O: Outcome>(
+pub fn message(
     message: &messages::Message,
-    handler: impl FnOnce(&Message<'_>) -> O,
+    handler: impl FnOnce(&Message<'_>) -> Result,
 ) -> Result<(), messages::Failure> {
-    handler(&Message::borrowed(message))
-        .outcome()
-        .map_err(Into::into)
+    handler(&Message::borrowed(message)).map_err(Into::into)
 }
 
 /// `twin-handler`, for a handler of the whole section in the author's type.
-pub fn desired<T: DeserializeOwned, O: Outcome>(
+pub fn desired<T: DeserializeOwned>(
     update: raw_twin::DesiredUpdate,
-    handler: impl FnOnce(T) -> O,
+    handler: impl FnOnce(T) -> Result,
 ) -> Result<(), String> {
     let section = match update {
         raw_twin::DesiredUpdate::Full(text) => text,
         raw_twin::DesiredUpdate::Patch(_) => raw_twin::desired(),
     };
     let section = twin::parse_section("desired", &section);
-    plain(|| handler(section?).outcome())
+    plain(|| handler(section?))
 }
 
 /// `twin-handler`, for a handler of the updates themselves.
-pub fn desired_update<O: Outcome>(
+pub fn desired_update(
     update: raw_twin::DesiredUpdate,
-    handler: impl FnOnce(DesiredUpdate) -> O,
+    handler: impl FnOnce(DesiredUpdate) -> Result,
 ) -> Result<(), String> {
-    plain(|| handler(update.into()).outcome())
+    plain(|| handler(update.into()))
 }
 
 /// `method-handler`.
-pub fn method<T: DeserializeOwned, A: Answer>(
+pub fn method<T: DeserializeOwned>(
     name: &str,
     payload: &str,
-    handler: impl FnOnce(&str, T) -> A,
+    handler: impl FnOnce(&str, T) -> Response,
 ) -> methods::Response {
     match serde_json::from_str(payload) {
-        Ok(payload) => handler(name, payload).answer(),
+        Ok(payload) => handler(name, payload),
         Err(err) => Response::error(400, format_args!("payload: {err}")),
     }
     .into()
 }
 
 /// `timer-handler`.
-pub fn timer<O: Outcome>(tick: timer::Tick, handler: impl FnOnce(Tick) -> O) -> Result<(), String> {
-    plain(|| handler(tick.into()).outcome())
+pub fn timer(tick: timer::Tick, handler: impl FnOnce(Tick) -> Result) -> Result<(), String> {
+    plain(|| handler(tick.into()))
 }
 
 /// `init` and `health`.
-pub fn plain<O: Outcome>(handler: impl FnOnce() -> O) -> Result<(), String> {
-    handler().outcome().map_err(|failure| failure.to_string())
+pub fn plain(handler: impl FnOnce() -> Result) -> Result<(), String> {
+    handler().map_err(|failure| failure.to_string())
 }
 
 /// `shutdown`, which has no way to answer an error.
-pub fn shutdown<O: Outcome>(grace_ms: u32, handler: impl FnOnce(Duration) -> O) {
+pub fn shutdown(grace_ms: u32, handler: impl FnOnce(Duration) -> Result) {
     let grace = Duration::from_millis(grace_ms.into());
-    if let Err(failure) = handler(grace).outcome() {
+    if let Err(failure) = handler(grace) {
         log::error!("shutdown: {failure}");
     }
 }
@@ -135,7 +133,6 @@ pub fn shutdown<O: Outcome>(grace_ms: u32, handler: impl FnOnce(Duration) -> O) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     #[test]
     fn a_payload_of_another_form_is_the_callers_fault() {
@@ -152,9 +149,7 @@ mod tests {
 
     #[test]
     fn a_failing_method_answers_500_with_the_reason() {
-        let answer = method("x", "null", |_, _: Value| {
-            Err::<Response, _>(Failure::reject("no sensor"))
-        });
+        let answer = Err::<Response, _>(Failure::reject("no sensor")).answer();
         assert_eq!(
             (answer.status, answer.payload.as_str()),
             (500, r#"{"error":"no sensor"}"#)
@@ -164,9 +159,7 @@ mod tests {
     #[test]
     fn desired_properties_of_another_form_do_not_reach_the_handler() {
         let update = raw_twin::DesiredUpdate::Full(r#"{"$version":1}"#.into());
-        let answer = desired(update, |_: u32| -> () {
-            unreachable!("a section is no number")
-        });
+        let answer = desired::<u32>(update, |_| Err(Failure::reject("a section is no number")));
         assert!(answer.is_err_and(|text| text.starts_with("desired properties are not")));
     }
 }

@@ -95,29 +95,43 @@ impl<'a> Message<'a> {
     /// `message.forward().set("severity", "high").send("alerts")?`.
     ///
     /// It is staged as [`Outgoing::send`] is.
-    pub fn forward(&self) -> Forward<'_> {
-        Forward::new(Sender::Messages(self.raw()))
+    pub fn forward(&self) -> Forward<'_, raw::Message> {
+        Forward::new(self.raw())
     }
 }
 
 /// A message on its way out again, with changes to its application properties.
 #[must_use = "nothing is sent before `send`"]
 #[derive(Debug)]
-pub struct Forward<'a> {
-    sender: Sender<'a>,
+pub struct Forward<'a, F> {
+    message: &'a F,
     changes: Vec<raw::PropertyChange>,
 }
 
-#[derive(Debug)]
-pub(crate) enum Sender<'a> {
-    Messages(&'a raw::Message),
-    Delivery(&'a raw_events::Delivery),
+/// What can be forwarded: a message at hand, or a delivery.
+///
+/// A trait and not an enum of the two, because a module with handlers must not come to import `events`.
+pub(crate) trait Forwardable {
+    fn forward(&self, output: &str, changes: &[raw::PropertyChange]) -> Result<(), raw::SendError>;
 }
 
-impl<'a> Forward<'a> {
-    pub(crate) fn new(sender: Sender<'a>) -> Self {
+impl Forwardable for raw::Message {
+    fn forward(&self, output: &str, changes: &[raw::PropertyChange]) -> Result<(), raw::SendError> {
+        raw::forward(self, output, changes)
+    }
+}
+
+impl Forwardable for raw_events::Delivery {
+    fn forward(&self, output: &str, changes: &[raw::PropertyChange]) -> Result<(), raw::SendError> {
+        self.forward(output, changes)
+    }
+}
+
+#[expect(private_bounds, reason = "what can be forwarded is a closed set")]
+impl<'a, F: Forwardable> Forward<'a, F> {
+    pub(crate) fn new(message: &'a F) -> Self {
         Self {
-            sender,
+            message,
             changes: Vec::new(),
         }
     }
@@ -140,11 +154,9 @@ impl<'a> Forward<'a> {
     /// # Errors
     /// As [`Outgoing::send`].
     pub fn send(self, output: &str) -> Result<(), SendError> {
-        let sent = match self.sender {
-            Sender::Messages(message) => raw::forward(message, output, &self.changes),
-            Sender::Delivery(delivery) => delivery.forward(output, &self.changes),
-        };
-        sent.map_err(SendError::from)
+        self.message
+            .forward(output, &self.changes)
+            .map_err(SendError::from)
     }
 }
 

@@ -137,13 +137,33 @@ fn call(module: &Type, handler: &Handler) -> TokenStream {
         Kind::Health => quote!(health),
     };
     let author = quote_spanned! { handler.answer => <#module>::#name(module #(, #arguments)*) };
-    let handler_fn = quote! { |#(#arguments),*| #author };
+    // A variable of its own gives the compiler one place to point at.
+    let answer = syn::Ident::new("answer", handler.answer.resolved_at(Span::mixed_site()));
+    let convert = match handler.kind {
+        Kind::Method => quote! { #sdk::Answer::answer },
+        _ => quote! { #sdk::Outcome::outcome },
+    };
+    let answer = quote! {{
+        let #answer = #author;
+        #convert(#answer)
+    }};
+    let handler_fn = quote! { |#(#arguments),*| #answer };
+    // The author's own type of argument, if any, is the last, and the only one with a bound.
+    let place = handler
+        .arguments
+        .last()
+        .copied()
+        .unwrap_or_else(Span::call_site);
     match handler.kind {
         Kind::Init | Kind::Health => quote! { #sdk::plain(#handler_fn) },
         Kind::Message => quote! { #sdk::message(message, #handler_fn) },
-        Kind::Desired => quote! { #sdk::desired(update, #handler_fn) },
+        Kind::Desired => {
+            quote_spanned! { place => ::wasm_edge_sdk::__private::desired(update, #handler_fn) }
+        }
         Kind::DesiredUpdate => quote! { #sdk::desired_update(update, #handler_fn) },
-        Kind::Method => quote! { #sdk::method(&name, &payload, #handler_fn) },
+        Kind::Method => {
+            quote_spanned! { place => ::wasm_edge_sdk::__private::method(&name, &payload, #handler_fn) }
+        }
         Kind::Timer => quote! { #sdk::timer(tick, #handler_fn) },
         Kind::Shutdown => quote! { #sdk::shutdown(grace_ms, #handler_fn) },
     }
