@@ -2,7 +2,9 @@
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ImplItem, ImplItemFn, ItemImpl, ReceiverKind, Result, Type};
+use syn::{
+    Error, FnArg, ImplItem, ImplItemFn, ItemImpl, ReceiverKind, Result, ReturnType, Signature,
+};
 
 /// A kind of handler, by the name of its function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,10 @@ impl Kind {
         self.row().3
     }
 
+    fn fault(self, place: Span, text: &str) -> Error {
+        Error::new(place, format!("{text}; it is written `{}`", self.form()))
+    }
+
     fn arguments(self) -> usize {
         match self {
             Init | Health => 0,
@@ -150,84 +156,76 @@ fn check(function: &ImplItemFn) -> Result<Handler> {
     let Some((kind, ..)) = KINDS.iter().find(|row| row.1 == name) else {
         return Err(Error::new(signature.ident.span(), unknown(&name)));
     };
-    let wrong = |span, what: &str| {
-        Err(Error::new(
-            span,
-            format!("{what}; it is written `{}`", kind.form()),
-        ))
-    };
     if let Some(cfg) = function
         .attrs
         .iter()
         .find(|attr| attr.path().is_ident("cfg"))
     {
-        return wrong(
-            cfg.span(),
-            "a handler cannot depend on `cfg`: put the attribute at the whole block",
-        );
+        let text = "a handler cannot depend on `cfg`: put the attribute at the whole block";
+        return Err(kind.fault(cfg.span(), text));
     }
     if let Some(token) = &signature.asyncness {
-        return wrong(
-            token.span(),
-            &format!("`{name}` is called and has to answer: it cannot be `async`"),
-        );
+        let text = format!("`{name}` is called and has to answer: it cannot be `async`");
+        return Err(kind.fault(token.span(), &text));
     }
     if !signature.generics.params.is_empty() {
-        return wrong(
-            signature.generics.span(),
-            &format!("`{name}` has no parameters of types or lifetimes"),
-        );
+        let text = format!("`{name}` has no parameters of types or lifetimes");
+        return Err(kind.fault(signature.generics.span(), &text));
     }
+    let arguments = arguments(*kind, signature)?;
+    let answer = match &signature.output {
+        ReturnType::Default => signature.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    };
+    Ok(Handler {
+        kind: *kind,
+        arguments,
+        answer,
+    })
+}
+
+/// Where the types of the arguments stand, the module itself left out.
+fn arguments(kind: Kind, signature: &Signature) -> Result<Vec<Span>> {
+    let name = &signature.ident;
     match signature.inputs.first() {
         Some(FnArg::Receiver(receiver)) if matches!(receiver.kind, ReceiverKind::Reference(..)) => {
         }
         Some(FnArg::Receiver(receiver)) => {
-            return wrong(
-                receiver.span(),
-                &format!("`{name}` borrows the module, which stays for the next call"),
-            );
+            let text = format!("`{name}` borrows the module, which stays for the next call");
+            return Err(kind.fault(receiver.span(), &text));
         }
         _ => {
-            return wrong(
-                signature.ident.span(),
-                &format!("`{name}` takes the module as `&mut self` or `&self`"),
-            );
+            let text = format!("`{name}` takes the module as `&mut self` or `&self`");
+            return Err(kind.fault(name.span(), &text));
         }
     }
-    let types: Vec<&Type> = signature
+    let others = signature
         .inputs
         .iter()
         .filter_map(|argument| match argument {
-            FnArg::Typed(typed) => Some(&*typed.ty),
+            FnArg::Typed(typed) => Some(typed.ty.span()),
             FnArg::Receiver(_) => None,
-        })
-        .collect();
-    if types.len() != kind.arguments() {
-        let at = types
-            .get(kind.arguments())
-            .map_or(signature.ident.span(), |ty| ty.span());
-        let what = match kind.arguments() {
-            0 => format!("`{name}` takes nothing beside the module"),
-            1 => format!(
-                "`{name}` takes one thing beside the module, not {}",
-                types.len()
-            ),
-            _ => format!(
-                "`{name}` takes two things beside the module, not {}",
-                types.len()
-            ),
-        };
-        return wrong(at, &what);
+        });
+    let spans: Vec<Span> = others.collect();
+    if spans.len() == kind.arguments() {
+        return Ok(spans);
     }
-    let answer = match &signature.output {
-        syn::ReturnType::Default => signature.ident.span(),
-        syn::ReturnType::Type(_, ty) => ty.span(),
+    let place = spans
+        .get(kind.arguments())
+        .copied()
+        .unwrap_or_else(|| name.span());
+    let text = match kind.arguments() {
+        0 => format!("`{name}` takes nothing beside the module"),
+        1 => format!(
+            "`{name}` takes one thing beside the module, not {}",
+            spans.len()
+        ),
+        _ => format!(
+            "`{name}` takes two things beside the module, not {}",
+            spans.len()
+        ),
     };
-    Ok(Handler {
-        kind: *kind,
-        arguments: types.iter().map(|ty| ty.span()).collect(),
-        answer,
-    })
+    Err(kind.fault(place, &text))
 }
 
 fn unknown(name: &str) -> String {
