@@ -83,7 +83,12 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) fn new(entry: Entry, reason: AsideReason, detail: &str, since: Instant) -> Self {
         let detail = cut(detail, REASON_BYTES_MAX).to_owned();
-        Kept { entry, reason, detail, since }
+        Kept {
+            entry,
+            reason,
+            detail,
+            since,
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -118,7 +123,9 @@ impl AsideList {
     }
 
     pub(crate) fn drop_oldest(&mut self) -> bool {
-        let Some(kept) = self.kept.pop_front() else { return false };
+        let Some(kept) = self.kept.pop_front() else {
+            return false;
+        };
         self.bytes -= kept.bytes();
         true
     }
@@ -127,7 +134,11 @@ impl AsideList {
         self.kept.len() > limits.aside_messages || self.bytes > limits.aside_bytes
     }
 
-    pub(crate) fn show(&self, endpoint: &Endpoint, now: Instant) -> impl Iterator<Item = AsideMessage> {
+    pub(crate) fn show(
+        &self,
+        endpoint: &Endpoint,
+        now: Instant,
+    ) -> impl Iterator<Item = AsideMessage> {
         self.kept.iter().map(move |kept| AsideMessage {
             endpoint: endpoint.clone(),
             message: Arc::clone(&kept.entry.message),

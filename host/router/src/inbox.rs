@@ -32,7 +32,9 @@ struct Consumer {
 
 impl Inbox {
     pub(crate) fn new(shared: Arc<Shared>, id: MailboxId, notify: Arc<Notify>) -> Self {
-        Inbox { mailbox: Arc::new(Consumer { shared, id, notify }) }
+        Inbox {
+            mailbox: Arc::new(Consumer { shared, id, notify }),
+        }
     }
 
     /// Waits for the next message: of those at any input the highest priority first, then the oldest.
@@ -71,7 +73,7 @@ impl Inbox {
 #[must_use = "a delivery that is dropped goes back to its queue"]
 pub struct Delivery {
     consumer: Arc<Consumer>,
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     /// Taken out by whatever ends it.
     lease: Option<Lease>,
 }
@@ -117,7 +119,9 @@ impl Delivery {
     /// # Errors
     /// [`CommitError`] hands both back; the message is still in hand.
     pub async fn complete(self, staged: Vec<Staged>) -> Result<(), CommitError> {
-        let router = Router { shared: Arc::clone(&self.consumer.shared) };
+        let router = Router {
+            shared: Arc::clone(&self.consumer.shared),
+        };
         router.commit(Some(self), staged).await
     }
 
@@ -149,9 +153,14 @@ impl Delivery {
     }
 
     fn end(mut self, ending: Ending<'_>) -> AfterTry {
-        let Some(lease) = self.lease.take() else { return AfterTry::Removed };
+        let Some(lease) = self.lease.take() else {
+            return AfterTry::Removed;
+        };
         let now = Instant::now();
-        let after = self.consumer.shared.with(|state| state.end_try(lease, ending, now));
+        let after = self
+            .consumer
+            .shared
+            .with(|state| state.end_try(lease, ending, now));
         // Whoever waits for the next message has to learn how long this one waits, or that the next one's
         // turn has come.
         self.consumer.notify.notify_one();
@@ -159,7 +168,9 @@ impl Delivery {
     }
 
     fn lease(&self) -> &Lease {
-        self.lease.as_ref().expect("only methods that consume the delivery take the lease out")
+        self.lease
+            .as_ref()
+            .expect("only methods that consume the delivery take the lease out")
     }
 }
 
@@ -215,7 +226,10 @@ impl CommitError {
         completed: Option<Delivery>,
         staged: Vec<Staged>,
     ) -> Self {
-        CommitError { fault, uncommitted: Box::new(Uncommitted { completed, staged }) }
+        CommitError {
+            fault,
+            uncommitted: Box::new(Uncommitted { completed, staged }),
+        }
     }
 
     /// Why it did not happen.

@@ -58,7 +58,11 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(priority: u32) -> Self {
-        Lane { priority, entries: VecDeque::new(), earliest_expiry: None }
+        Lane {
+            priority,
+            entries: VecDeque::new(),
+            earliest_expiry: None,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -74,7 +78,9 @@ impl Lane {
     /// Puts a message that was taken back at its place.
     pub(crate) fn put_back(&mut self, entry: Entry) {
         self.note_expiry(entry.expires_at);
-        let place = self.entries.partition_point(|other| other.sequence < entry.sequence);
+        let place = self
+            .entries
+            .partition_point(|other| other.sequence < entry.sequence);
         self.entries.insert(place, entry);
     }
 
@@ -101,7 +107,15 @@ impl Lane {
     }
 
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Entry> {
-        if self.entries.front().is_some_and(|entry| entry.is_expired(now)) { self.pop() } else { None }
+        if self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.is_expired(now))
+        {
+            self.pop()
+        } else {
+            None
+        }
     }
 
     /// Takes every expired message out, wherever it stands.
@@ -111,7 +125,9 @@ impl Lane {
         }
         self.earliest_expiry = None;
         for _ in 0..self.entries.len() {
-            let Some(entry) = self.entries.pop_front() else { break };
+            let Some(entry) = self.entries.pop_front() else {
+                break;
+            };
             if entry.is_expired(now) {
                 expired(entry);
             } else {

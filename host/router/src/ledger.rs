@@ -31,7 +31,10 @@ impl Usage {
     }
 
     pub(crate) fn remove(&mut self, bytes: usize) {
-        debug_assert!(self.messages > 0 && self.bytes >= bytes, "released more than was taken");
+        debug_assert!(
+            self.messages > 0 && self.bytes >= bytes,
+            "released more than was taken"
+        );
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
@@ -136,7 +139,10 @@ impl Ledger {
 
     /// Whether all endpoints together have room for one more message of this sender.
     pub(crate) fn admits(&self, sender: SenderId, bytes: usize) -> bool {
-        let capacity = Usage { messages: self.limits.messages, bytes: self.limits.bytes };
+        let capacity = Usage {
+            messages: self.limits.messages,
+            bytes: self.limits.bytes,
+        };
         fits(self.used, self.senders[sender].used, capacity, bytes)
     }
 
@@ -147,7 +153,11 @@ impl Ledger {
             self.senders[sender].used.add(bytes);
         }
         let holders = (endpoints > 1).then(|| Arc::new(AtomicUsize::new(endpoints)));
-        Holding { sender, charge_bytes: bytes, holders }
+        Holding {
+            sender,
+            charge_bytes: bytes,
+            holders,
+        }
     }
 
     /// One endpoint gave the message up; the last one gives its place back.
@@ -158,7 +168,9 @@ impl Ledger {
         };
         if last {
             self.used.remove(holding.charge_bytes);
-            self.senders[holding.sender].used.remove(holding.charge_bytes);
+            self.senders[holding.sender]
+                .used
+                .remove(holding.charge_bytes);
         }
         self.announce |= std::mem::take(&mut self.refused);
     }
@@ -170,7 +182,10 @@ mod tests {
 
     use super::*;
 
-    const CAPACITY: Usage = Usage { messages: 100, bytes: 10_000 };
+    const CAPACITY: Usage = Usage {
+        messages: 100,
+        bytes: 10_000,
+    };
 
     fn usage(messages: usize, bytes: usize) -> Usage {
         Usage { messages, bytes }
@@ -200,7 +215,10 @@ mod tests {
         assert_eq!(flood(2), [33, 33]);
         for senders in 3..20 {
             let held: usize = flood(senders).iter().sum();
-            assert!(fits(usage(held, held * 10), Usage::default(), CAPACITY, 10), "{senders}");
+            assert!(
+                fits(usage(held, held * 10), Usage::default(), CAPACITY, 10),
+                "{senders}"
+            );
         }
     }
 

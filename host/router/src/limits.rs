@@ -11,7 +11,8 @@ use wasm_edge_model::message::Message;
 /// At ten readings a second that is seven minutes of a module that is down.
 pub const ENDPOINT_MESSAGES: usize = 4_096;
 
-/// Bytes that wait at one endpoint by default: [`ENDPOINT_MESSAGES`] messages of half a kilobyte.
+/// Bytes that wait at one endpoint by default: as many as a board of 64 MB can spare for one
+/// consumer that is away. A small message is charged about one kilobyte, most of it overhead.
 pub const ENDPOINT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Messages that wait at all endpoints together by default: four full endpoints.
@@ -59,8 +60,9 @@ pub const TRY_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of the text kept with a message that was put aside; the rest is cut.
 pub const REASON_BYTES_MAX: usize = 1_024;
 
-/// Charged for each message beside its content: the message itself, its place in a queue, the allocator's share.
-pub const MESSAGE_OVERHEAD_BYTES: usize = 256;
+/// Charged for each message beside its content: the message itself, the tree of its system properties, its
+/// place in a queue, the allocator's share.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 512;
 
 /// Charged for each property beside its text: two strings' headers and the allocator's share.
 /// Without it, 256 properties of one byte each would be held for next to nothing.

@@ -3,6 +3,7 @@
 //! Owns the messages that wait here and the counts of what happened to them. What they take in all is the
 //! ledger's, which is passed in wherever something leaves; the state chooses between endpoints.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ enum Loss {
 
 /// One endpoint.
 pub(crate) struct Queue {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) mailbox: MailboxId,
     /// Whether a route of the present table leads here.
     pub(crate) routed: bool,
@@ -54,7 +55,7 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(endpoint: Endpoint, mailbox: MailboxId) -> Self {
         Queue {
-            endpoint,
+            endpoint: Arc::new(endpoint),
             mailbox,
             routed: false,
             counters: EndpointCounters::default(),
@@ -76,7 +77,10 @@ impl Queue {
     pub(crate) fn admits(&self, sender: SenderId, bytes: usize, limits: &Limits) -> bool {
         let share = self.shares.iter().find(|(id, _)| *id == sender);
         let mine = share.map_or(Usage::default(), |(_, usage)| *usage);
-        let capacity = Usage { messages: limits.endpoint_messages, bytes: limits.endpoint_bytes };
+        let capacity = Usage {
+            messages: limits.endpoint_messages,
+            bytes: limits.endpoint_bytes,
+        };
         fits(self.used, mine, capacity, bytes)
     }
 
@@ -129,7 +133,10 @@ impl Queue {
             let lane = &self.lanes[index];
             offer = match (lane.head(now), offer) {
                 (Head::Due(sequence), _) => {
-                    return Offer::Due { priority: lane.priority, sequence };
+                    return Offer::Due {
+                        priority: lane.priority,
+                        sequence,
+                    };
                 }
                 (Head::Waits(at), Offer::Waits(other)) => Offer::Waits(at.min(other)),
                 (Head::Waits(at), _) => Offer::Waits(at),
@@ -239,7 +246,7 @@ impl Queue {
             },
         });
         EndpointSnapshot {
-            endpoint: self.endpoint.clone(),
+            endpoint: Endpoint::clone(&self.endpoint),
             routed: self.routed,
             queued_messages: self.queued,
             in_hand_messages: self.in_hand,
@@ -255,7 +262,11 @@ impl Queue {
     /// The queue of a priority, made when there is none.
     fn lane(&mut self, priority: u32) -> &mut Lane {
         let place = self.lanes.partition_point(|lane| lane.priority < priority);
-        if self.lanes.get(place).is_none_or(|lane| lane.priority != priority) {
+        if self
+            .lanes
+            .get(place)
+            .is_none_or(|lane| lane.priority != priority)
+        {
             self.lanes.insert(place, Lane::new(priority));
         }
         &mut self.lanes[place]

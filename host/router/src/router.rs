@@ -38,7 +38,13 @@ impl Router {
     /// `device` becomes the `connectionDeviceId` of every message.
     pub fn new(device: DeviceId, limits: Limits) -> Self {
         let state = Mutex::new(State::new(limits));
-        Router { shared: Arc::new(Shared { state, room: Notify::new(), device }) }
+        Router {
+            shared: Arc::new(Shared {
+                state,
+                room: Notify::new(),
+                device,
+            }),
+        }
     }
 
     /// Swaps the routes.
@@ -88,10 +94,16 @@ impl Router {
         completed: Option<Delivery>,
         staged: Vec<Staged>,
     ) -> Result<(), CommitError> {
-        let ours = completed.iter().all(|delivery| delivery.is_of(&self.shared))
+        let ours = completed
+            .iter()
+            .all(|delivery| delivery.is_of(&self.shared))
             && staged.iter().all(|staged| staged.is_of(&self.shared));
         if !ours {
-            return Err(CommitError::new(CommitFault::OtherRouter, completed, staged));
+            return Err(CommitError::new(
+                CommitFault::OtherRouter,
+                completed,
+                staged,
+            ));
         }
         // Taken out of their handles, whose drop then does nothing: it would lock again.
         let lease = completed.and_then(Delivery::into_lease);

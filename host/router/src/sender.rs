@@ -3,18 +3,16 @@
 //! Owns the handle that a module's instance sends with, and with it the sender's identity: what the host says
 //! of a message is written here, whatever the guest put there. The runtime's host calls come here.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::message::{
-    Message, MessageError, MessageSource, OutputName, SystemProperty,
-};
-use wasm_edge_model::time::Timestamp;
+use wasm_edge_model::message::{Message, MessageError, MessageSource, OutputName, SystemProperty};
 
 use crate::endpoint::Endpoint;
-use crate::ledger::SenderId;
+use crate::ledger::{Holding, SenderId};
 use crate::limits::{PROPERTY_OVERHEAD_BYTES, charge_bytes};
 use crate::router::Shared;
 use crate::state::{Held, State};
@@ -22,6 +20,9 @@ use crate::table::Path;
 
 /// Longest wait for room. An expired message makes room without anybody noticing before the next attempt.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How many system properties the host adds.
+const HOST_PROPERTIES: usize = 4;
 
 /// Sends as one module. Clones send as the same.
 #[derive(Clone)]
@@ -67,7 +68,12 @@ pub enum StageError {
 
 impl Sender {
     pub(crate) fn new(shared: Arc<Shared>, id: SenderId, mark: Arc<()>, module: ModuleId) -> Self {
-        Sender { shared, id, _mark: mark, module }
+        Sender {
+            shared,
+            id,
+            _mark: mark,
+            module,
+        }
     }
 
     /// The module that this handle sends as.
@@ -90,8 +96,23 @@ impl Sender {
         message: Message,
         now: Instant,
     ) -> Result<Staged, StageError> {
-        let path = self.path(output);
-        self.stage_on(path, message, now)
+        let (message, charge_bytes) = self.prepare(message)?;
+        loop {
+            let attempt = self
+                .shared
+                .with(|state| match state.path(self.id, output.as_ref()) {
+                    Some(path) => Ok(self.reserve(state, path, charge_bytes, now)),
+                    None => Err(Arc::clone(&state.routes)),
+                });
+            let routes = match attempt {
+                Ok(reserved) => return reserved.map(|place| self.fill(place, message, now)),
+                Err(routes) => routes,
+            };
+            // Outside the lock: there may be many routes, and the output's name is the guest's choice.
+            let path = Arc::new(Path::find(&routes.routes, self.source(output.clone())));
+            self.shared
+                .with(|state| state.remember(self.id, &path, routes.version));
+        }
     }
 
     /// Takes a place for a message at one endpoint, past the routes: at the lowest priority, with the default
@@ -105,10 +126,15 @@ impl Sender {
         message: Message,
         now: Instant,
     ) -> Result<Staged, StageError> {
-        let source = self.source(None);
-        let path = self.shared.with(|state| state.direct(source, endpoint));
-        let full = |()| StageError::WouldBlock { endpoint: endpoint.clone() };
-        self.stage_on(Arc::new(path.map_err(full)?), message, now)
+        let (message, charge_bytes) = self.prepare(message)?;
+        let place = self.shared.with(|state| {
+            let path = state.direct(self.source(None), endpoint);
+            let full = |()| StageError::WouldBlock {
+                endpoint: endpoint.clone(),
+            };
+            self.reserve(state, Arc::new(path.map_err(full)?), charge_bytes, now)
+        })?;
+        Ok(self.fill(place, message, now))
     }
 
     /// Waits until messages have left queues since somebody was refused, at most a second.
@@ -125,4 +151,147 @@ impl Sender {
             let _ = tokio::time::timeout(ROOM_WAIT_MAX, released).await;
         }
     }
+}
+
+impl Staged {
+    /// At how many endpoints it has a place; 0 when no route takes it.
+    pub fn endpoints(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.path.targets.len())
+    }
+
+    pub(crate) fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
+    }
+
+    pub(crate) fn into_held(mut self) -> Option<Held> {
+        self.held.take()
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.shared.with(|state| state.cancel(&held));
+        }
+    }
+}
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged")
+            .field("endpoints", &self.endpoints())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Places taken for a message, and what is written into it.
+struct Place {
+    path: Arc<Path>,
+    holding: Holding,
+    enqueued_time: String,
+}
+
+impl Sender {
+    /// Takes away what only the host may say, checks the rest, and finds what it is charged.
+    fn prepare(&self, mut message: Message) -> Result<(Message, usize), StageError> {
+        message.system.remove_set_by_host();
+        let checked = message.check().map_err(|err| match err {
+            MessageError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            } => StageError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            },
+            other => StageError::Invalid(other),
+        });
+        if let Err(err) = checked {
+            self.shared
+                .with(|state| state.ledger.senders[self.id].counters.invalid += 1);
+            return Err(err);
+        }
+        let host_bytes = HOST_PROPERTIES * PROPERTY_OVERHEAD_BYTES
+            + self.shared.device.as_str().len()
+            + self.module.as_str().len();
+        let charge_bytes = charge_bytes(&message) + host_bytes;
+        Ok((message, charge_bytes))
+    }
+
+    fn reserve(
+        &self,
+        state: &mut State,
+        path: Arc<Path>,
+        charge_bytes: usize,
+        now: Instant,
+    ) -> Result<Place, StageError> {
+        let limit_bytes = state.ledger.limits.charge_max_bytes();
+        let reserved = if charge_bytes > limit_bytes {
+            state.ledger.senders[self.id].counters.invalid += 1;
+            Err(StageError::TooLarge {
+                size_bytes: charge_bytes,
+                limit_bytes,
+            })
+        } else {
+            state
+                .reserve(self.id, &path, charge_bytes, now)
+                .map_err(|endpoint| {
+                    state.ledger.senders[self.id].counters.would_block += 1;
+                    StageError::WouldBlock { endpoint }
+                })
+        };
+        let enqueued_time = state.stamp.text(unix_millis()).to_owned();
+        Ok(Place {
+            path,
+            holding: reserved?,
+            enqueued_time,
+        })
+    }
+
+    /// Writes what the host says of the message and puts it where its places are.
+    fn fill(&self, place: Place, mut message: Message, now: Instant) -> Staged {
+        let Place {
+            path,
+            holding,
+            enqueued_time,
+        } = place;
+        let routed = !path.targets.is_empty();
+        let message = routed.then(|| {
+            let system = &mut message.system;
+            system.set(
+                SystemProperty::ConnectionDeviceId,
+                self.shared.device.as_str(),
+            );
+            system.set(SystemProperty::ConnectionModuleId, self.module.as_str());
+            if let Some(output) = path.output() {
+                system.set(SystemProperty::OutputName, output.as_str());
+            }
+            system.set(SystemProperty::EnqueuedTime, enqueued_time);
+            Arc::new(message)
+        });
+        let held = Some(Held {
+            path,
+            holding,
+            message,
+            taken_at: now,
+        });
+        Staged {
+            shared: Arc::clone(&self.shared),
+            held,
+        }
+    }
+
+    fn source(&self, output: Option<OutputName>) -> MessageSource {
+        MessageSource::Module {
+            module: self.module.clone(),
+            output,
+        }
+    }
+}
+
+/// The wall clock; before 1970 it is not set and counts as 1970.
+fn unix_millis() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

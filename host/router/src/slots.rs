@@ -22,7 +22,10 @@ pub(crate) struct Slots<T> {
 
 impl<T> Slots<T> {
     pub(crate) fn new() -> Self {
-        Slots { slots: Vec::new(), free: Vec::new() }
+        Slots {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
     /// How many slots are in use.
@@ -39,7 +42,10 @@ impl<T> Slots<T> {
             }
         };
         self.slots[index as usize] = Some(value);
-        Id { index, of: PhantomData }
+        Id {
+            index,
+            of: PhantomData,
+        }
     }
 
     pub(crate) fn remove(&mut self, id: Id<T>) {
@@ -78,7 +84,10 @@ impl<T> IndexMut<Id<T>> for Slots<T> {
 impl<T> Id<T> {
     fn at(index: usize) -> Self {
         // Indexes come from `insert`, which checked them.
-        Id { index: index as u32, of: PhantomData }
+        Id {
+            index: index as u32,
+            of: PhantomData,
+        }
     }
 }
 

@@ -63,7 +63,11 @@ pub struct PrioritySnapshot {
     /// Messages that wait.
     pub messages: usize,
     /// How much longer the first one waits after a try, in milliseconds; absent when it is due.
-    #[serde(rename = "waitsMs", skip_serializing_if = "Option::is_none", serialize_with = "millis")]
+    #[serde(
+        rename = "waitsMs",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "millis"
+    )]
     pub waits: Option<Duration>,
 }
 

@@ -13,7 +13,10 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     pub(crate) fn new() -> Self {
-        Stamp { unix_millis: 0, text: Timestamp::from_unix_millis(0).to_string() }
+        Stamp {
+            unix_millis: 0,
+            text: Timestamp::from_unix_millis(0).to_string(),
+        }
     }
 
     /// The text of a time, in RFC 3339.

@@ -22,6 +22,7 @@ use crate::limits::{ENDPOINTS_MAX, Limits};
 use crate::queue::{Offer, Queue};
 use crate::slots::{Id, Slots};
 use crate::snapshot::{RouterSnapshot, SenderSnapshot};
+use crate::stamp::Stamp;
 use crate::table::{NumberedRoute, Path, RouteTable, Target};
 use crate::tries::{AfterTry, Tries};
 
@@ -69,7 +70,7 @@ pub(crate) struct Lease {
 /// What a consumer gets.
 pub(crate) enum Next {
     /// A message, and the input it is for.
-    Lease(Lease, Endpoint),
+    Lease(Lease, Arc<Endpoint>),
     /// Nothing before this time.
     Waits(Instant),
     /// Nothing.
@@ -98,13 +99,18 @@ pub(crate) struct State {
     mailbox_ids: HashMap<ModuleId, MailboxId>,
     sender_ids: HashMap<ModuleId, SenderId>,
     sequence: u64,
+    pub(crate) stamp: Stamp,
 }
 
 impl State {
     pub(crate) fn new(limits: Limits) -> Self {
         let mut mailboxes = Slots::new();
         let upstream = mailboxes.insert(Mailbox::new(None));
-        let routes = Routes { version: 1, routes: Vec::new(), time_to_live: None };
+        let routes = Routes {
+            version: 1,
+            routes: Vec::new(),
+            time_to_live: None,
+        };
         State {
             ledger: Ledger::new(limits),
             routes: Arc::new(routes),
@@ -115,6 +121,7 @@ impl State {
             mailbox_ids: HashMap::new(),
             sender_ids: HashMap::new(),
             sequence: 0,
+            stamp: Stamp::new(),
         }
     }
 
@@ -130,10 +137,18 @@ impl State {
             self.queues[target.endpoint].routed = true;
             let mailbox = self.queues[target.endpoint].mailbox;
             self.mailboxes[mailbox].removed = false;
-            routes.push(NumberedRoute { source: route.source, condition: route.condition, target });
+            routes.push(NumberedRoute {
+                source: route.source,
+                condition: route.condition,
+                target,
+            });
         }
         let version = self.routes.version + 1;
-        self.routes = Arc::new(Routes { version, routes, time_to_live: table.time_to_live });
+        self.routes = Arc::new(Routes {
+            version,
+            routes,
+            time_to_live: table.time_to_live,
+        });
         for (_, sender) in self.ledger.senders.iter_mut() {
             sender.forget_paths();
         }
@@ -181,7 +196,11 @@ impl State {
     ///
     /// # Errors
     /// There are too many endpoints already.
-    pub(crate) fn direct(&mut self, source: MessageSource, endpoint: &Endpoint) -> Result<Path, ()> {
+    pub(crate) fn direct(
+        &mut self,
+        source: MessageSource,
+        endpoint: &Endpoint,
+    ) -> Result<Path, ()> {
         if !self.queue_ids.contains_key(endpoint) && self.queues.len() >= ENDPOINTS_MAX {
             self.tidy();
             if self.queues.len() >= ENDPOINTS_MAX {
@@ -190,7 +209,10 @@ impl State {
         }
         let time_to_live = self.routes.time_to_live;
         let target = self.target(endpoint, PRIORITY_DEFAULT, time_to_live);
-        Ok(Path { source, targets: vec![target] })
+        Ok(Path {
+            source,
+            targets: vec![target],
+        })
     }
 
     /// Takes a place for a message at every endpoint of its path and in all, or none.
@@ -204,13 +226,18 @@ impl State {
         bytes: usize,
         now: Instant,
     ) -> Result<Holding, Endpoint> {
-        let full = path.targets.iter().find(|target| !self.has_room(target, sender, bytes, now));
+        let full = path
+            .targets
+            .iter()
+            .find(|target| !self.has_room(target, sender, bytes, now));
         let full = full.or_else(|| {
-            path.targets.first().filter(|_| !self.has_room_in_all(sender, bytes, now))
+            path.targets
+                .first()
+                .filter(|_| !self.has_room_in_all(sender, bytes, now))
         });
         if let Some(target) = full {
             self.ledger.refused = true;
-            return Err(self.queues[target.endpoint].endpoint.clone());
+            return Err(Endpoint::clone(&self.queues[target.endpoint].endpoint));
         }
         for target in &path.targets {
             self.queues[target.endpoint].hold(sender, bytes);
@@ -241,7 +268,9 @@ impl State {
                 path: Arc::clone(&held.path),
                 holding: held.holding.clone(),
                 // A time to live beyond what the clock can tell never ends.
-                expires_at: target.time_to_live.and_then(|ttl| held.taken_at.checked_add(ttl)),
+                expires_at: target
+                    .time_to_live
+                    .and_then(|ttl| held.taken_at.checked_add(ttl)),
                 not_before: None,
                 tries: Tries::default(),
             };
@@ -271,11 +300,15 @@ impl State {
         }
         let taken = best.and_then(|(priority, _, endpoint)| {
             let entry = self.queues[endpoint].take(priority)?;
-            Some(Lease { endpoint, priority, entry })
+            Some(Lease {
+                endpoint,
+                priority,
+                entry,
+            })
         });
         match (taken, waits) {
             (Some(lease), _) => {
-                let endpoint = self.queues[lease.endpoint].endpoint.clone();
+                let endpoint = Arc::clone(&self.queues[lease.endpoint].endpoint);
                 Next::Lease(lease, endpoint)
             }
             (None, Some(at)) => Next::Waits(at),
@@ -301,7 +334,12 @@ impl State {
     }
 
     /// A message in hand was not completed: it waits, or is put aside.
-    pub(crate) fn end_try(&mut self, mut lease: Lease, ending: Ending<'_>, now: Instant) -> AfterTry {
+    pub(crate) fn end_try(
+        &mut self,
+        mut lease: Lease,
+        ending: Ending<'_>,
+        now: Instant,
+    ) -> AfterTry {
         let counters = &mut self.queues[lease.endpoint].counters;
         let tries = &mut lease.entry.tries;
         let (after, detail) = match ending {
@@ -318,7 +356,11 @@ impl State {
         match after {
             AfterTry::Again { after: wait } => {
                 lease.entry.not_before = now.checked_add(wait);
-                if self.put_back(lease) { after } else { AfterTry::Removed }
+                if self.put_back(lease) {
+                    after
+                } else {
+                    AfterTry::Removed
+                }
             }
             AfterTry::Aside(reason) => self.put_aside(lease, reason, detail, now),
             AfterTry::Removed => after,
@@ -345,22 +387,33 @@ impl State {
 
     /// All messages put aside.
     pub(crate) fn aside(&self, now: Instant) -> Vec<AsideMessage> {
-        let mut all: Vec<_> =
-            self.queues.iter().flat_map(|(_, queue)| queue.show_aside(now)).collect();
+        let mut all: Vec<_> = self
+            .queues
+            .iter()
+            .flat_map(|(_, queue)| queue.show_aside(now))
+            .collect();
         all.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         all
     }
 
     pub(crate) fn snapshot(&mut self, now: Instant) -> RouterSnapshot {
         self.sweep_all(now);
-        let mut endpoints: Vec<_> = self.queues.iter().map(|(_, queue)| queue.snapshot(now)).collect();
+        let mut endpoints: Vec<_> = self
+            .queues
+            .iter()
+            .map(|(_, queue)| queue.snapshot(now))
+            .collect();
         endpoints.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
-        let senders = self.ledger.senders.iter().map(|(_, sender)| SenderSnapshot {
-            module: sender.module.clone(),
-            messages: sender.used.messages,
-            bytes: sender.used.bytes,
-            counters: sender.counters,
-        });
+        let senders = self
+            .ledger
+            .senders
+            .iter()
+            .map(|(_, sender)| SenderSnapshot {
+                module: sender.module.clone(),
+                messages: sender.used.messages,
+                bytes: sender.used.bytes,
+                counters: sender.counters,
+            });
         let mut senders: Vec<_> = senders.collect();
         senders.sort_by(|a, b| a.module.cmp(&b.module));
         RouterSnapshot {
@@ -386,10 +439,17 @@ impl State {
             return AfterTry::Removed;
         }
         queue.put_aside(lease.entry, reason, detail, now, &mut self.ledger);
-        while self.queues.iter().map(|(_, queue)| queue.aside.bytes()).sum::<usize>()
+        while self
+            .queues
+            .iter()
+            .map(|(_, queue)| queue.aside.bytes())
+            .sum::<usize>()
             > self.ledger.limits.aside_total_bytes
         {
-            let oldest = self.queues.iter_mut().filter(|(_, queue)| queue.aside.len() > 0);
+            let oldest = self
+                .queues
+                .iter_mut()
+                .filter(|(_, queue)| queue.aside.len() > 0);
             let oldest = oldest.min_by_key(|(_, queue)| queue.aside.oldest());
             let Some((_, queue)) = oldest else { break };
             queue.drop_oldest_aside();
@@ -418,7 +478,12 @@ impl State {
         }
     }
 
-    fn target(&mut self, endpoint: &Endpoint, priority: u32, time_to_live: Option<Duration>) -> Target {
+    fn target(
+        &mut self,
+        endpoint: &Endpoint,
+        priority: u32,
+        time_to_live: Option<Duration>,
+    ) -> Target {
         let id = match self.queue_ids.get(endpoint) {
             Some(id) => *id,
             None => {
@@ -430,11 +495,18 @@ impl State {
             }
         };
         let notify = Arc::clone(&self.mailboxes[self.queues[id].mailbox].notify);
-        Target { endpoint: id, priority, time_to_live, notify }
+        Target {
+            endpoint: id,
+            priority,
+            time_to_live,
+            notify,
+        }
     }
 
     fn mailbox(&mut self, module: Option<&ModuleId>) -> MailboxId {
-        let Some(module) = module else { return self.upstream };
+        let Some(module) = module else {
+            return self.upstream;
+        };
         match self.mailbox_ids.get(module) {
             Some(id) => *id,
             None => {
@@ -448,21 +520,33 @@ impl State {
     /// Frees the slots that nothing refers to any more: endpoints without route, messages and places,
     /// mailboxes without endpoints and handles, senders that were removed.
     fn tidy(&mut self) {
-        let idle = self.queues.iter().filter(|(_, queue)| !queue.routed && queue.is_idle());
+        let idle = self
+            .queues
+            .iter()
+            .filter(|(_, queue)| !queue.routed && queue.is_idle());
         for id in idle.map(|(id, _)| id).collect::<Vec<_>>() {
             let queue = &self.queues[id];
-            self.mailboxes[queue.mailbox].endpoints.retain(|other| *other != id);
+            self.mailboxes[queue.mailbox]
+                .endpoints
+                .retain(|other| *other != id);
             self.queue_ids.remove(&queue.endpoint);
             self.queues.remove(id);
         }
-        let over = self.mailboxes.iter().filter(|(_, mailbox)| mailbox.is_over());
+        let over = self
+            .mailboxes
+            .iter()
+            .filter(|(_, mailbox)| mailbox.is_over());
         for id in over.map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(module) = &self.mailboxes[id].module {
                 self.mailbox_ids.remove(module);
                 self.mailboxes.remove(id);
             }
         }
-        let over = self.ledger.senders.iter().filter(|(_, sender)| sender.is_over());
+        let over = self
+            .ledger
+            .senders
+            .iter()
+            .filter(|(_, sender)| sender.is_over());
         for id in over.map(|(id, _)| id).collect::<Vec<_>>() {
             self.sender_ids.remove(&self.ledger.senders[id].module);
             self.ledger.senders.remove(id);
@@ -472,7 +556,12 @@ impl State {
 
 impl Mailbox {
     fn new(module: Option<ModuleId>) -> Self {
-        Mailbox { module, endpoints: Vec::new(), notify: Arc::new(Notify::new()), removed: false }
+        Mailbox {
+            module,
+            endpoints: Vec::new(),
+            notify: Arc::new(Notify::new()),
+            removed: false,
+        }
     }
 
     /// Whether the slot can be used for another module.

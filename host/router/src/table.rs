@@ -44,7 +44,10 @@ impl RouteTable {
         default_time_to_live: Option<Duration>,
     ) -> Result<Self, RouteTableError> {
         if routes.len() > ROUTES_MAX {
-            return Err(RouteTableError { count: routes.len(), limit: ROUTES_MAX });
+            return Err(RouteTableError {
+                count: routes.len(),
+                limit: ROUTES_MAX,
+            });
         }
         let routes = routes.iter().map(|route| TableRoute {
             source: route.source.clone(),
@@ -53,7 +56,10 @@ impl RouteTable {
             priority: route.priority,
             time_to_live: route.time_to_live.or(default_time_to_live),
         });
-        Ok(RouteTable { routes: routes.collect(), time_to_live: default_time_to_live })
+        Ok(RouteTable {
+            routes: routes.collect(),
+            time_to_live: default_time_to_live,
+        })
     }
 }
 

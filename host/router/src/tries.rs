@@ -66,10 +66,18 @@ mod tests {
     fn failed_tries_wait_longer_each_time_and_end_aside() {
         let mut tries = Tries::default();
         let outcomes: Vec<_> = (0..5).map(|_| tries.after_failure()).collect();
-        let again = |secs| AfterTry::Again { after: Duration::from_secs(secs) };
+        let again = |secs| AfterTry::Again {
+            after: Duration::from_secs(secs),
+        };
         assert_eq!(
             outcomes,
-            [again(1), again(2), again(4), again(8), AfterTry::Aside(AsideReason::TriesExhausted)]
+            [
+                again(1),
+                again(2),
+                again(4),
+                again(8),
+                AfterTry::Aside(AsideReason::TriesExhausted)
+            ]
         );
     }
 
@@ -87,14 +95,33 @@ mod tests {
     fn a_wish_for_later_is_cut_at_an_hour_and_counts_no_failure() {
         let mut tries = Tries::default();
         let day = Duration::from_secs(24 * 3600);
-        assert_eq!(tries.after_retry(day), AfterTry::Again { after: RETRY_AFTER_MAX });
-        assert_eq!(tries, Tries { failed: 0, retried: 1 });
+        assert_eq!(
+            tries.after_retry(day),
+            AfterTry::Again {
+                after: RETRY_AFTER_MAX
+            }
+        );
+        assert_eq!(
+            tries,
+            Tries {
+                failed: 0,
+                retried: 1
+            }
+        );
     }
 
     #[test]
     fn the_thousandth_wish_for_later_puts_aside() {
-        let mut tries = Tries { failed: 4, retried: RETRIES_MAX - 2 };
-        assert_eq!(tries.after_retry(Duration::ZERO), AfterTry::Again { after: Duration::ZERO });
+        let mut tries = Tries {
+            failed: 4,
+            retried: RETRIES_MAX - 2,
+        };
+        assert_eq!(
+            tries.after_retry(Duration::ZERO),
+            AfterTry::Again {
+                after: Duration::ZERO
+            }
+        );
         assert_eq!(
             tries.after_retry(Duration::ZERO),
             AfterTry::Aside(AsideReason::RetriesExhausted)
