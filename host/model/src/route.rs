@@ -1,1 +1,290 @@
-//! route
+//! Routes: from where to where messages go.
+//!
+//! Owns the route's text form and the comparison of sources. Leaves queues,
+//! priorities at work and delivery to the router, and the place of a route
+//! in a deployment to the manifest.
+
+mod parse;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::identity::{IdError, ModuleId};
+use crate::message::{InputName, MessageSource, PortNameError};
+
+/// The longest text of a route, in bytes.
+pub const ROUTE_TEXT_MAX_BYTES: usize = 8 * 1024;
+
+/// The priority of a route that names none: after all that do.
+pub const PRIORITY_DEFAULT: u32 = 2_000_000_000;
+
+/// The last priority that a route can name; 0 is the first.
+pub const PRIORITY_MAX: u32 = 9;
+
+/// The longest name of a route, in bytes: the longest key of a twin.
+pub const ROUTE_NAME_MAX_BYTES: usize = 1024;
+
+/// A route's name: not empty, without `.`, `$`, `#`, spaces and control
+/// characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteName(String);
+
+/// A text is no name of a route.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` is no name of a route: one has 1 to {ROUTE_NAME_MAX_BYTES} bytes without `.`, `$`, `#` and spaces",
+    .name.escape_debug()
+)]
+pub struct RouteNameError {
+    /// The text, cut to a readable length.
+    pub name: String,
+}
+
+/// A way for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name in the deployment.
+    pub name: RouteName,
+    /// Which messages it takes.
+    pub source: Source,
+    /// Which of these it takes.
+    pub condition: Condition,
+    /// Where it brings them.
+    pub sink: Sink,
+    /// 0 (first) to 9, or [`PRIORITY_DEFAULT`].
+    pub priority: u32,
+    /// How long a message may wait on this route; none takes that of the
+    /// deployment.
+    pub time_to_live: Option<Duration>,
+}
+
+/// The sources that a route takes: a pattern such as `/messages/modules/a/*`.
+///
+/// Compared with [`MessageSource::text`] as a prefix by whole segments,
+/// upper and lower case alike, after a `*` at its end was taken away. A `*`
+/// anywhere else is a character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    text: String,
+    /// The text without a `*` at its end, in lower case, ending in one `/`.
+    prefix: String,
+}
+
+/// Which messages of its sources a route takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// All.
+    #[default]
+    Always,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sink {
+    /// To the hub: `$upstream`.
+    Upstream,
+    /// To a module of this device:
+    /// `BrokeredEndpoint("/modules/{m}/inputs/{i}")`.
+    Module {
+        /// Which module.
+        module: ModuleId,
+        /// Which of its inputs.
+        input: InputName,
+    },
+}
+
+/// A text is no route.
+///
+/// Columns count characters from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// The text is longer than [`ROUTE_TEXT_MAX_BYTES`].
+    #[error("column 1: the route has {length} bytes, more than {limit}")]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// [`ROUTE_TEXT_MAX_BYTES`].
+        limit: usize,
+    },
+    /// Something else was expected.
+    #[error("column {column}: {found} stands here; expected {expected}")]
+    Unexpected {
+        /// Where.
+        column: usize,
+        /// What stands there.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// There is a condition, which is not supported.
+    #[error("column {column}: WHERE is not supported yet; expected INTO")]
+    ConditionUnsupported {
+        /// Where its `WHERE` stands.
+        column: usize,
+    },
+    /// The text in `BrokeredEndpoint` is not of four parts.
+    #[error(
+        "column {column}: `{text}` is no endpoint; expected \"/modules/{{module}}/inputs/{{input}}\""
+    )]
+    Endpoint {
+        /// Where the text stands.
+        column: usize,
+        /// The text, cut to a readable length.
+        text: String,
+    },
+    /// The module in `BrokeredEndpoint` is no id.
+    #[error("column {column}: {error}; expected the id of a module")]
+    Module {
+        /// Where the text stands.
+        column: usize,
+        /// What is wrong with the id.
+        error: IdError,
+    },
+    /// The input in `BrokeredEndpoint` is no name.
+    #[error("column {column}: {error}; expected the name of an input")]
+    Input {
+        /// Where the text stands.
+        column: usize,
+        /// What is wrong with the name.
+        error: PortNameError,
+    },
+}
+
+impl Route {
+    /// Reads the text of a route:
+    /// `[SELECT *] FROM source [WHERE condition] INTO sink`.
+    ///
+    /// Keywords, `$upstream` and `BrokeredEndpoint` may be in upper or lower
+    /// case, and `/* ... */` is a comment wherever a space may stand. The
+    /// priority is [`PRIORITY_DEFAULT`] and there is no time to live; the
+    /// manifest sets both.
+    ///
+    /// # Errors
+    /// [`RouteError`] at the first fault. Takes time linear in the text.
+    pub fn parse(name: RouteName, text: &str) -> Result<Self, RouteError> {
+        parse::route(name, text)
+    }
+}
+
+impl RouteError {
+    /// The character at which the fault was found, from 1.
+    pub fn column(&self) -> usize {
+        match self {
+            Self::TooLong { .. } => 1,
+            Self::Unexpected { column, .. }
+            | Self::ConditionUnsupported { column }
+            | Self::Endpoint { column, .. }
+            | Self::Module { column, .. }
+            | Self::Input { column, .. } => *column,
+        }
+    }
+}
+
+impl RouteName {
+    /// Checks a text and makes it a name.
+    ///
+    /// # Errors
+    /// [`RouteNameError`].
+    pub fn new(text: &str) -> Result<Self, RouteNameError> {
+        let is_forbidden =
+            |c: char| matches!(c, '.' | '$' | '#') || c.is_whitespace() || c.is_control();
+        match text.is_empty() || text.len() > ROUTE_NAME_MAX_BYTES || text.contains(is_forbidden) {
+            true => Err(RouteNameError {
+                name: text.chars().take(60).collect(),
+            }),
+            false => Ok(Self(text.into())),
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RouteName {
+    type Err = RouteNameError;
+
+    fn from_str(text: &str) -> Result<Self, RouteNameError> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for RouteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for RouteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl Source {
+    /// Whether messages of this source are taken.
+    pub fn matches(&self, source: &MessageSource) -> bool {
+        let mut text = source.text().to_lowercase();
+        if !text.ends_with('/') {
+            text.push('/');
+        }
+        text.starts_with(&self.prefix)
+    }
+
+    /// The pattern, as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether any message can have a source that this matches. Routes of
+    /// IoT Hub know more sources than a device has.
+    pub fn can_match(&self) -> bool {
+        const ALL: &str = "/messages/modules/";
+        let prefix = self.prefix.as_str();
+        if ALL.starts_with(prefix) || "/twinchangenotifications/".starts_with(prefix) {
+            return true;
+        }
+        let Some(rest) = prefix.strip_prefix(ALL) else {
+            return false;
+        };
+        let mut parts = rest.trim_end_matches('/').splitn(4, '/');
+        let is_module = parts
+            .next()
+            .is_some_and(|module| ModuleId::new(module).is_ok());
+        is_module
+            && parts.next().is_none_or(|outputs| outputs == "outputs")
+            && parts.next().is_none_or(|output| !output.is_empty())
+            && parts.next().is_none()
+    }
+
+    fn new(text: String) -> Self {
+        let path = text
+            .strip_suffix('*')
+            .unwrap_or(&text)
+            .trim_end_matches('/');
+        let prefix = format!("{}/", path.to_lowercase());
+        Self { text, prefix }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream => f.write_str("$upstream"),
+            Self::Module { module, input } => {
+                write!(f, "BrokeredEndpoint(\"/modules/{module}/inputs/{input}\")")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

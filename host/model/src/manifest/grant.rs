@@ -1,0 +1,129 @@
+//! What of the device's file system a module may see.
+//!
+//! Owns the rules that hold whatever a manifest or a policy says, as far as
+//! text can tell. The runtime checks again on what it opened, since links
+//! lead elsewhere than their names.
+
+/// The most grants of one module.
+pub const GRANTS_MAX: usize = 64;
+
+/// The longest path, in bytes.
+pub const PATH_MAX_BYTES: usize = 1024;
+
+/// A file or folder of the device that a module may see.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Grant {
+    /// What it must be.
+    pub kind: GrantKind,
+    /// Where it is on the device: absolute, without `.`, `..` and empty
+    /// parts.
+    pub host: String,
+    /// Where the module sees it; the form is that of `host`.
+    pub guest: String,
+    /// What the module may do with it.
+    pub access: GrantAccess,
+}
+
+/// What a grant must find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GrantKind {
+    /// A single file.
+    File,
+    /// A folder with all in it.
+    Folder,
+    /// Either, decided when it is opened; from Docker's `Binds`.
+    Any,
+}
+
+/// What a module may do with what was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GrantAccess {
+    /// Read.
+    Read,
+    /// Read, write, and in a folder create and delete.
+    ReadWrite,
+}
+
+/// Why a path is no place to grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum PlaceError {
+    /// It does not begin with `/`.
+    #[error("is not absolute")]
+    Relative,
+    /// It has `..` in it.
+    #[error("contains `..`")]
+    Parent,
+    /// It contains a control character.
+    #[error("contains a control character")]
+    ControlCharacter,
+    /// It is longer than [`PATH_MAX_BYTES`].
+    #[error("has more than {PATH_MAX_BYTES} bytes")]
+    TooLong,
+    /// It is `/`.
+    #[error("is the root of the file system")]
+    Root,
+    /// It is or holds the state of processes, the host's memory among it.
+    #[error("gives a view into processes")]
+    Processes,
+    /// It is all of the kernel's settings.
+    #[error("is all of `/sys`; single files and folders in it can be granted")]
+    AllOfSys,
+    /// It is a device or holds devices.
+    #[error("is in `/dev`")]
+    Devices,
+}
+
+/// Checks a path of the device and gives its plain form: without empty parts
+/// and `.`, and without `/` at its end.
+///
+/// # Errors
+/// [`PlaceError`]: places that are never granted, and paths that are not
+/// plain.
+pub fn check_host_path(path: &str, kind: GrantKind) -> Result<String, PlaceError> {
+    let plain = plain_path(path)?;
+    let parts: Vec<&str> = plain.split('/').skip(1).collect();
+    let may_be_folder = kind != GrantKind::File;
+    match parts[..] {
+        [""] => Err(PlaceError::Root),
+        ["proc"] if may_be_folder => Err(PlaceError::Processes),
+        ["proc", process, ..] if is_process(process) => Err(PlaceError::Processes),
+        ["sys"] if may_be_folder => Err(PlaceError::AllOfSys),
+        ["dev", ..] => Err(PlaceError::Devices),
+        // A file cannot be a folder; refused here with the better reason.
+        ["proc"] => Err(PlaceError::Processes),
+        ["sys"] => Err(PlaceError::AllOfSys),
+        _ => Ok(plain),
+    }
+}
+
+/// The plain form of an absolute path.
+pub(super) fn plain_path(path: &str) -> Result<String, PlaceError> {
+    if !path.starts_with('/') {
+        return Err(PlaceError::Relative);
+    }
+    if path.len() > PATH_MAX_BYTES {
+        return Err(PlaceError::TooLong);
+    }
+    if path.contains(char::is_control) {
+        return Err(PlaceError::ControlCharacter);
+    }
+    let mut plain = String::with_capacity(path.len());
+    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            return Err(PlaceError::Parent);
+        }
+        plain.push('/');
+        plain.push_str(part);
+    }
+    match plain.is_empty() {
+        true => Ok("/".into()),
+        false => Ok(plain),
+    }
+}
+
+/// Whether this entry of `/proc` shows a process or memory. `net` and
+/// `mounts` are links into `self`.
+fn is_process(entry: &str) -> bool {
+    let is_number = entry.bytes().all(|byte| byte.is_ascii_digit());
+    is_number || matches!(entry, "self" | "thread-self" | "net" | "mounts" | "kcore")
+}
