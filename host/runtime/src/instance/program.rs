@@ -1,0 +1,73 @@
+//! Drives a program: its `run` has a loop of its own and hears of everything through `events`.
+
+use wasmtime::Result;
+
+use super::calls::{bounded, unbounded};
+use super::failure;
+use super::store::BuiltStore;
+use crate::code::ModuleCode;
+use crate::events::{Control, Event, SharedEvents};
+use crate::exit::{Exit, ExitReason};
+
+/// Runs the program to its end.
+pub(super) async fn run(code: &ModuleCode, built: BuiltStore, events: SharedEvents) -> Exit {
+    let BuiltStore {
+        mut store,
+        output,
+        limits,
+    } = built;
+    let inner = code.inner();
+    let Some(pre) = &inner.handlers.program else {
+        return Exit::of(ExitReason::HostFault {
+            cause: "a program without `wasi:cli/run`".to_owned(),
+        });
+    };
+    let instantiated = bounded(&inner.engine, &mut store, async |store| {
+        pre.instantiate_async(store).await
+    })
+    .await;
+    let program = match instantiated {
+        Ok(program) => program,
+        Err(err) => return failure::exit(&err, &mut store, &limits),
+    };
+    if !inner.imports_lifecycle {
+        store.data().host.ready();
+    }
+    let running = unbounded(&inner.engine, &mut store, async |store| {
+        program.wasi_cli_run().call_run(store).await
+    });
+    let ended = if code.takes_messages() {
+        Some(running.await)
+    } else {
+        // It cannot be told to stop: it is ended where it stands.
+        tokio::select! {
+            ended = running => Some(ended),
+            () = stop_wanted(&events) => None,
+        }
+    };
+    let exit = match ended {
+        None => Exit::of(ExitReason::Stopped),
+        Some(ended) => {
+            ended_by_itself(ended).unwrap_or_else(|err| failure::exit(&err, &mut store, &limits))
+        }
+    };
+    output.iter().for_each(|stream| stream.finish());
+    if events.was_told_to_stop() && !exit.is_failure() {
+        Exit::of(ExitReason::Stopped)
+    } else {
+        exit
+    }
+}
+
+fn ended_by_itself(ended: Result<std::result::Result<(), ()>>) -> Result<Exit> {
+    let code = if ended?.is_ok() { 0 } else { 1 };
+    Ok(Exit::of(ExitReason::Exited { code }))
+}
+
+/// Drops all events but the one that ends the instance.
+async fn stop_wanted(events: &SharedEvents) {
+    while !matches!(
+        events.next().await,
+        None | Some(Event::Control(Control::Shutdown(_)))
+    ) {}
+}

@@ -1,0 +1,114 @@
+//! The one place that builds a store, with every limit set.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use wasm_edge_model::manifest::{Grant, Limits};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::WasiCtx;
+
+use super::Gauges;
+use super::failure::DeadlineExceeded;
+use crate::budget::{HostBudget, MemoryLimiter};
+use crate::code::ModuleCode;
+use crate::deadline::{Deadline, Verdict};
+use crate::events::SharedEvents;
+use crate::filesystem::guard::{Files, FilesError};
+use crate::guest::{LogStream, ModuleHost};
+use crate::state::GuestState;
+use crate::stdio::LineStream;
+
+/// Bytes that one call of a guest may pass to the host: a message or a patch, with room to spare.
+const HOST_CALL_MAX_BYTES: usize = 1 << 20;
+
+/// Resources of the host that one instance may hold: messages, streams, pollables, files.
+const RESOURCES_MAX: usize = 1024;
+
+/// Handles that all tables of a component may hold; a resource may have several.
+const HANDLES_MAX: usize = 4 * RESOURCES_MAX;
+
+/// Random bytes that a guest may ask for at a time.
+const RANDOM_MAX_BYTES: u64 = 64 * 1024;
+
+/// What a store is made from.
+pub(super) struct Setup {
+    pub(super) host: Arc<dyn ModuleHost>,
+    pub(super) limits: Limits,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) args: Vec<String>,
+    pub(super) grants: Vec<Grant>,
+    pub(super) data: Dir,
+    pub(super) own_folder: PathBuf,
+    pub(super) gauges: Arc<Gauges>,
+}
+
+/// A store, and the streams to finish when it ends.
+pub(super) struct BuiltStore {
+    pub(super) store: Store<GuestState>,
+    pub(super) output: [LineStream; 2],
+    pub(super) limits: Limits,
+}
+
+/// Builds the store of one instance.
+pub(super) fn build(
+    code: &ModuleCode,
+    setup: Setup,
+    events: SharedEvents,
+) -> Result<BuiltStore, FilesError> {
+    let Setup {
+        host,
+        limits,
+        env,
+        args,
+        grants,
+        data,
+        own_folder,
+        gauges,
+    } = setup;
+    let files = Files::open(&data, limits.data_limit_bytes, &grants, &own_folder)?;
+    let output = [
+        LineStream::new(Arc::clone(&host), LogStream::Stdout),
+        LineStream::new(Arc::clone(&host), LogStream::Stderr),
+    ];
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(output[0].clone())
+        .stderr(output[1].clone())
+        .envs(&env)
+        .max_random_size(RANDOM_MAX_BYTES);
+    wasi.arg(host.identity().identity.module.as_str())
+        .args(&args);
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(RESOURCES_MAX);
+    let state = GuestState {
+        host,
+        kind: code.kind(),
+        wasi: wasi.build(),
+        table,
+        files,
+        limiter: MemoryLimiter::new(limits.memory_limit_bytes, Arc::clone(&gauges.memory_bytes)),
+        budget: HostBudget::new(limits.host_memory_limit_bytes),
+        deadline: Deadline::new(limits.call_deadline, limits.cpu_limit_millis),
+        events,
+        staged: Vec::new(),
+    };
+    let mut store = Store::new(&code.inner().engine.inner().wasmtime, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(HOST_CALL_MAX_BYTES);
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| match store.data().deadline.tick() {
+        Verdict::Yield => Ok(UpdateDeadline::Yield(1)),
+        Verdict::Throttle(pause) => Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::time::sleep(pause)),
+        )),
+        Verdict::Exceeded => Err(wasmtime::Error::new(DeadlineExceeded)),
+    });
+    Ok(BuiltStore {
+        store,
+        output,
+        limits,
+    })
+}

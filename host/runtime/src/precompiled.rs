@@ -1,0 +1,362 @@
+//! Compiled code on disk: made once per image and engine profile, mapped from the file afterwards.
+//!
+//! Native code is loaded only if this device wrote it: a record beside each file holds the code's
+//! hash under a key of the device. The file is opened once, checked through that handle, mapped
+//! through it, and held as long as the code is used.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use ring::{digest, hmac};
+use serde::{Deserialize, Serialize};
+use wasmtime::component::Component;
+use zeroize::Zeroizing;
+
+use crate::code::CodeError;
+pub use crate::code::ModuleCode;
+use crate::engine::Engine;
+
+/// Version of the record beside each file.
+const FORMAT: u32 = 1;
+
+/// Largest record in bytes; one has about 400.
+const RECORD_MAX_BYTES: u64 = 4096;
+
+/// The version of the engine whose code this is; code of another one is made anew.
+const ENGINE_VERSION: &str = wasmtime_environ::VERSION;
+
+/// SHA-256 of a component: what compiled code is filed under.
+pub type ComponentDigest = [u8; 32];
+
+/// The folder of compiled code for one engine profile.
+pub struct PrecompiledCache {
+    folder: Dir,
+    key: hmac::Key,
+}
+
+/// Why code could not be loaded, made or stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PrecompiledError {
+    /// The component itself cannot be a module.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The component cannot be compiled.
+    #[error("cannot compile the component: {cause}")]
+    Compile {
+        /// What the compiler says.
+        cause: String,
+    },
+    /// Reading or writing the folder failed.
+    #[error("cannot use the folder of compiled code")]
+    Io(#[from] std::io::Error),
+}
+
+/// Where code came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was compiled now.
+    Compiled,
+    /// It was on disk.
+    Cached,
+}
+
+/// What is known of a file of compiled code; stored as JSON beside it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: u32,
+    profile: String,
+    engine_version: String,
+    component_sha256: String,
+    code_sha256: String,
+    code_size_bytes: u64,
+    /// HMAC-SHA256 over all of the above.
+    mac: String,
+}
+
+impl PrecompiledCache {
+    /// Opens the folder of this engine's profile inside `precompiled`; `secret` is the device's own.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::Io`] if it cannot be made or opened.
+    pub fn open(
+        precompiled: &Dir,
+        engine: &Engine,
+        secret: Zeroizing<[u8; 32]>,
+    ) -> Result<Self, PrecompiledError> {
+        let name = engine.profile().name();
+        precompiled.create_dir_all(name)?;
+        let folder = precompiled.open_dir(name)?;
+        remove_leftovers(&folder)?;
+        Ok(Self {
+            folder,
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_slice()),
+        })
+    }
+
+    /// Loads the code of a component if it is there, whole, and this device's own.
+    ///
+    /// Blocks: reads the whole file once to check it. Code that is not usable counts as absent.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::Code`] if the component cannot be a module.
+    pub fn load(
+        &self,
+        engine: &Engine,
+        component: &ComponentDigest,
+    ) -> Result<Option<ModuleCode>, PrecompiledError> {
+        let name = hex(component);
+        let file = match self.checked_file(engine, &name) {
+            Ok(file) => file,
+            Err(Unusable::Absent) => return Ok(None),
+            Err(Unusable::Because(reason)) => {
+                tracing::warn!(component = %name, %reason, "compiled code is not usable and is made anew");
+                return Ok(None);
+            }
+        };
+        match deserialize(engine, &file) {
+            Ok(component) => Ok(Some(ModuleCode::new(engine, &component, file)?)),
+            Err(err) => {
+                tracing::warn!(component = %name, reason = %format!("{err:#}"), "compiled code is not usable and is made anew");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Compiles a component, stores its code and loads it from there.
+    ///
+    /// Blocks for as long as the compiler takes: about a second per megabyte.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::Compile`] for what is not a valid component, the other variants as their
+    /// names say.
+    #[cfg(feature = "compiler")]
+    pub fn compile(
+        &self,
+        engine: &Engine,
+        component: &ComponentDigest,
+        bytes: &[u8],
+    ) -> Result<ModuleCode, PrecompiledError> {
+        if preamble(bytes) == Preamble::CoreModule {
+            return Err(PrecompiledError::Compile {
+                cause: "it is a core WebAssembly module; a module image is a component \
+                        (build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`)"
+                    .to_owned(),
+            });
+        }
+        let code = engine
+            .inner()
+            .wasmtime
+            .precompile_component(bytes)
+            .map_err(|err| PrecompiledError::Compile {
+                cause: format!("{err:#}"),
+            })?;
+        self.store(engine, component, &code)?;
+        drop(code);
+        self.load(engine, component)?
+            .ok_or_else(|| PrecompiledError::Compile {
+                cause: "the code was stored and then not found whole; is the disk failing?"
+                    .to_owned(),
+            })
+    }
+
+    /// Removes the code of all components but these.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::Io`] if the folder cannot be read.
+    pub fn keep_only(&self, components: &[ComponentDigest]) -> Result<(), PrecompiledError> {
+        let kept: Vec<String> = components.iter().map(|component| hex(component)).collect();
+        for entry in self.folder.entries()? {
+            let name = entry?.file_name();
+            let stem = Path::new(&name)
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy();
+            if !kept.iter().any(|kept| *kept == stem) {
+                self.folder.remove_file(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "compiler")]
+    fn store(
+        &self,
+        engine: &Engine,
+        component: &ComponentDigest,
+        code: &[u8],
+    ) -> std::io::Result<()> {
+        let name = hex(component);
+        let mut record = Record {
+            format: FORMAT,
+            profile: engine.profile().name().to_owned(),
+            engine_version: ENGINE_VERSION.to_owned(),
+            component_sha256: name.clone(),
+            code_sha256: hex(digest::digest(&digest::SHA256, code).as_ref()),
+            code_size_bytes: code.len() as u64,
+            mac: String::new(),
+        };
+        record.mac = hex(hmac::sign(&self.key, record.signed_text().as_bytes()).as_ref());
+        write_whole(&self.folder, &format!("{name}.cwasm"), code)?;
+        write_whole(
+            &self.folder,
+            &format!("{name}.json"),
+            &serde_json::to_vec_pretty(&record)?,
+        )
+    }
+
+    fn checked_file(&self, engine: &Engine, name: &str) -> Result<File, Unusable> {
+        let record = self.checked_record(engine, name)?;
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        let mut file = self
+            .folder
+            .open_with(format!("{name}.cwasm"), &options)?
+            .into_std();
+        let mut context = digest::Context::new(&digest::SHA256);
+        let mut buffer = vec![0; 64 * 1024];
+        let mut size_bytes = 0_u64;
+        loop {
+            let length = file.read(&mut buffer)?;
+            if length == 0 {
+                break;
+            }
+            size_bytes += length as u64;
+            context.update(&buffer[..length]);
+        }
+        let sound = size_bytes == record.code_size_bytes
+            && hex(context.finish().as_ref()) == record.code_sha256;
+        if sound {
+            Ok(file)
+        } else {
+            Err(Unusable::Because("the file is damaged".to_owned()))
+        }
+    }
+
+    fn checked_record(&self, engine: &Engine, name: &str) -> Result<Record, Unusable> {
+        let mut text = Vec::new();
+        self.folder
+            .open(format!("{name}.json"))?
+            .take(RECORD_MAX_BYTES)
+            .read_to_end(&mut text)?;
+        let record: Record = serde_json::from_slice(&text)
+            .map_err(|err| Unusable::Because(format!("its record is damaged: {err}")))?;
+        let mac = unhex(&record.mac).unwrap_or_default();
+        let because = |reason: &str| Err(Unusable::Because(reason.to_owned()));
+        if hmac::verify(&self.key, record.signed_text().as_bytes(), &mac).is_err() {
+            return because("this device did not make it");
+        }
+        if record.format != FORMAT || record.engine_version != ENGINE_VERSION {
+            return because("it is of another version");
+        }
+        if record.profile != engine.profile().name() || record.component_sha256 != name {
+            return because("it belongs to another component or engine profile");
+        }
+        Ok(record)
+    }
+}
+
+impl Record {
+    fn signed_text(&self) -> String {
+        format!(
+            "wasm-edge compiled code\n{}\n{}\n{}\n{}\n{}\n{}\n",
+            self.format,
+            self.profile,
+            self.engine_version,
+            self.component_sha256,
+            self.code_sha256,
+            self.code_size_bytes
+        )
+    }
+}
+
+/// Why stored code is not used.
+enum Unusable {
+    Absent,
+    Because(String),
+}
+
+impl From<std::io::Error> for Unusable {
+    fn from(err: std::io::Error) -> Self {
+        match err.kind() {
+            std::io::ErrorKind::NotFound => Self::Absent,
+            _ => Self::Because(err.to_string()),
+        }
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "mapping compiled code is unsafe by nature; the bytes were checked to be this device's own"
+)]
+fn deserialize(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: the bytes behind this handle were hashed a moment ago, and the hash was vouched for by a
+    // MAC under a key that only this device holds: they are what this device's compiler made. The file
+    // is written once, under a temporary name, and never changed in place; the handle keeps it alive.
+    unsafe { Component::deserialize_file(&engine.inner().wasmtime, path) }
+}
+
+#[cfg(feature = "compiler")]
+#[derive(PartialEq, Eq)]
+enum Preamble {
+    CoreModule,
+    Other,
+}
+
+/// Tells a core module from a component by its first eight bytes (WebAssembly binary format, preamble).
+#[cfg(feature = "compiler")]
+fn preamble(bytes: &[u8]) -> Preamble {
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        Preamble::CoreModule
+    } else {
+        Preamble::Other
+    }
+}
+
+#[cfg(feature = "compiler")]
+fn write_whole(folder: &Dir, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = format!("{TEMPORARY}{name}");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = folder.open_with(&temporary, &options)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    folder.rename(&temporary, folder, name)?;
+    rustix::fs::fsync(folder)?;
+    Ok(())
+}
+
+const TEMPORARY: &str = ".new-";
+
+fn remove_leftovers(folder: &Dir) -> std::io::Result<()> {
+    for entry in folder.entries()? {
+        let name = entry?.file_name();
+        if name.to_string_lossy().starts_with(TEMPORARY) {
+            folder.remove_file(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            use std::fmt::Write as _;
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
