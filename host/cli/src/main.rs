@@ -1,2 +1,19 @@
 //! The binary `wasm-edge`.
-fn main() {}
+
+mod args;
+mod client;
+mod commands;
+#[cfg(feature = "hub")]
+mod duration;
+mod exit_codes;
+mod failure;
+mod live;
+#[cfg(feature = "hub")]
+mod logging;
+mod output;
+mod run_view;
+mod text_file;
+
+fn main() -> std::process::ExitCode {
+    commands::main(std::env::args_os()).into()
+}

@@ -1,0 +1,340 @@
+//! The command line's grammar: commands, options and how their values are checked.
+//!
+//! Only shapes and parsing; what a command does is in `commands`. The text here is what `--help` shows.
+
+#[cfg(feature = "hub")]
+pub(crate) mod run;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use wasm_edge_model::identity::{DeviceId, ModuleId};
+
+use crate::output::{ColorChoice, Format, Verbosity};
+
+/// Runs Azure IoT Edge modules as WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wasm-edge",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// The form of the data printed to standard output
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub(crate) output: Format,
+
+    /// The data folder; without it, `run` takes one per manifest, the other commands the only running device
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// When to use colour; `auto` heeds NO_COLOR
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) color: ColorChoice,
+
+    /// Say more on standard error; twice for every step
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+
+    /// Say errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+/// The commands, in the order of `--help`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a deployment manifest or a single component: device and hub in one process
+    #[cfg(feature = "hub")]
+    Run(Box<run::RunArgs>),
+    /// List the modules of the running device
+    List(ListArgs),
+    /// Show all about one module
+    Inspect(InspectArgs),
+    /// Show what modules logged
+    Logs(LogsArgs),
+    /// Read, change and watch the twin of a device or a module
+    #[command(subcommand)]
+    Twin(TwinCommand),
+    /// Show the messages that go upstream, as they go
+    Monitor(MonitorArgs),
+    /// Work with deployment manifests
+    #[command(subcommand)]
+    Deploy(DeployCommand),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only the modules of this device
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The module's id
+    pub(crate) module: ModuleId,
+    /// The device it runs on, where there are several
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The module's id; all modules without it
+    pub(crate) module: Option<ModuleId>,
+    /// Only modules of this device
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+    /// Go on with new lines until interrupted
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// So many of the last lines; without it, all that are kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) tail: Option<u32>,
+}
+
+/// The commands under `twin`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TwinCommand {
+    /// Print a twin
+    Get(TwinGetArgs),
+    /// Change the desired properties or the tags by a merge patch
+    Patch(TwinPatchArgs),
+    /// Print a twin now and at each change
+    Watch(TwinWatchArgs),
+}
+
+/// Arguments of `twin get`.
+#[derive(Debug, Args)]
+pub(crate) struct TwinGetArgs {
+    /// The module's id; the device's own twin without it
+    pub(crate) module: Option<ModuleId>,
+    /// The device, where there are several
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+    /// Only the desired properties
+    #[arg(long, group = "section")]
+    pub(crate) desired: bool,
+    /// Only the reported properties
+    #[arg(long, group = "section")]
+    pub(crate) reported: bool,
+    /// Only the tags
+    #[arg(long, group = "section")]
+    pub(crate) tags: bool,
+}
+
+/// Arguments of `twin patch`.
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub(crate) struct TwinPatchArgs {
+    /// The module's id; the device's own twin without it
+    pub(crate) module: Option<ModuleId>,
+    /// A JSON object, merged into what is there; null deletes; `@FILE` reads a file, `-` standard input
+    #[arg(required = true)]
+    pub(crate) patch: String,
+    /// The device, where there are several
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+    /// Change the tags, not the desired properties
+    #[arg(long)]
+    pub(crate) tags: bool,
+    /// Only if this still is the twin's etag
+    #[arg(long, value_name = "ETAG", value_parser = parse_etag)]
+    pub(crate) etag: Option<Etag>,
+}
+
+/// Arguments of `twin watch`.
+#[derive(Debug, Args)]
+pub(crate) struct TwinWatchArgs {
+    /// The module's id; the device's own twin without it
+    pub(crate) module: Option<ModuleId>,
+    /// The device, where there are several
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// Arguments of `monitor`.
+#[derive(Debug, Args)]
+pub(crate) struct MonitorArgs {
+    /// Only messages of this module
+    #[arg(long, value_name = "ID")]
+    pub(crate) module: Option<ModuleId>,
+    /// Only messages of this device
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// The commands under `deploy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeployCommand {
+    /// Check a deployment manifest and print every fault in it
+    Check(DeployCheckArgs),
+}
+
+/// Arguments of `deploy check`.
+#[derive(Debug, Args)]
+pub(crate) struct DeployCheckArgs {
+    /// The manifest; `-` reads standard input
+    pub(crate) file: PathBuf,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// An etag as it goes into `If-Match`, in double quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Etag(String);
+
+impl Etag {
+    /// The header's value.
+    pub(crate) fn as_header(&self) -> &str {
+        &self.0
+    }
+}
+
+impl GlobalArgs {
+    /// How much is said on standard error.
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, 1) => Verbosity::Verbose,
+            (false, _) => Verbosity::Debug,
+        }
+    }
+}
+
+/// Takes an etag with or without its quotes.
+fn parse_etag(text: &str) -> Result<Etag, String> {
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(text);
+    match inner {
+        "" => Err("an etag is not empty".to_owned()),
+        _ if inner.len() > 128 => Err("an etag has at most 128 characters".to_owned()),
+        _ if inner.chars().all(|c| c.is_ascii_graphic() && c != '"') => {
+            Ok(Etag(format!("\"{inner}\"")))
+        }
+        _ => Err("an etag holds printable ASCII characters without spaces or quotes".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_patch_may_stand_alone_or_after_a_module() {
+        let parse = |args: &[&str]| {
+            let args = ["wasm-edge", "twin", "patch"].iter().chain(args);
+            match Cli::try_parse_from(args).unwrap().command {
+                Command::Twin(TwinCommand::Patch(args)) => {
+                    (args.module.map(|m| m.to_string()), args.patch)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(parse(&["{}"]), (None, "{}".to_owned()));
+        assert_eq!(
+            parse(&["sensor", "-"]),
+            (Some("sensor".to_owned()), "-".to_owned())
+        );
+    }
+
+    #[test]
+    fn etags_are_quoted_once() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(
+                parse_etag(text).ok().as_ref().map(Etag::as_header),
+                expected
+            );
+        };
+        check("AAAAAAAAAA8=", Some("\"AAAAAAAAAA8=\""));
+        check("\"AAAAAAAAAA8=\"", Some("\"AAAAAAAAAA8=\""));
+        check("*", Some("\"*\""));
+        for wrong in ["", "\"\"", "a b", "a\"b", "a\r\nx: y", "é"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn every_command_and_option_is_documented() {
+        const DOCS: &str = include_str!("../../../docs/cli.md");
+        let mut missing = Vec::new();
+        for command in commands_below(&Cli::command(), "") {
+            let heading = format!("\n### `{}", command.0);
+            let Some(section) = DOCS
+                .split(&heading)
+                .nth(1)
+                .and_then(|rest| rest.split("\n##").next())
+            else {
+                missing.push(format!("a section of `{}`", command.0));
+                continue;
+            };
+            for long in command.1.get_arguments().filter_map(|arg| arg.get_long()) {
+                if !section.contains(&format!("--{long}")) {
+                    missing.push(format!("`--{long}` of `{}`", command.0));
+                }
+            }
+        }
+        let global = DOCS
+            .split("## Options of every command")
+            .nth(1)
+            .unwrap_or_default();
+        for long in ["output", "data-dir", "color", "verbose", "quiet"] {
+            if !global.contains(&format!("--{long}")) {
+                missing.push(format!("`--{long}`"));
+            }
+        }
+        assert!(missing.is_empty(), "docs/cli.md lacks {missing:?}");
+    }
+
+    /// All commands that do something, by their full name.
+    fn commands_below(command: &clap::Command, prefix: &str) -> Vec<(String, clap::Command)> {
+        let mut found = Vec::new();
+        for child in command.get_subcommands() {
+            let name = format!("{prefix}{}", child.get_name());
+            if child.has_subcommands() {
+                found.extend(commands_below(child, &format!("{name} ")));
+            } else {
+                found.push((name, child.clone()));
+            }
+        }
+        found
+    }
+}

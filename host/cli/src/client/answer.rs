@@ -1,0 +1,239 @@
+//! Error answers, in the two forms that a device and a hub give them.
+//!
+//! The management API answers `{"error", "causes", "hint"}`; IoT Hub's REST interface answers `{"Message"}`, whose
+//! text is `ErrorCode:Name;text` or JSON again, with the name in the header `iothub-errorcode`.
+
+use std::fmt;
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+use crate::output::escape::harmless;
+
+/// The longest text that is taken over from an answer, in characters.
+const TEXT_LENGTH_MAX: usize = 4096;
+/// The most causes that are taken over.
+const CAUSES_MAX: usize = 16;
+
+/// What a device or a hub said when it did not do what was asked.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ManagementError {
+    error: String,
+    #[serde(default)]
+    causes: Vec<String>,
+    #[serde(default)]
+    hint: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct HubError {
+    #[serde(rename = "Message")]
+    message: String,
+}
+
+impl Refusal {
+    /// Understands the body as far as it can; an unreadable one leaves the status.
+    pub(super) fn parse(status: StatusCode, code: Option<String>, body: &[u8]) -> Self {
+        if let Ok(error) = serde_json::from_slice::<ManagementError>(body) {
+            return Self {
+                status,
+                message: tame(&error.error),
+                causes: error
+                    .causes
+                    .iter()
+                    .take(CAUSES_MAX)
+                    .map(|cause| tame(cause))
+                    .collect(),
+                hint: error.hint.as_deref().map(tame),
+            };
+        }
+        let message = match serde_json::from_slice::<HubError>(body) {
+            Ok(error) => hub_message(&error.message, code.as_deref()),
+            Err(_) => code.unwrap_or_else(|| "without an explanation".to_owned()),
+        };
+        let message = format!(
+            "the device answered {}: {}",
+            status.as_u16(),
+            tame(&message)
+        );
+        Self {
+            status,
+            message,
+            causes: Vec::new(),
+            hint: None,
+        }
+    }
+
+    fn exit_status(&self) -> ExitStatus {
+        match self.status {
+            StatusCode::NOT_FOUND => ExitStatus::NotFound,
+            StatusCode::PRECONDITION_FAILED => ExitStatus::PreconditionFailed,
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => ExitStatus::InvalidInput,
+            _ => ExitStatus::Failure,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let mut failure = Self::new(refusal.exit_status(), refusal.message);
+        let causes = refusal.causes.into_iter().rev();
+        if let Some(cause) =
+            causes.fold(None, |source, text| Some(Box::new(Cause { text, source })))
+        {
+            failure = failure.caused_by(cause as Box<dyn std::error::Error + Send + Sync>);
+        }
+        match refusal.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// A cause that was told by the device; the chain of them prints like one of our own.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Cause {
+    text: String,
+    #[source]
+    source: Option<Box<Cause>>,
+}
+
+/// The readable part of IoT Hub's `Message`, with the error's name where there is one.
+fn hub_message(message: &str, code: Option<&str>) -> String {
+    if let Ok(Value::Object(inner)) = serde_json::from_str(message)
+        && let Some(text) = inner.get("message").and_then(Value::as_str)
+    {
+        return text.to_owned();
+    }
+    match message
+        .strip_prefix("ErrorCode:")
+        .and_then(|rest| rest.split_once(';'))
+    {
+        Some((name, text)) => format!("{} ({})", text.trim(), name.trim()),
+        None => match code {
+            Some(code) => format!("{message} ({code})"),
+            None => message.to_owned(),
+        },
+    }
+}
+
+/// Cuts and disarms a text, so that it can neither flood a terminal nor look like several lines of ours.
+fn tame(text: &str) -> String {
+    let text = text.trim();
+    match text.char_indices().nth(TEXT_LENGTH_MAX) {
+        Some((end, _)) => format!("{}…", harmless(&text[..end])),
+        None => harmless(text).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure;
+
+    fn check(status: u16, code: Option<&str>, body: &str, expected: &str, exit: ExitStatus) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let failure = Failure::from(Refusal::parse(
+            status,
+            code.map(str::to_owned),
+            body.as_bytes(),
+        ));
+        let error = anyhow::Error::from(failure);
+        assert_eq!(format!("{error:#}"), expected);
+        assert_eq!(failure::exit_status(&error), exit);
+    }
+
+    #[test]
+    fn the_management_api_explains_itself() {
+        let body = r#"{"error":"no module `x`","causes":["first","second"],"hint":"look"}"#;
+        check(
+            404,
+            None,
+            body,
+            "no module `x`: first: second",
+            ExitStatus::NotFound,
+        );
+        check(
+            500,
+            None,
+            r#"{"error":"broken"}"#,
+            "broken",
+            ExitStatus::Failure,
+        );
+    }
+
+    #[test]
+    fn both_forms_of_the_hub_are_understood() {
+        let body = r#"{"Message":"ErrorCode:DeviceNotFound;no such device","ExceptionMessage":""}"#;
+        let expected = "the device answered 404: no such device (DeviceNotFound)";
+        check(
+            404,
+            Some("DeviceNotFound"),
+            body,
+            expected,
+            ExitStatus::NotFound,
+        );
+        let body = r#"{"Message":"{\"errorCode\":412001,\"message\":\"the etag differs\"}"}"#;
+        let expected = "the device answered 412: the etag differs";
+        check(
+            412,
+            Some("PreconditionFailed"),
+            body,
+            expected,
+            ExitStatus::PreconditionFailed,
+        );
+        let expected = "the device answered 400: too deep (ArgumentInvalid)";
+        check(
+            400,
+            Some("ArgumentInvalid"),
+            r#"{"Message":"too deep"}"#,
+            expected,
+            ExitStatus::InvalidInput,
+        );
+    }
+
+    #[test]
+    fn an_unreadable_answer_leaves_the_status() {
+        let expected = "the device answered 503: without an explanation";
+        for body in ["", "<html>", "[]", r#"{"error":5}"#] {
+            check(503, None, body, expected, ExitStatus::Failure);
+        }
+        check(
+            429,
+            Some("ThrottlingException"),
+            "",
+            "the device answered 429: ThrottlingException",
+            ExitStatus::Failure,
+        );
+    }
+
+    #[test]
+    fn a_hostile_explanation_is_cut_and_disarmed() {
+        let body = serde_json::json!({"error": format!("a\x1b[2J\nhint: {}", "x".repeat(10_000))})
+            .to_string();
+        let refusal = Refusal::parse(StatusCode::CONFLICT, None, body.as_bytes());
+        assert!(refusal.message.starts_with("a\\u{1b}[2J\\nhint: xxx"));
+        assert!(refusal.message.ends_with("x…"));
+        assert!(refusal.message.len() < TEXT_LENGTH_MAX + 40);
+    }
+}

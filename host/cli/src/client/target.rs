@@ -1,0 +1,128 @@
+//! The target of a request: an encoded path with an encoded query.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Everything outside RFC 3986's unreserved characters is encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// IoT Hub's REST interface asks for a version in each request.
+const API_VERSION: (&str, &str) = ("api-version", "2021-04-12");
+
+/// A path and a query that name one thing at a device or its hub.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    text: String,
+    has_query: bool,
+}
+
+impl Target {
+    /// The path made of these segments, each encoded.
+    pub(crate) fn path(segments: &[&str]) -> Self {
+        let mut text = String::new();
+        for segment in segments {
+            text.push('/');
+            text.extend(utf8_percent_encode(segment, ENCODED));
+        }
+        Self {
+            text,
+            has_query: false,
+        }
+    }
+
+    /// The twin of a device or of one of its modules, at the hub's REST face.
+    pub(crate) fn twin(device: &str, module: Option<&str>) -> Self {
+        let target = match module {
+            None => Self::path(&["twins", device]),
+            Some(module) => Self::path(&["twins", device, "modules", module]),
+        };
+        target.query(API_VERSION.0, API_VERSION.1)
+    }
+
+    /// The stream of changes of a twin.
+    pub(crate) fn twin_changes(device: &str, module: Option<&str>) -> Self {
+        match module {
+            None => Self::path(&["wasm-edge", "v1", "twins", device, "changes"]),
+            Some(module) => Self::path(&[
+                "wasm-edge",
+                "v1",
+                "twins",
+                device,
+                "modules",
+                module,
+                "changes",
+            ]),
+        }
+    }
+
+    /// Adds a parameter.
+    #[must_use]
+    pub(crate) fn query(mut self, name: &str, value: &str) -> Self {
+        self.text.push(if self.has_query { '&' } else { '?' });
+        self.has_query = true;
+        self.text.extend(utf8_percent_encode(name, ENCODED));
+        self.text.push('=');
+        self.text.extend(utf8_percent_encode(value, ENCODED));
+        self
+    }
+
+    /// Adds a parameter if there is a value.
+    #[must_use]
+    pub(crate) fn query_if(self, name: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
+    /// As it stands in the request's first line.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_encoded() {
+        let target = Target::path(&["v1", "modules", "a/b?c", "$edgeAgent"]);
+        assert_eq!(target.as_str(), "/v1/modules/a%2Fb%3Fc/%24edgeAgent");
+        let target = target
+            .query("tail", "1&2")
+            .query_if("module", None)
+            .query_if("follow", Some("true"));
+        assert_eq!(
+            target.to_string(),
+            "/v1/modules/a%2Fb%3Fc/%24edgeAgent?tail=1%262&follow=true"
+        );
+    }
+
+    #[test]
+    fn twins_are_addressed_as_iot_hub_does() {
+        assert_eq!(
+            Target::twin("d", None).as_str(),
+            "/twins/d?api-version=2021-04-12"
+        );
+        assert_eq!(
+            Target::twin("d", Some("m")).as_str(),
+            "/twins/d/modules/m?api-version=2021-04-12"
+        );
+        assert_eq!(
+            Target::twin_changes("d", Some("m")).as_str(),
+            "/wasm-edge/v1/twins/d/modules/m/changes"
+        );
+    }
+}

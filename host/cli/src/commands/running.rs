@@ -1,0 +1,217 @@
+//! The running device that a command asks: found, connected, its devices known.
+//!
+//! Turns the client's errors into failures with an exit status, and settles which device is meant.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use wasm_edge_model::identity::{DeviceId, ModuleId};
+
+use crate::args::GlobalArgs;
+use crate::client::lines::Lines;
+use crate::client::target::Target;
+use crate::client::{Client, ClientError};
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+use crate::live;
+use crate::output::text::{Style, Text};
+use crate::output::{Output, OutputError};
+use crate::run_view::Names;
+
+/// How often a command that waits for lines looks whether its own output is still read.
+const READER_CHECK_PERIOD: Duration = Duration::from_secs(1);
+
+/// A process that runs devices.
+pub(crate) struct Running {
+    client: Client,
+    devices: Vec<DeviceId>,
+}
+
+/// Of `GET /v1/info`, what is needed here.
+#[derive(Deserialize)]
+struct Info {
+    devices: Vec<DeviceId>,
+}
+
+impl Running {
+    /// Connects to the process that `--data-dir` names, or to the only live one.
+    ///
+    /// # Errors
+    /// When there is none, or several, or it does not answer.
+    pub(crate) async fn find(global: &GlobalArgs) -> anyhow::Result<Self> {
+        let data_folder = match &global.data_dir {
+            Some(folder) => folder.clone(),
+            None => only_live(live_data_folders()?).await?,
+        };
+        let client = Client::open(&data_folder).map_err(Failure::from)?;
+        let devices = devices(&client).await.map_err(Failure::from)?;
+        Ok(Self { client, devices })
+    }
+
+    /// The device that was given, else the only one there is.
+    ///
+    /// # Errors
+    /// When the given one does not run here, or none was given and there are several.
+    pub(crate) fn device(&self, given: Option<&DeviceId>) -> anyhow::Result<DeviceId> {
+        let known = || {
+            let names: Vec<_> = self.devices.iter().map(DeviceId::as_str).collect();
+            names.join(", ")
+        };
+        match (given, self.devices.as_slice()) {
+            (Some(given), devices) if devices.contains(given) => Ok(given.clone()),
+            (Some(given), _) => Err(Failure::new(
+                ExitStatus::NotFound,
+                format!("no device `{given}` runs here"),
+            )
+            .hint(format!("there is: {}", known()))
+            .into()),
+            (None, [only]) => Ok(only.clone()),
+            (None, []) => {
+                Err(Failure::new(ExitStatus::NotFound, "the process runs no device").into())
+            }
+            (None, _) => Err(
+                Failure::new(ExitStatus::Ambiguous, "several devices run here")
+                    .hint(format!("choose one with `--device ID`: {}", known()))
+                    .into(),
+            ),
+        }
+    }
+
+    /// The device that was given, checked, for commands that otherwise take all of them.
+    pub(crate) fn device_if_given(
+        &self,
+        given: Option<&DeviceId>,
+    ) -> anyhow::Result<Option<DeviceId>> {
+        given.map(|given| self.device(Some(given))).transpose()
+    }
+
+    /// Whether modules are told apart by their own name, or by their device's too.
+    pub(crate) fn names(&self) -> Names {
+        if self.devices.len() > 1 {
+            Names::DevicesAndModules
+        } else {
+            Names::Modules
+        }
+    }
+
+    /// Reads a document.
+    pub(crate) async fn get(&self, target: &Target) -> anyhow::Result<Value> {
+        Ok(self.client.get(target).await.map_err(Failure::from)?)
+    }
+
+    /// Sends a merge patch and reads what it led to.
+    pub(crate) async fn patch(
+        &self,
+        target: &Target,
+        patch: &Value,
+        etag: Option<&str>,
+    ) -> anyhow::Result<Value> {
+        Ok(self
+            .client
+            .patch(target, patch, etag)
+            .await
+            .map_err(Failure::from)?)
+    }
+
+    /// Opens a stream of lines.
+    pub(crate) async fn stream(&self, target: &Target) -> anyhow::Result<Lines> {
+        Ok(self.client.stream(target).await.map_err(Failure::from)?)
+    }
+}
+
+/// Hands each value of a stream to `print` until the device ends it or nobody reads the output any more.
+///
+/// # Errors
+/// When the stream breaks or holds something else, or when `print` fails.
+pub(crate) async fn print_each<T: DeserializeOwned>(
+    mut lines: Lines,
+    output: &Output,
+    mut print: impl FnMut(T) -> Result<(), OutputError>,
+) -> anyhow::Result<()> {
+    let mut reader_check = tokio::time::interval(READER_CHECK_PERIOD);
+    reader_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            value = lines.next() => match value.map_err(Failure::from)? {
+                Some(value) => print(value)?,
+                None => return Ok(()),
+            },
+            _ = reader_check.tick() => if output.reader_is_gone() {
+                return Err(OutputError::ReaderGone.into());
+            },
+        }
+    }
+}
+
+/// Says that a stream which should have gone on was ended by the device.
+pub(crate) fn note_end(output: &Output) {
+    output.note(&Text::new().styled(Style::Dim, "the device has ended"));
+}
+
+/// The hint that follows when a module is not there.
+pub(crate) fn with_modules_hint(err: anyhow::Error, module: &ModuleId) -> anyhow::Error {
+    if crate::failure::exit_status(&err) != ExitStatus::NotFound
+        || crate::failure::hint(&err).is_some()
+    {
+        return err;
+    }
+    err.context(
+        Failure::new(
+            ExitStatus::NotFound,
+            format!("cannot show the module `{module}`"),
+        )
+        .hint("see which there are with `wasm-edge list`"),
+    )
+}
+
+fn live_data_folders() -> anyhow::Result<Vec<PathBuf>> {
+    match live::Registry::of_user() {
+        Some(registry) => registry
+            .live()
+            .context("cannot read the list of running devices"),
+        None => Ok(Vec::new()),
+    }
+}
+
+async fn only_live(mut live: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
+    match live.len() {
+        0 => Err(Failure::new(ExitStatus::NotRunning, "no running device was found")
+            .hint("start one with `wasm-edge run FILE`, or name its data folder with `--data-dir DIR`")
+            .into()),
+        1 => Ok(live.remove(0)),
+        _ => {
+            let mut hint = "choose one with `--data-dir DIR`:".to_owned();
+            for folder in &live {
+                hint.push_str(&format!("\n  {}  ({})", folder.display(), names_of(folder).await));
+            }
+            Err(Failure::new(ExitStatus::Ambiguous, "several devices are running").hint(hint).into())
+        }
+    }
+}
+
+/// The devices of a process, as far as it tells.
+async fn names_of(data_folder: &Path) -> String {
+    let asked = match Client::open(data_folder) {
+        Ok(client) => devices(&client).await,
+        Err(err) => Err(err),
+    };
+    match asked {
+        Ok(devices) => devices
+            .iter()
+            .map(DeviceId::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
+        Err(_) => "does not answer".to_owned(),
+    }
+}
+
+async fn devices(client: &Client) -> Result<Vec<DeviceId>, ClientError> {
+    let info = client.get(&Target::path(&["v1", "info"])).await?;
+    let mut info: Info = serde_json::from_value(info).map_err(ClientError::NotJson)?;
+    info.devices.sort();
+    Ok(info.devices)
+}

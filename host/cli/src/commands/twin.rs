@@ -1,0 +1,325 @@
+//! `twin get` and `twin patch`: the twin of a device or a module, as the hub's service side has it.
+//!
+//! `twin watch` is in `watch`; both know the service view through [`TwinView`].
+
+mod watch;
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use wasm_edge_model::identity::{DeviceId, ModuleId};
+use wasm_edge_model::twin::{PATCH_TEXT_MAX_BYTES, parse_patch};
+
+use super::running::{Running, with_modules_hint};
+use crate::args::{GlobalArgs, TwinCommand, TwinGetArgs, TwinPatchArgs};
+use crate::client::target::Target;
+use crate::exit_codes::ExitStatus;
+use crate::failure::{self, Failure};
+use crate::output::Output;
+use crate::output::text::{Style, Text};
+use crate::text_file::{self, TextFileError};
+
+/// Runs a command under `twin`.
+pub(super) async fn execute(
+    command: TwinCommand,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        TwinCommand::Get(args) => get(args, global, output).await,
+        TwinCommand::Patch(args) => patch(args, global, output).await,
+        TwinCommand::Watch(args) => watch::execute(args, global, output).await,
+    }
+}
+
+/// Whose twin.
+struct Owner {
+    device: DeviceId,
+    module: Option<ModuleId>,
+}
+
+/// A twin in the service's JSON form, from which parts are read; what is missing reads as empty.
+struct TwinView<'a>(&'a Value);
+
+async fn get(
+    args: TwinGetArgs,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    let running = Running::find(global).await?;
+    let owner = Owner {
+        device: running.device(args.device.as_ref())?,
+        module: args.module,
+    };
+    let answer = running
+        .get(&owner.twin())
+        .await
+        .map_err(|err| owner.hint(err))?;
+    let twin = TwinView(&answer);
+    let section = match (args.desired, args.reported, args.tags) {
+        (true, ..) => Some("desired"),
+        (_, true, _) => Some("reported"),
+        (.., true) => Some("tags"),
+        _ => None,
+    };
+    let shown = match (section, output.is_json()) {
+        (None, true) => answer,
+        (Some(section), true) => twin.section(section).cloned().unwrap_or_else(|| json!({})),
+        (Some(section), false) => Value::Object(twin.readable(section)),
+        (None, false) => twin.readable_whole(),
+    };
+    output.json(&shown)?;
+    Ok(ExitStatus::Ok)
+}
+
+async fn patch(
+    args: TwinPatchArgs,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    let properties = read_patch(&args.patch)?;
+    let running = Running::find(global).await?;
+    let owner = Owner {
+        device: running.device(args.device.as_ref())?,
+        module: args.module,
+    };
+    let (section, body) = match args.tags {
+        true => ("tags", json!({ "tags": properties })),
+        false => (
+            "desired",
+            json!({ "properties": { "desired": properties } }),
+        ),
+    };
+    let etag = args.etag.as_ref().map(|etag| etag.as_header());
+    let answer = running
+        .patch(&owner.twin(), &body, etag)
+        .await
+        .map_err(|err| owner.hint(err))?;
+    if output.is_json() {
+        output.json(&answer)?;
+        return Ok(ExitStatus::Ok);
+    }
+    let twin = TwinView(&answer);
+    let line = with_owner(Text::new(), &owner)
+        .plain(": ")
+        .plain(&twin.version_text(section));
+    output.line(&line.styled(Style::Dim, &format!("  etag {}", twin.etag())))?;
+    Ok(ExitStatus::Ok)
+}
+
+impl Owner {
+    fn twin(&self) -> Target {
+        Target::twin(
+            self.device.as_str(),
+            self.module.as_ref().map(|id| id.as_str()),
+        )
+    }
+
+    fn changes(&self) -> Target {
+        Target::twin_changes(
+            self.device.as_str(),
+            self.module.as_ref().map(|id| id.as_str()),
+        )
+    }
+
+    /// Adds what can be done about a twin that is not there or was changed by somebody else.
+    fn hint(&self, err: anyhow::Error) -> anyhow::Error {
+        let again = match &self.module {
+            Some(module) => {
+                format!("read it again with `wasm-edge twin get {module} --output json`")
+            }
+            None => "read it again with `wasm-edge twin get --output json`".to_owned(),
+        };
+        match (failure::exit_status(&err), &self.module) {
+            (ExitStatus::PreconditionFailed, _) => err.context(
+                Failure::new(
+                    ExitStatus::PreconditionFailed,
+                    "the twin was changed in between",
+                )
+                .hint(again),
+            ),
+            (_, Some(module)) => with_modules_hint(err, module),
+            (_, None) => err,
+        }
+    }
+}
+
+impl<'a> TwinView<'a> {
+    fn section(&self, name: &str) -> Option<&'a Value> {
+        match name {
+            "tags" => self.0.get("tags"),
+            _ => self.0.get("properties")?.get(name),
+        }
+    }
+
+    /// A section without what the hub adds, but for the version.
+    fn readable(&self, name: &str) -> Map<String, Value> {
+        let section = self.section(name).and_then(Value::as_object);
+        let mut section = section.cloned().unwrap_or_default();
+        section.remove("$metadata");
+        section
+    }
+
+    /// A section's own properties.
+    fn properties(&self, name: &str) -> Map<String, Value> {
+        let mut properties = self.readable(name);
+        properties.remove("$version");
+        properties
+    }
+
+    fn readable_whole(&self) -> Value {
+        json!({
+            "tags": self.readable("tags"),
+            "desired": self.readable("desired"),
+            "reported": self.readable("reported"),
+        })
+    }
+
+    fn version(&self, name: &str) -> Option<u64> {
+        self.section(name)?.get("$version")?.as_u64()
+    }
+
+    /// What a section is at; tags have no version of their own.
+    fn version_text(&self, section: &str) -> String {
+        match (section, self.version(section)) {
+            ("tags", _) => "tags changed".to_owned(),
+            (_, Some(version)) => format!("{section} is now at version {version}"),
+            (_, None) => format!("{section} changed"),
+        }
+    }
+
+    fn etag(&self) -> &'a str {
+        self.0.get("etag").and_then(Value::as_str).unwrap_or("-")
+    }
+}
+
+fn with_owner(text: Text, owner: &Owner) -> Text {
+    match &owner.module {
+        None => text.plain(owner.device.as_str()),
+        Some(module) => text
+            .plain(owner.device.as_str())
+            .plain("/")
+            .styled(Style::of_module(module.as_str()), module.as_str()),
+    }
+}
+
+/// A patch given as text, as `@FILE`, or as `-` for standard input.
+fn read_patch(given: &str) -> Result<Map<String, Value>, Failure> {
+    let source = match given.strip_prefix('@') {
+        Some(file) => Some(file),
+        None if given == "-" => Some(given),
+        None => None,
+    };
+    let text = match source {
+        None => given.to_owned(),
+        Some(file) => text_file::read(Path::new(file), PATCH_TEXT_MAX_BYTES).map_err(|err| {
+            let status = if err.is_not_found() {
+                ExitStatus::NotFound
+            } else {
+                ExitStatus::InvalidInput
+            };
+            match err {
+                TextFileError::Read { name, source } => {
+                    Failure::new(status, format!("cannot read the patch from {name}"))
+                        .caused_by(source)
+                }
+                other => Failure::new(status, "cannot read the patch").caused_by(other),
+            }
+        })?,
+    };
+    parse_patch(&text).map_err(|err| {
+        Failure::new(ExitStatus::InvalidInput, "the patch cannot be applied")
+            .caused_by(err)
+            .hint("a patch is a JSON object such as '{\"threshold\": 5}'; null deletes a key")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn twin() -> Value {
+        json!({
+            "deviceId": "d", "moduleId": "m", "etag": "AAAAAAAAAA8=", "version": 16, "tags": {"site": "north"},
+            "properties": {
+                "desired": {"interval": 5, "$metadata": {"$lastUpdated": "2026-08-01T10:00:00Z"}, "$version": 4},
+                "reported": {"$metadata": {}, "$version": 9},
+            },
+        })
+    }
+
+    #[test]
+    fn people_see_the_sections_with_their_versions_only() {
+        let twin = twin();
+        let expected = json!({
+            "tags": {"site": "north"}, "desired": {"interval": 5, "$version": 4}, "reported": {"$version": 9},
+        });
+        assert_eq!(TwinView(&twin).readable_whole(), expected);
+        assert_eq!(
+            TwinView(&twin).version_text("desired"),
+            "desired is now at version 4"
+        );
+        assert_eq!(TwinView(&twin).version_text("tags"), "tags changed");
+    }
+
+    #[test]
+    fn a_twin_without_its_parts_reads_as_empty() {
+        for twin in [
+            json!({}),
+            json!([]),
+            json!({"properties": 5, "tags": null, "etag": 1}),
+        ] {
+            let view = TwinView(&twin);
+            assert_eq!(
+                view.readable_whole(),
+                json!({"tags": {}, "desired": {}, "reported": {}})
+            );
+            assert_eq!((view.version("desired"), view.etag()), (None, "-"));
+        }
+    }
+
+    #[test]
+    fn patches_come_from_the_argument_or_a_file() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("patch.json");
+        std::fs::write(&file, "{\"a\": null}").unwrap();
+        assert_eq!(
+            Value::Object(read_patch("{\"threshold\": 5}").unwrap()),
+            json!({"threshold": 5})
+        );
+        assert_eq!(
+            Value::Object(read_patch(&format!("@{}", file.display())).unwrap()),
+            json!({"a": null})
+        );
+    }
+
+    #[test]
+    fn a_bad_patch_says_what_is_wrong() {
+        let check = |given: &str, expected: &str, status| {
+            let error = anyhow::Error::from(read_patch(given).unwrap_err());
+            let text = format!("{error:#}");
+            assert!(text.starts_with(expected), "{text}");
+            assert_eq!(failure::exit_status(&error), status);
+        };
+        check(
+            "threshold=5",
+            "the patch cannot be applied: not JSON: line 1, column",
+            ExitStatus::InvalidInput,
+        );
+        check(
+            "[]",
+            "the patch cannot be applied: ",
+            ExitStatus::InvalidInput,
+        );
+        check(
+            "{\"a\": 1, \"a\": 2}",
+            "the patch cannot be applied: the key `a` occurs twice",
+            ExitStatus::InvalidInput,
+        );
+        check(
+            "@/no/such",
+            "cannot read the patch from `/no/such`: No such file",
+            ExitStatus::NotFound,
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! Reads a whole text that the person named on the command line: a file or, as `-`, standard input; bounded.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Why a named text could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TextFileError {
+    /// It could not be opened or read.
+    #[error("cannot read {name}")]
+    Read {
+        /// The file, in backticks, or standard input.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is longer than the caller's limit.
+    #[error("{name} has more than {limit} bytes")]
+    TooLong {
+        /// The file, in backticks, or standard input.
+        name: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// It holds bytes that are not UTF-8.
+    #[error("{name} is not UTF-8 text: byte {offset} starts no character")]
+    NotUtf8 {
+        /// The file, in backticks, or standard input.
+        name: String,
+        /// The first such byte.
+        offset: usize,
+    },
+}
+
+impl TextFileError {
+    /// Whether there is no such file.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Reads the text; a byte order mark at its start is left away.
+///
+/// # Errors
+/// Any [`TextFileError`].
+pub(crate) fn read(path: &Path, limit: usize) -> Result<String, TextFileError> {
+    let is_standard_input = path.as_os_str() == "-";
+    let name = if is_standard_input {
+        "standard input".to_owned()
+    } else {
+        format!("`{}`", path.display())
+    };
+    let read = if is_standard_input {
+        read_bytes(io::stdin().lock(), limit)
+    } else {
+        File::open(path).and_then(|file| read_bytes(file, limit))
+    };
+    let bytes = match read {
+        Ok(bytes) if bytes.len() > limit => return Err(TextFileError::TooLong { name, limit }),
+        Ok(bytes) => bytes,
+        Err(source) => return Err(TextFileError::Read { name, source }),
+    };
+    let text = String::from_utf8(bytes).map_err(|err| {
+        let offset = err.utf8_error().valid_up_to();
+        TextFileError::NotUtf8 { name, offset }
+    })?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
+}
+
+/// One byte more than the limit tells that there is more.
+fn read_bytes(source: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(content: &[u8], limit: usize, expected: Result<&str, &str>) {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("x.json");
+        std::fs::write(&file, content).unwrap();
+        let found = read(&file, limit).map_err(|err| {
+            err.to_string()
+                .replace(&file.display().to_string(), "x.json")
+        });
+        assert_eq!(found.as_deref().map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn a_text_is_read_up_to_the_limit() {
+        check(b"12345", 5, Ok("12345"));
+        check(b"123456", 5, Err("`x.json` has more than 5 bytes"));
+        check(b"\xef\xbb\xbf{}", 5, Ok("{}"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        check(
+            b"ab\xff",
+            5,
+            Err("`x.json` is not UTF-8 text: byte 2 starts no character"),
+        );
+        let missing = read(Path::new("/no/such/file"), 5).unwrap_err();
+        assert!(missing.is_not_found());
+        assert_eq!(missing.to_string(), "cannot read `/no/such/file`");
+    }
+}
