@@ -11,25 +11,47 @@ readonly built=$target/wasm32-wasip2/release
 
 "$root/scripts/ensure-wasm-target.sh"
 
+# The component of a name: a program keeps the name, a `cdylib` has underscores, and one file of tests/guests is an
+# example of its package.
+component() {
+    local file
+    for file in "$built/${1//-/_}.wasm" "$built/examples/${1//-/_}.wasm" "$built/$1.wasm"; do
+        if [ -e "$file" ]; then
+            echo "$file"
+            return
+        fi
+    done
+    echo "build-guests: no component was built for \`$1\`" >&2
+    return 1
+}
+
 # Copies what changed and takes away what no longer has a source, so that a folder holds what its workspace builds.
 collect() {
-    local workspace=$1 folder=$target/components/$2 names name file
+    local folder=$target/components/$1 name file
+    shift
     mkdir -p "$folder"
-    names=$(sed -n 's/^name = "\(.*\)"$/\1/p' "$workspace"/*/Cargo.toml)
-    for name in $names; do
-        # A `cdylib` is named with underscores, a program with the name as it is.
-        file=$built/$name.wasm
-        [ -e "$built/${name//-/_}.wasm" ] && file=$built/${name//-/_}.wasm
+    for name in "$@"; do
+        file=$(component "$name")
         [ "$folder/$name.wasm" -nt "$file" ] || cp -f "$file" "$folder/$name.wasm"
     done
     for file in "$folder"/*.wasm; do
         name=$(basename "$file" .wasm)
-        grep -qx "$name" <<<"$names" || rm -f "$file"
+        [[ " $* " = *" $name "* ]] || rm -f "$file"
     done
 }
 
-for workspace in examples tests/guests; do
-    (cd "$root/$workspace" && cargo build --release --locked --quiet --target wasm32-wasip2 --target-dir "$target" "$@")
-done
-collect "$root/examples" examples
-collect "$root/tests/guests" tests
+# Names of the packages, programs and examples in a manifest.
+names() {
+    sed -n 's/^name = "\(.*\)"$/\1/p' "$@"
+}
+
+build() {
+    (cd "$root/$1" && cargo build --release --locked --quiet --target wasm32-wasip2 --target-dir "$target" "${@:2}")
+}
+
+build examples "$@"
+build tests/guests --bins --examples "$@"
+# shellcheck disable=SC2046 # names are single words
+collect examples $(names "$root"/examples/*/Cargo.toml)
+# shellcheck disable=SC2046
+collect tests $(names "$root/tests/guests/Cargo.toml" | grep -vx test-guests)

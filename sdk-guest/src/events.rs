@@ -99,15 +99,12 @@ impl Pollable {
 ///
 /// Dropping it without an end means `retry` at once.
 #[derive(Debug)]
-pub struct Delivery {
-    message: Message<'static>,
-    raw: raw::Delivery,
-}
+pub struct Delivery(raw::Delivery);
 
 impl Delivery {
-    /// The message.
-    pub fn message(&self) -> &Message<'static> {
-        &self.message
+    /// The message: a new handle each time, which stays good until it is dropped.
+    pub fn message(&self) -> Message<'static> {
+        Message::owned(self.0.message())
     }
 
     /// Sends a new message, staged: it goes out with [`complete`](Self::complete), or not at all.
@@ -115,14 +112,14 @@ impl Delivery {
     /// # Errors
     /// As [`Outgoing::send`].
     pub fn send(&self, output: &str, outgoing: Outgoing) -> Result<(), SendError> {
-        self.raw
+        self.0
             .send(output, &outgoing.into())
             .map_err(SendError::from)
     }
 
     /// Passes the message on, staged likewise.
     pub fn forward(&self) -> Forward<'_, raw::Delivery> {
-        Forward::new(&self.raw)
+        Forward::new(&self.0)
     }
 
     /// The message is dealt with: it leaves the queue and what was staged goes out, in one step.
@@ -130,7 +127,7 @@ impl Delivery {
     /// # Errors
     /// [`CompletionError::WouldBlock`] leaves it open; [`CompletionError::AlreadyEnded`].
     pub fn complete(&self) -> Result<(), CompletionError> {
-        self.raw.complete().map_err(CompletionError::from)
+        self.0.complete().map_err(CompletionError::from)
     }
 
     /// Not now: it comes again after this time, at most an hour. What was staged is dropped.
@@ -138,7 +135,7 @@ impl Delivery {
     /// # Errors
     /// [`CompletionError::AlreadyEnded`].
     pub fn retry(&self, after: Duration) -> Result<(), CompletionError> {
-        self.raw.retry(millis(after)).map_err(CompletionError::from)
+        self.0.retry(millis(after)).map_err(CompletionError::from)
     }
 
     /// Never: it is put aside with the reason, at most 1 KiB.
@@ -146,7 +143,7 @@ impl Delivery {
     /// # Errors
     /// [`CompletionError::AlreadyEnded`].
     pub fn reject(&self, reason: &str) -> Result<(), CompletionError> {
-        self.raw.reject(reason).map_err(CompletionError::from)
+        self.0.reject(reason).map_err(CompletionError::from)
     }
 }
 
@@ -206,10 +203,7 @@ impl From<raw::CompletionError> for CompletionError {
 impl From<raw::Event> for Event {
     fn from(event: raw::Event) -> Self {
         match event {
-            raw::Event::Message(raw) => Self::Message(Delivery {
-                message: Message::owned(raw.message()),
-                raw,
-            }),
+            raw::Event::Message(delivery) => Self::Message(Delivery(delivery)),
             raw::Event::Desired(update) => Self::Desired(update.into()),
             raw::Event::Method(call) => Self::Method(MethodCall(call)),
             raw::Event::Timer(tick) => Self::Timer(tick.into()),
