@@ -1,0 +1,56 @@
+# What a clone is used with: `make demo` and `make test`. Both set up what they need, both build with the dev profile.
+
+target := $(or $(CARGO_TARGET_DIR),target)
+host := $(shell rustc -vV | sed -n 's/^host: //p')
+wasm := --target wasm32-wasip2
+guest_workspaces := examples tests/guests
+workspaces := . sdk-guest $(guest_workspaces)
+
+.PHONY: help demo test guests lint device audit
+
+help:
+	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
+	@echo "make test            build everything and run all tests"
+	@echo "make guests          build the example modules and the tests' guests"
+	@echo "make lint            formatting, clippy and documentation, warnings denied"
+	@echo "make device          check the build for boards, which has no compiler and no hub"
+	@echo "make audit           check licences, sources and banned crates of all dependencies"
+
+demo: guests
+	cargo build -p wasm-edge-cli
+	$(target)/debug/wasm-edge run examples/deployments/demo.json --data-dir target/demo $(if $(FOR),--for $(FOR))
+
+test: guests
+	scripts/check-manifests.sh
+	cd sdk-guest && cargo test --quiet --workspace
+	cd examples && cargo test --quiet --workspace --target $(host)
+	if command -v cargo-nextest >/dev/null; then \
+		cargo nextest run --workspace && cargo test --quiet --workspace --doc; \
+	else \
+		cargo test --workspace; \
+	fi
+
+guests:
+	scripts/build-guests.sh
+
+lint:
+	for workspace in $(workspaces); do (cd $$workspace && cargo fmt --all --check) || exit 1; done
+	cargo clippy --workspace --all-targets -- -D warnings
+	cd sdk-guest && cargo clippy --workspace --all-targets -- -D warnings
+	cd sdk-guest && cargo clippy $(wasm) -- -D warnings
+	cd examples && cargo clippy --workspace $(wasm) -- -D warnings
+	cd tests/guests && cargo clippy --lib --bins --examples $(wasm) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	cd sdk-guest && RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+device:
+	cargo check -p wasm-edge-cli --no-default-features --features device
+
+# cargo-deny of the machine, or one of our own that is built once.
+audit:
+	command -v cargo-deny >/dev/null || [ -x target/tools/bin/cargo-deny ] || \
+		cargo install --locked cargo-deny --version ^0.20 --root target/tools
+	for workspace in $(workspaces); do \
+		PATH="$$PATH:$(CURDIR)/target/tools/bin" cargo deny --manifest-path $$workspace/Cargo.toml \
+			check --config deny.toml bans licenses sources || exit 1; \
+	done
