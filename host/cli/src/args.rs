@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
+use crate::exit_codes;
 use crate::output::{ColorChoice, Format, Verbosity};
 
 /// Runs Azure IoT Edge modules as WebAssembly components.
@@ -18,7 +19,7 @@ use crate::output::{ColorChoice, Format, Verbosity};
     name = "wasm-edge",
     version,
     propagate_version = true,
-    max_term_width = 100
+    after_long_help = exit_codes::help()
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -27,33 +28,33 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The heading over the options of every command, after those of the command itself.
+const GLOBAL: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GlobalArgs {
     /// The form of the data printed to standard output
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t
-    )]
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) output: Format,
 
     /// The data folder; without it, `run` takes one per manifest, the other commands the only running device
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 
     /// When to use colour; `auto` heeds NO_COLOR
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) color: ColorChoice,
 
     /// Say more on standard error; twice for every step
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    #[arg(action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
 
     /// Say errors only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     quiet: bool,
 }
 

@@ -54,7 +54,7 @@ struct FileIdentity {
 ///
 /// # Errors
 /// When there is no home folder or it cannot be written. A device runs without it; it then is found by `--data-dir` only.
-#[cfg(any(feature = "hub", test))]
+#[cfg(feature = "hub")]
 pub(crate) fn announce(data_folder: &Path) -> io::Result<Announcement> {
     let no_home = || {
         io::Error::new(

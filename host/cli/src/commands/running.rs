@@ -25,6 +25,9 @@ use crate::run_view::Names;
 /// How often a command that waits for lines looks whether its own output is still read.
 const READER_CHECK_PERIOD: Duration = Duration::from_secs(1);
 
+/// The most devices that an error names.
+const NAMES_SHOWN_MAX: usize = 20;
+
 /// A process that runs devices.
 pub(crate) struct Running {
     client: Client,
@@ -57,10 +60,7 @@ impl Running {
     /// # Errors
     /// When the given one does not run here, or none was given and there are several.
     pub(crate) fn device(&self, given: Option<&DeviceId>) -> anyhow::Result<DeviceId> {
-        let known = || {
-            let names: Vec<_> = self.devices.iter().map(DeviceId::as_str).collect();
-            names.join(", ")
-        };
+        let known = || names_in(&self.devices);
         match (given, self.devices.as_slice()) {
             (Some(given), devices) if devices.contains(given) => Ok(given.clone()),
             (Some(given), _) => Err(Failure::new(
@@ -200,12 +200,21 @@ async fn names_of(data_folder: &Path) -> String {
         Err(err) => Err(err),
     };
     match asked {
-        Ok(devices) => devices
-            .iter()
-            .map(DeviceId::as_str)
-            .collect::<Vec<_>>()
-            .join(", "),
+        Ok(devices) => names_in(&devices),
         Err(_) => "does not answer".to_owned(),
+    }
+}
+
+/// The ids in one text, the first [`NAMES_SHOWN_MAX`] of them.
+fn names_in(devices: &[DeviceId]) -> String {
+    let shown: Vec<_> = devices
+        .iter()
+        .take(NAMES_SHOWN_MAX)
+        .map(DeviceId::as_str)
+        .collect();
+    match devices.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -214,4 +223,21 @@ async fn devices(client: &Client) -> Result<Vec<DeviceId>, ClientError> {
     let mut info: Info = serde_json::from_value(info).map_err(ClientError::NotJson)?;
     info.devices.sort();
     Ok(info.devices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_devices_are_not_all_named() {
+        let devices = |count| -> Vec<DeviceId> {
+            (0..count)
+                .map(|n| DeviceId::new(&format!("d{n}")).unwrap())
+                .collect()
+        };
+        assert_eq!(names_in(&devices(2)), "d0, d1");
+        assert!(names_in(&devices(20)).ends_with("d18, d19"));
+        assert!(names_in(&devices(1000)).ends_with("d18, d19 and 980 more"));
+    }
 }

@@ -101,6 +101,13 @@ fn help_and_version_are_data() {
         "{}",
         help.stdout
     );
+    let help = home.run(&["--help"]);
+    assert!(
+        help.stdout
+            .contains("Exit codes:\n    0  The command did what was asked.\n"),
+        "{}",
+        help.stdout
+    );
     let nothing = home.run(&[]);
     assert_eq!((nothing.code, nothing.stdout.as_str()), (Some(2), ""));
     assert!(
