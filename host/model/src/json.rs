@@ -11,6 +11,13 @@ use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
+/// How much of a key is shown in a path, in characters. An id has at most
+/// 128; the bound keeps the paths of many values below one long key small.
+pub const PATH_KEY_MAX_CHARS: usize = 160;
+
+/// How many repeated keys are told of one text.
+pub const REPEATED_KEYS_MAX: usize = 100;
+
 /// How much a text may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonLimits {
@@ -79,7 +86,7 @@ pub struct Document {
     /// The outermost value.
     pub root: Node,
     /// The keys that occur twice in one object: each repetition, in the
-    /// order of the text.
+    /// order of the text, the first [`REPEATED_KEYS_MAX`] of them.
     pub repeated_keys: Vec<RepeatedKey>,
 }
 
@@ -130,13 +137,13 @@ impl JsonPath {
         Self("$".into())
     }
 
-    /// The path of a member of this object.
+    /// The path of a member of this object. Of a key over
+    /// [`PATH_KEY_MAX_CHARS`] the rest is written as `…`.
     pub fn key(&self, key: &str) -> Self {
-        let mut chars = key.chars();
-        let is_plain = chars
-            .next()
-            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let is_plain = key.len() <= PATH_KEY_MAX_CHARS
+            && key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && key.chars().all(is_word);
         match is_plain {
             true => Self(format!("{}.{key}", self.0)),
             false => Self(format!("{}['{}']", self.0, escaped(key))),
@@ -161,6 +168,20 @@ impl fmt::Display for JsonPath {
 }
 
 impl Node {
+    /// Puts the value and all in it at one place, as when it was read from a
+    /// text that is itself a value.
+    pub fn move_to(&mut self, position: Position) {
+        self.position = position;
+        match &mut self.content {
+            Content::Array(items) => items.iter_mut().for_each(|item| item.move_to(position)),
+            Content::Object(members) => members.iter_mut().for_each(|member| {
+                member.key_position = position;
+                member.value.move_to(position);
+            }),
+            _ => {}
+        }
+    }
+
     /// The same value without positions; of a repeated key the last counts.
     pub fn to_value(&self) -> Value {
         match &self.content {
@@ -196,9 +217,13 @@ pub fn to_map(members: &[Member]) -> Map<String, Value> {
 }
 
 fn escaped(key: &str) -> String {
-    let mut text = String::with_capacity(key.len());
-    for c in key.chars() {
+    let mut text = String::new();
+    for (index, c) in key.chars().enumerate() {
         match c {
+            _ if index == PATH_KEY_MAX_CHARS => {
+                text.push('…');
+                break;
+            }
             '\'' | '\\' => text.extend(['\\', c]),
             c if c.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => text.push(c),

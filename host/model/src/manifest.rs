@@ -6,13 +6,15 @@
 //! the device, and its own policy too. `docs/manifest.md` is the reference
 //! for those who write one.
 
-mod check;
 mod fault;
+
 mod grant;
 mod image;
 mod limits;
 mod module;
-mod section;
+
+mod check;
+mod read;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +27,8 @@ use crate::json::JsonLimits;
 use crate::route::Route;
 pub use fault::{Checked, FAULTS_MAX, Fault, Faults, Warning};
 pub use grant::{
-    GRANTS_MAX, Grant, GrantAccess, GrantKind, PATH_MAX_BYTES, PlaceError, check_host_path,
+    GRANTS_MAX, Grant, GrantAccess, GrantKind, PATH_MAX_BYTES, PlaceError, check_guest_path,
+    check_host_path,
 };
 pub use image::{ImageReference, ImageReferenceError};
 pub use limits::Limits;

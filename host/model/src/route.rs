@@ -250,13 +250,19 @@ impl Source {
             return false;
         };
         let mut parts = rest.trim_end_matches('/').splitn(4, '/');
-        let is_module = parts
-            .next()
-            .is_some_and(|module| ModuleId::new(module).is_ok());
+        // `*` is a character of ids, but stands for "any" in the writer's mind.
+        let is_id = |module: &str| module != "*" && ModuleId::new(module).is_ok();
+        let is_module = parts.next().is_some_and(is_id);
         is_module
             && parts.next().is_none_or(|outputs| outputs == "outputs")
             && parts.next().is_none_or(|output| !output.is_empty())
             && parts.next().is_none()
+    }
+
+    /// The module in the pattern, in lower case, where it names one.
+    pub fn module(&self) -> Option<&str> {
+        let rest = self.prefix.strip_prefix("/messages/modules/")?;
+        rest.split('/').next().filter(|module| !module.is_empty())
     }
 
     fn new(text: String) -> Self {
@@ -280,6 +286,8 @@ impl fmt::Display for Sink {
         match self {
             Self::Upstream => f.write_str("$upstream"),
             Self::Module { module, input } => {
+                let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+                let (module, input) = (escaped(module.as_str()), escaped(input.as_str()));
                 write!(f, "BrokeredEndpoint(\"/modules/{module}/inputs/{input}\")")
             }
         }

@@ -111,11 +111,9 @@ impl Twin {
         change: ServiceChange<'_>,
         now: Timestamp,
     ) -> Result<Option<Applied>, TwinError> {
-        self.change(
-            change,
-            |tags, patch| merge_patch(tags, patch),
-            |section, patch| section.apply_patch(patch, now),
-        )
+        self.change(change, merge_patch, |section, patch| {
+            section.apply_patch(patch, now)
+        })
     }
 
     /// Replaces tags and desired properties, those which the change names:

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use serde_json::Number;
 
 use super::{
-    Content, Document, JsonError, JsonLimits, JsonPath, Member, Node, Position, RepeatedKey,
+    Content, Document, JsonError, JsonLimits, JsonPath, Member, Node, Position, REPEATED_KEYS_MAX,
+    RepeatedKey,
 };
 
 pub(super) struct Reader<'a> {
@@ -115,7 +116,7 @@ impl<'a> Reader<'a> {
             }
             self.skip_space();
             self.trail.push(Step::Key(key.clone()));
-            if !keys.insert(key.clone()) {
+            if !keys.insert(key.clone()) && self.repeated_keys.len() < REPEATED_KEYS_MAX {
                 let path = self.path();
                 self.repeated_keys.push(RepeatedKey {
                     path,

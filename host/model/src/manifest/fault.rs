@@ -146,16 +146,24 @@ impl Findings {
         self.warnings.len()
     }
 
+    pub(super) fn is_faultless(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// The value with its warnings, unless there are faults.
     pub(super) fn finish<T>(mut self, value: T) -> Result<Checked<T>, Faults> {
-        if self.faults.is_empty() {
-            self.warnings
-                .sort_by_key(|warning| (warning.line, warning.column));
-            return Ok(Checked {
-                value,
-                warnings: self.warnings,
-            });
+        if !self.is_faultless() {
+            return Err(self.into_faults());
         }
+        self.warnings
+            .sort_by_key(|warning| (warning.line, warning.column));
+        Ok(Checked {
+            value,
+            warnings: self.warnings,
+        })
+    }
+
+    pub(super) fn into_faults(mut self) -> Faults {
         self.faults.sort_by_key(|fault| (fault.line, fault.column));
         if self.faults_omitted > 0 {
             self.faults.push(Fault {
@@ -166,7 +174,7 @@ impl Findings {
                 expected: "none".into(),
             });
         }
-        Err(Faults(self.faults))
+        Faults(self.faults)
     }
 }
 

@@ -63,7 +63,7 @@ pub enum PlaceError {
     #[error("is the root of the file system")]
     Root,
     /// It is or holds the state of processes, the host's memory among it.
-    #[error("gives a view into processes")]
+    #[error("gives a view into processes or memory")]
     Processes,
     /// It is all of the kernel's settings.
     #[error("is all of `/sys`; single files and folders in it can be granted")]
@@ -71,6 +71,9 @@ pub enum PlaceError {
     /// It is a device or holds devices.
     #[error("is in `/dev`")]
     Devices,
+    /// It is in the module's own `/data`.
+    #[error("is in `/data`, the module's own folder")]
+    Data,
 }
 
 /// Checks a path of the device and gives its plain form: without empty parts
@@ -79,25 +82,36 @@ pub enum PlaceError {
 /// # Errors
 /// [`PlaceError`]: places that are never granted, and paths that are not
 /// plain.
-pub fn check_host_path(path: &str, kind: GrantKind) -> Result<String, PlaceError> {
+pub fn check_host_path(path: &str) -> Result<String, PlaceError> {
     let plain = plain_path(path)?;
     let parts: Vec<&str> = plain.split('/').skip(1).collect();
-    let may_be_folder = kind != GrantKind::File;
     match parts[..] {
         [""] => Err(PlaceError::Root),
-        ["proc"] if may_be_folder => Err(PlaceError::Processes),
-        ["proc", process, ..] if is_process(process) => Err(PlaceError::Processes),
-        ["sys"] if may_be_folder => Err(PlaceError::AllOfSys),
-        ["dev", ..] => Err(PlaceError::Devices),
-        // A file cannot be a folder; refused here with the better reason.
         ["proc"] => Err(PlaceError::Processes),
+        ["proc", entry, ..] if shows_processes(entry) => Err(PlaceError::Processes),
         ["sys"] => Err(PlaceError::AllOfSys),
+        ["dev", ..] => Err(PlaceError::Devices),
         _ => Ok(plain),
     }
 }
 
+/// Checks a path as a module is to see it and gives its plain form.
+///
+/// # Errors
+/// [`PlaceError`]: `/`, the module's own `/data`, and paths that are not
+/// plain.
+pub fn check_guest_path(path: &str) -> Result<String, PlaceError> {
+    let plain = plain_path(path)?;
+    let mut parts = plain.split('/').skip(1);
+    match parts.next() {
+        None | Some("") => Err(PlaceError::Root),
+        Some("data") => Err(PlaceError::Data),
+        Some(_) => Ok(plain),
+    }
+}
+
 /// The plain form of an absolute path.
-pub(super) fn plain_path(path: &str) -> Result<String, PlaceError> {
+fn plain_path(path: &str) -> Result<String, PlaceError> {
     if !path.starts_with('/') {
         return Err(PlaceError::Relative);
     }
@@ -123,7 +137,75 @@ pub(super) fn plain_path(path: &str) -> Result<String, PlaceError> {
 
 /// Whether this entry of `/proc` shows a process or memory. `net` and
 /// `mounts` are links into `self`.
-fn is_process(entry: &str) -> bool {
+fn shows_processes(entry: &str) -> bool {
     let is_number = entry.bytes().all(|byte| byte.is_ascii_digit());
     is_number || matches!(entry, "self" | "thread-self" | "net" | "mounts" | "kcore")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn some_places_are_never_granted() {
+        let check = |path: &str, expected: Result<&str, PlaceError>| {
+            assert_eq!(check_host_path(path), expected.map(String::from), "{path}");
+        };
+        check("/proc/loadavg", Ok("/proc/loadavg"));
+        check("/proc/sys/kernel/hostname", Ok("/proc/sys/kernel/hostname"));
+        check(
+            "/sys/class/thermal/thermal_zone0/temp",
+            Ok("/sys/class/thermal/thermal_zone0/temp"),
+        );
+        check("//var/./log/", Ok("/var/log"));
+        check("/devices", Ok("/devices"));
+        check("/var/..log", Ok("/var/..log"));
+        check("", Err(PlaceError::Relative));
+        check("var/log", Err(PlaceError::Relative));
+        check("/", Err(PlaceError::Root));
+        check("//./", Err(PlaceError::Root));
+        check("/var/../proc/self", Err(PlaceError::Parent));
+        check("/..", Err(PlaceError::Parent));
+        check("/proc", Err(PlaceError::Processes));
+        check("//proc/./", Err(PlaceError::Processes));
+        check("/proc/self", Err(PlaceError::Processes));
+        check("/proc/self/mem", Err(PlaceError::Processes));
+        check("/proc//thread-self/maps", Err(PlaceError::Processes));
+        check("/proc/1", Err(PlaceError::Processes));
+        check("/proc/4711/mem", Err(PlaceError::Processes));
+        check("/proc/net/tcp", Err(PlaceError::Processes));
+        check("/proc/kcore", Err(PlaceError::Processes));
+        check("/sys", Err(PlaceError::AllOfSys));
+        check("/sys/", Err(PlaceError::AllOfSys));
+        check("/dev", Err(PlaceError::Devices));
+        check("/dev/mem", Err(PlaceError::Devices));
+        check("/a\0b", Err(PlaceError::ControlCharacter));
+        check(&format!("/{}", "a".repeat(1024)), Err(PlaceError::TooLong));
+    }
+
+    #[test]
+    fn a_module_sees_grants_beside_its_own_folder() {
+        let check = |path: &str, expected: Result<&str, PlaceError>| {
+            assert_eq!(check_guest_path(path), expected.map(String::from), "{path}");
+        };
+        check("/proc/self", Ok("/proc/self"));
+        check("/input/", Ok("/input"));
+        check("/database", Ok("/database"));
+        check("/", Err(PlaceError::Root));
+        check("/data", Err(PlaceError::Data));
+        check("/data/input", Err(PlaceError::Data));
+        check("input", Err(PlaceError::Relative));
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_path_stays_as_it_is(path in "/?[a-z./]{0,12}") {
+            if let Ok(plain) = check_host_path(&path) {
+                prop_assert_eq!(check_host_path(&plain), Ok(plain.clone()));
+                prop_assert!(!plain.contains("//") && !plain.ends_with('/'));
+            }
+        }
+    }
 }

@@ -66,9 +66,15 @@ fn source(cursor: &mut Cursor<'_>) -> Result<Source, RouteError> {
                 false => Ok(Source::new(text)),
             };
         }
-        // What follows the slash is a name, even where it looks like a comment.
+        // What follows the slash is a name, even where it looks like a comment;
+        // a keyword only where no space says that a name was forgotten.
+        let after_slash = cursor.offset;
         cursor.skip_white();
+        let has_space = cursor.offset > after_slash;
         match cursor.word() {
+            _ if has_space && (cursor.at_keyword("INTO") || cursor.at_keyword("WHERE")) => {
+                return Err(cursor.unexpected("a name or `*`"));
+            }
             "" => return Err(cursor.unexpected("a name or `*`")),
             word => {
                 cursor.offset += word.len();

@@ -130,6 +130,21 @@ pub enum TwinError {
 }
 
 impl TwinError {
+    /// Where the fault is; empty where it is the whole.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Syntax { .. } | Self::NotAnObject { .. } => "",
+            Self::RepeatedKey { path }
+            | Self::Key { path, .. }
+            | Self::KeyTooLong { path, .. }
+            | Self::TextTooLong { path, .. }
+            | Self::IntegerOutOfRange { path, .. }
+            | Self::NullInArray { path }
+            | Self::TooDeep { path, .. }
+            | Self::TooLarge { path, .. } => path,
+        }
+    }
+
     /// The same error with its path inside `section`: `a.b` becomes
     /// `desired.a.b`.
     #[must_use]
@@ -158,7 +173,7 @@ impl TwinError {
 /// The first breach found, in the order of the keys; the size last. The
 /// path is relative to the section.
 pub fn check_section(properties: &Map<String, Value>, limit_bytes: usize) -> Result<(), TwinError> {
-    check_members(properties, "", Depth::default())?;
+    check_members(properties, Depth::default())?;
     let size_bytes = size_bytes(properties);
     match size_bytes > limit_bytes {
         true => Err(TwinError::TooLarge {
@@ -189,7 +204,7 @@ pub fn size_bytes(properties: &Map<String, Value>) -> usize {
         .sum()
 }
 
-pub(super) fn joined(parent: &str, key: &str) -> String {
+fn joined(parent: &str, key: &str) -> String {
     match (parent, key) {
         ("", key) => key.into(),
         (parent, "") => parent.into(),
@@ -203,18 +218,22 @@ struct Depth {
     nesting: usize,
 }
 
-fn check_members(members: &Map<String, Value>, path: &str, depth: Depth) -> Result<(), TwinError> {
+// The path of an error grows on its way out, so that checking what is right
+// makes none.
+
+fn check_members(members: &Map<String, Value>, depth: Depth) -> Result<(), TwinError> {
     members.iter().try_for_each(|(key, value)| {
-        check_key(key, path)?;
-        check_value(value, &joined(path, key), depth)
+        check_key(key)?;
+        check_value(value, depth).map_err(|error| error.within(key))
     })
 }
 
-fn check_key(key: &str, path: &str) -> Result<(), TwinError> {
+fn check_key(key: &str) -> Result<(), TwinError> {
     if key.len() > KEY_MAX_BYTES {
+        let (path, length) = (String::new(), key.len());
         return Err(TwinError::KeyTooLong {
-            path: path.into(),
-            length: key.len(),
+            path,
+            length,
             limit: KEY_MAX_BYTES,
         });
     }
@@ -223,9 +242,8 @@ fn check_key(key: &str, path: &str) -> Result<(), TwinError> {
         None if key.is_empty() => "is empty",
         None => return Ok(()),
     };
-    // `joined` drops an empty key, whose place is then that of its object.
     Err(TwinError::Key {
-        path: joined(path, key),
+        path: key.into(),
         what,
     })
 }
@@ -241,27 +259,31 @@ fn forbidden(c: char) -> Option<&'static str> {
     }
 }
 
-fn check_value(value: &Value, path: &str, depth: Depth) -> Result<(), TwinError> {
+fn check_value(value: &Value, depth: Depth) -> Result<(), TwinError> {
+    let path = String::new();
     match value {
         Value::Null | Value::Bool(_) => Ok(()),
-        Value::Number(number) => check_number(number, path),
+        Value::Number(number) if is_in_range(number) => Ok(()),
+        Value::Number(number) => Err(TwinError::IntegerOutOfRange {
+            path,
+            number: number.clone(),
+        }),
         Value::String(text) if text.len() > TEXT_MAX_BYTES => Err(TwinError::TextTooLong {
-            path: path.into(),
+            path,
             length: text.len(),
             limit: TEXT_MAX_BYTES,
         }),
         Value::String(_) => Ok(()),
         Value::Array(items) => {
-            let depth = deeper(
-                path,
-                Depth {
-                    nesting: depth.nesting + 1,
-                    ..depth
-                },
-            )?;
+            let depth = deeper(Depth {
+                nesting: depth.nesting + 1,
+                ..depth
+            })?;
             items.iter().try_for_each(|item| match item {
-                Value::Null => Err(TwinError::NullInArray { path: path.into() }),
-                item => check_value(item, path, depth),
+                Value::Null => Err(TwinError::NullInArray {
+                    path: String::new(),
+                }),
+                item => check_value(item, depth),
             })
         }
         Value::Object(members) => {
@@ -269,29 +291,22 @@ fn check_value(value: &Value, path: &str, depth: Depth) -> Result<(), TwinError>
                 objects: depth.objects + 1,
                 nesting: depth.nesting + 1,
             };
-            check_members(members, path, deeper(path, inner)?)
+            check_members(members, deeper(inner)?)
         }
     }
 }
 
-fn check_number(number: &Number, path: &str) -> Result<(), TwinError> {
-    let is_in_range = match (number.as_i64(), number.is_u64()) {
+fn is_in_range(number: &Number) -> bool {
+    match (number.as_i64(), number.is_u64()) {
         (Some(integer), _) => (INTEGER_MIN..=INTEGER_MAX).contains(&integer),
         (None, is_beyond_i64) => !is_beyond_i64,
-    };
-    match is_in_range {
-        true => Ok(()),
-        false => Err(TwinError::IntegerOutOfRange {
-            path: path.into(),
-            number: number.clone(),
-        }),
     }
 }
 
-fn deeper(path: &str, depth: Depth) -> Result<Depth, TwinError> {
+fn deeper(depth: Depth) -> Result<Depth, TwinError> {
     let too_deep = |limit| {
         Err(TwinError::TooDeep {
-            path: path.into(),
+            path: String::new(),
             limit,
         })
     };

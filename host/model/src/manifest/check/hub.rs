@@ -1,0 +1,201 @@
+//! The desired properties of `$edgeHub`: routes, and how messages are kept.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::super::fault::Findings;
+use super::super::read::{Entry, Fields, Place};
+use super::super::{StoreAndForward, TIME_TO_LIVE_DEFAULT};
+use super::Desired;
+use super::agent::{schema_version, take_own_keys};
+use crate::identity::ModuleId;
+use crate::json::Content;
+use crate::route::{PRIORITY_MAX, Route, RouteName, Sink};
+
+/// The newest schema version, as major and minor number.
+const SCHEMA_VERSION_MAX: (u32, u32) = (1, 3);
+
+#[derive(Default)]
+pub(super) struct Hub {
+    pub(super) routes: Vec<Route>,
+    pub(super) store_and_forward: StoreAndForward,
+}
+
+pub(super) fn read(
+    findings: &mut Findings,
+    desired: Desired<'_>,
+    modules: &BTreeSet<ModuleId>,
+) -> Hub {
+    let Desired {
+        mut fields,
+        has_base,
+        mut layers,
+        ..
+    } = desired;
+    take_own_keys(&mut fields);
+    schema_version(findings, &mut fields, has_base, SCHEMA_VERSION_MAX);
+    let written = fields
+        .take("routes")
+        .and_then(|place| findings.object(&place));
+    let empty = || Fields::empty(fields.path.key("routes"), fields.position);
+    let mut entries = written.unwrap_or_else(empty);
+    layers
+        .remove("routes")
+        .into_iter()
+        .flatten()
+        .for_each(|entry| entries.push(entry));
+    let mut routes: Vec<Route> = entries
+        .rest()
+        .filter_map(|(entry, place)| route(findings, &entry, &place, modules))
+        .collect();
+    routes.sort_by(|a, b| a.name.cmp(&b.name));
+    let keeping = fields.take("storeAndForwardConfiguration");
+    let store_and_forward = keeping.and_then(|place| store_and_forward(findings, &place));
+    findings.without_meaning(fields);
+    Hub {
+        routes,
+        store_and_forward: store_and_forward.unwrap_or_default(),
+    }
+}
+
+fn route(
+    findings: &mut Findings,
+    entry: &Entry<'_>,
+    place: &Place<'_>,
+    modules: &BTreeSet<ModuleId>,
+) -> Option<Route> {
+    let name = match RouteName::new(entry.key) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let expected = "a name without `.`, `$`, `#` and spaces";
+            findings.fault(&place.path, entry.key_position, error.to_string(), expected);
+            None
+        }
+    };
+    let text_place = match &place.node.content {
+        Content::Object(_) => {
+            let mut fields = findings.object(place)?;
+            findings.required(&mut fields, "route", ROUTE_FORM)?
+        }
+        _ => place.clone(),
+    };
+    let text = findings.text(&text_place, ROUTE_FORM)?;
+    if text.trim().is_empty() {
+        // As IoT Edge does: its tools leave such a text where a route was.
+        findings.warning(
+            &text_place.path,
+            text_place.position(),
+            "the route is empty and takes nothing",
+        );
+        return None;
+    }
+    let mut route = match Route::parse(name?, text) {
+        Ok(route) => route,
+        Err(error) => {
+            findings.fault(
+                &text_place.path,
+                text_place.position(),
+                error.to_string(),
+                ROUTE_FORM,
+            );
+            return None;
+        }
+    };
+    if let Content::Object(_) = &place.node.content {
+        options(findings, place, &mut route);
+    }
+    check_ends(findings, &text_place, &route, modules);
+    Some(route)
+}
+
+const ROUTE_FORM: &str = "`FROM source INTO sink`";
+
+fn options(findings: &mut Findings, place: &Place<'_>, route: &mut Route) {
+    let Some(mut fields) = findings.object(place) else {
+        return;
+    };
+    fields.take("route");
+    if let Some(place) = fields.take("priority") {
+        let priority = findings.integer(&place, 0..=u64::from(PRIORITY_MAX));
+        route.priority = priority.map_or(route.priority, |priority| priority as u32);
+    }
+    if let Some(place) = fields.take("timeToLiveSecs") {
+        let seconds = findings.integer(&place, 0..=u64::from(u32::MAX));
+        route.time_to_live = seconds
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs);
+    }
+    findings.without_meaning(fields);
+}
+
+/// Warns of a route that takes or brings nothing.
+fn check_ends(
+    findings: &mut Findings,
+    place: &Place<'_>,
+    route: &Route,
+    modules: &BTreeSet<ModuleId>,
+) {
+    let mut warn = |problem| findings.warning(&place.path, place.position(), problem);
+    let is_named = |source: &str| {
+        modules
+            .iter()
+            .any(|id| id.as_str().eq_ignore_ascii_case(source))
+    };
+    match route.source.module() {
+        _ if !route.source.can_match() => {
+            warn(format!(
+                "no message of a device has the source `{}`",
+                route.source
+            ));
+        }
+        Some(source) if !is_named(source) => {
+            warn(format!(
+                "the deployment runs no module `{source}`, where the route begins"
+            ));
+        }
+        _ => {}
+    }
+    match &route.sink {
+        Sink::Module { module, .. } if !modules.contains(module) => {
+            warn(format!(
+                "the deployment runs no module `{module}`, where the route ends"
+            ));
+        }
+        _ => {}
+    }
+}
+
+fn store_and_forward(findings: &mut Findings, place: &Place<'_>) -> Option<StoreAndForward> {
+    let mut fields = findings.object(place)?;
+    let time_to_live = match fields.take("timeToLiveSecs") {
+        Some(place) => time_to_live(findings, &place),
+        None => Some(TIME_TO_LIVE_DEFAULT),
+    };
+    let limits = fields.take("storeLimits");
+    findings.without_meaning(fields);
+    let mut size_max_bytes = None;
+    if let Some(mut limits) = limits.and_then(|place| findings.object(&place)) {
+        let size = limits.take("maxSizeBytes");
+        size_max_bytes = size.and_then(|place| findings.integer(&place, 0..=u64::MAX));
+        findings.without_meaning(limits);
+    }
+    Some(StoreAndForward {
+        time_to_live,
+        size_max_bytes,
+    })
+}
+
+/// None, for ever, where the number is negative.
+fn time_to_live(findings: &mut Findings, place: &Place<'_>) -> Option<Duration> {
+    let is_negative = match &place.node.content {
+        Content::Number(number) => number.as_i64().is_some_and(|seconds| seconds < 0),
+        _ => false,
+    };
+    match is_negative {
+        true => None,
+        // The hub counts these seconds in 32 bits, with a sign.
+        false => findings
+            .integer(place, 0..=u64::from(u32::MAX))
+            .map(Duration::from_secs),
+    }
+}
