@@ -1,1 +1,19 @@
-//! The device: agent, supervisor, upstream, management API, and the root that wires them.
+//! The device: what IoT Edge's agent, hub and daemons are, in one process.
+//!
+//! [`device`] is the root: it builds all parts and connects them, and nothing imports it but who runs a
+//! device. The [`agent`] makes the device match a manifest, the [`supervisor`] keeps instances alive,
+//! [`upstream`] is the way to the hub, [`api`] the management API. [`twins`], [`methods`], [`logs`],
+//! [`keys`] and [`code`] are what these share.
+
+pub mod agent;
+pub mod api;
+pub mod code;
+pub mod device;
+pub mod keys;
+pub mod logs;
+pub mod methods;
+pub mod supervisor;
+pub mod twins;
+pub mod upstream;
+
+mod clock;

@@ -39,6 +39,11 @@ impl Digest {
         Digest(value.as_ref().try_into().expect("SHA-256 gives 32 bytes"))
     }
 
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; SHA256_BYTES] {
+        &self.0
+    }
+
     /// The 64 hexadecimal digits alone, as used in names of files.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,0 +1,371 @@
+//! Makes the device match a deployment manifest.
+//!
+//! All images are loaded and all identities made sure of before anything that runs is touched; then a
+//! plan ([`plan`]) is carried out step by step.
+
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wasm_edge_images::digest::Digest;
+use wasm_edge_images::source::{ImageError, ImageSource};
+use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity};
+use wasm_edge_model::manifest::{Manifest, ModuleSpec};
+use wasm_edge_router::router::Router;
+use wasm_edge_router::table::{RouteTable, RouteTableError};
+use wasm_edge_runtime::precompiled::{ModuleCode, Origin};
+
+use crate::code::{CodeStore, CodeStoreError};
+use crate::logs::Logs;
+use crate::methods::Methods;
+use crate::supervisor::{Module, Supervisor};
+use crate::twins::Twins;
+use crate::twins::sync::Sync;
+use crate::upstream::pump::Sessions;
+use crate::upstream::{Credentials, Upstream, UpstreamError};
+use plan::{Command, Placed};
+
+/// How long a group of one start order has to become ready before the next one is started.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a module waits for its twin from the hub; after that it starts with the stored one.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the agent works with.
+pub struct AgentParts {
+    /// The device.
+    pub device: DeviceId,
+    /// Keeps instances alive.
+    pub supervisor: Supervisor,
+    /// The queues.
+    pub router: Router,
+    /// The twins.
+    pub twins: Twins,
+    /// Direct methods.
+    pub methods: Methods,
+    /// The logs.
+    pub logs: Logs,
+    /// The way to the hub.
+    pub upstream: Arc<dyn Upstream>,
+    /// Open sessions.
+    pub sessions: Sessions,
+    /// Code of images.
+    pub code: CodeStore,
+}
+
+/// The agent of one device.
+pub struct Agent {
+    parts: AgentParts,
+    placed: BTreeMap<ModuleId, Placed>,
+    links: BTreeMap<ModuleId, Link>,
+}
+
+/// A module's session with the hub.
+struct Link {
+    stop: CancellationToken,
+    synced: watch::Receiver<bool>,
+    task: JoinHandle<()>,
+}
+
+/// What is worth telling while a deployment is applied.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// A component is loaded or compiled.
+    Loading {
+        /// The module.
+        module: ModuleId,
+        /// Size of the component in bytes.
+        size_bytes: usize,
+    },
+    /// Its code is there.
+    Loaded {
+        /// The module.
+        module: ModuleId,
+        /// Whether it was compiled now.
+        origin: Origin,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A module was not ready in time; the others go on.
+    NotReady {
+        /// The module.
+        module: ModuleId,
+    },
+}
+
+/// Why a deployment was not applied. Nothing was touched then.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// Some images cannot be had or cannot run.
+    #[error("{} of the modules cannot be run", .0.len())]
+    Images(Vec<(ModuleId, ModuleError)>),
+    /// Too many routes.
+    #[error(transparent)]
+    Routes(#[from] RouteTableError),
+    /// An identity could not be made at the hub.
+    #[error("cannot make the identity of module `{module}`")]
+    Identity {
+        /// The module.
+        module: ModuleId,
+        /// Why.
+        source: UpstreamError,
+    },
+    /// The device's store failed.
+    #[error("cannot read the device's store")]
+    Store(#[from] wasm_edge_store::database::DatabaseError),
+}
+
+/// Why one module cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// Its image cannot be had.
+    #[error("cannot load its image")]
+    Image(#[from] ImageError),
+    /// There is no code for it.
+    #[error("cannot use its image")]
+    Code(#[from] CodeStoreError),
+}
+
+/// All that a module needs, made ready before anything is touched.
+struct Prepared {
+    placed: Placed,
+    code: ModuleCode,
+    credentials: Credentials,
+}
+
+impl Agent {
+    /// Makes an agent of a device without modules.
+    pub fn new(parts: AgentParts) -> Self {
+        Self {
+            parts,
+            placed: BTreeMap::new(),
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// Applies a manifest; `folder` is where its `file:` images start.
+    ///
+    /// Done when all modules were started and are ready, or have had [`READY_TIMEOUT`].
+    ///
+    /// # Errors
+    /// [`DeployError`]; what runs goes on as it was.
+    pub async fn apply(
+        &mut self,
+        manifest: &Manifest,
+        folder: &Path,
+        progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
+    ) -> Result<(), DeployError> {
+        let table = RouteTable::new(&manifest.routes, manifest.store_and_forward.time_to_live)?;
+        let mut prepared = self.prepare(manifest, folder, progress).await?;
+        let desired: BTreeMap<ModuleId, Placed> = prepared
+            .iter()
+            .map(|(id, prepared)| (id.clone(), prepared.placed.clone()))
+            .collect();
+        let commands = plan::plan(&self.placed, &desired);
+        let mut table = Some(table);
+        for command in commands {
+            match command {
+                Command::RemoveModule(id) => self.remove(&id, desired.contains_key(&id)).await,
+                Command::CreateModule(id) => {
+                    if let Some(table) = table.take() {
+                        self.parts.router.apply(table);
+                    }
+                    if let Some(prepared) = prepared.remove(&id) {
+                        self.create(prepared)?;
+                    }
+                }
+                Command::StartModules(ids) => self.start(&ids, progress).await,
+            }
+        }
+        if let Some(table) = table {
+            self.parts.router.apply(table);
+        }
+        self.placed = desired;
+        Ok(())
+    }
+
+    /// Stops all modules and their sessions.
+    pub async fn stop(mut self, flush: Duration) {
+        self.parts.supervisor.stop_all().await;
+        self.flush(flush).await;
+        for link in self.links.values() {
+            link.stop.cancel();
+        }
+        for (_, link) in std::mem::take(&mut self.links) {
+            let _ = link.task.await;
+        }
+    }
+
+    /// Waits until what was reported and what was sent upstream is at the hub, at most so long.
+    async fn flush(&self, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        while tokio::time::Instant::now() < deadline && !self.is_flushed() {
+            pause.tick().await;
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        let snapshot = self.parts.router.snapshot();
+        let upstream = snapshot
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.endpoint.module().is_none());
+        let sent = upstream
+            .is_none_or(|endpoint| endpoint.queued_messages + endpoint.in_hand_messages == 0);
+        let twins = self
+            .links
+            .keys()
+            .filter_map(|id| self.parts.twins.of(id).ok());
+        sent && twins.into_iter().all(|twin| twin.unsent().is_none())
+    }
+
+    async fn prepare(
+        &self,
+        manifest: &Manifest,
+        folder: &Path,
+        progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
+    ) -> Result<BTreeMap<ModuleId, Prepared>, DeployError> {
+        let mut codes = Vec::new();
+        let mut failed = Vec::new();
+        for spec in manifest.modules.values() {
+            match self.load(spec, folder, progress).await {
+                Ok((digest, code)) => codes.push((spec, digest, code)),
+                Err(err) => failed.push((spec.id.clone(), err)),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(DeployError::Images(failed));
+        }
+        let mut prepared = BTreeMap::new();
+        for (spec, digest, code) in codes {
+            let identity = self.identity(&spec.id);
+            let credentials = self
+                .parts
+                .upstream
+                .provision(identity)
+                .await
+                .map_err(|source| DeployError::Identity {
+                    module: spec.id.clone(),
+                    source,
+                })?;
+            let placed = Placed {
+                spec: spec.clone(),
+                image_digest: digest.to_string(),
+            };
+            prepared.insert(
+                spec.id.clone(),
+                Prepared {
+                    placed,
+                    code,
+                    credentials,
+                },
+            );
+        }
+        Ok(prepared)
+    }
+
+    async fn load(
+        &self,
+        spec: &ModuleSpec,
+        folder: &Path,
+        progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
+    ) -> Result<(Digest, ModuleCode), ModuleError> {
+        let source = ImageSource::new(folder);
+        let reference = spec.image.clone();
+        let loaded = tokio::task::spawn_blocking(move || source.load(&reference, None));
+        let image = loaded
+            .await
+            .expect("reading a file does not panic, and the runtime outlives the device")?;
+        progress(Progress::Loading {
+            module: spec.id.clone(),
+            size_bytes: image.bytes.len(),
+        });
+        let digest = image.digest.clone();
+        let begun = tokio::time::Instant::now();
+        let (code, origin) = self.parts.code.load(image).await?;
+        progress(Progress::Loaded {
+            module: spec.id.clone(),
+            origin,
+            took: begun.elapsed(),
+        });
+        Ok((digest, code))
+    }
+
+    fn create(&mut self, prepared: Prepared) -> Result<(), DeployError> {
+        let Prepared {
+            placed,
+            code,
+            credentials,
+        } = prepared;
+        let id = placed.spec.id.clone();
+        let twin = self.parts.twins.of(&id)?;
+        self.parts
+            .logs
+            .set_rate(&id, placed.spec.limits.log_lines_per_second);
+        let sync = Sync {
+            identity: self.identity(&id),
+            twin: twin.clone(),
+            upstream: Arc::clone(&self.parts.upstream),
+            sessions: self.parts.sessions.clone(),
+            methods: self.parts.methods.clone(),
+        };
+        let stop = CancellationToken::new();
+        let (told, synced) = watch::channel(false);
+        let task = tokio::spawn(sync.run(told, stop.clone()));
+        self.links.insert(id, Link { stop, synced, task });
+        let Placed { spec, image_digest } = placed;
+        self.parts.supervisor.add(Module {
+            spec,
+            code,
+            image_digest,
+            credentials,
+            twin,
+        });
+        Ok(())
+    }
+
+    async fn remove(&mut self, id: &ModuleId, comes_again: bool) {
+        self.parts.supervisor.remove(id).await;
+        if let Some(link) = self.links.remove(id) {
+            link.stop.cancel();
+            let _ = link.task.await;
+        }
+        if !comes_again {
+            self.parts.router.remove_module(id);
+        }
+    }
+
+    async fn start(
+        &mut self,
+        ids: &[ModuleId],
+        progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
+    ) {
+        for id in ids {
+            if let Some(link) = self.links.get_mut(id) {
+                // Out of time, the module starts with the twin that is stored here.
+                let _ = tokio::time::timeout(SYNC_TIMEOUT, link.synced.wait_for(|synced| *synced))
+                    .await;
+            }
+            self.parts.supervisor.start(id).await;
+        }
+        for id in ids {
+            if !self.parts.supervisor.wait_ready(id, READY_TIMEOUT).await {
+                progress(Progress::NotReady { module: id.clone() });
+            }
+        }
+    }
+
+    fn identity(&self, module: &ModuleId) -> ModuleIdentity {
+        ModuleIdentity {
+            device: self.parts.device.clone(),
+            module: module.clone(),
+        }
+    }
+}

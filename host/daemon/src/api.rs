@@ -1,0 +1,146 @@
+//! The management API of a device: HTTP over a Unix socket that its owner alone can open.
+//!
+//! Shapes are documented in `docs/management-api.md`; `wasm-edge list` and the other verbs are its clients.
+
+mod logs;
+mod modules;
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use wasm_edge_model::identity::DeviceId;
+use wasm_edge_model::time::Timestamp;
+
+use crate::code::CodeStore;
+use crate::logs::Logs;
+use crate::supervisor::Supervisor;
+use crate::{clock, supervisor};
+
+/// What the API reaches of one device.
+#[derive(Clone)]
+pub struct DeviceView {
+    /// Its id.
+    pub device: DeviceId,
+    /// Its modules.
+    pub supervisor: Supervisor,
+    /// Its queues.
+    pub router: wasm_edge_router::router::Router,
+    /// Its logs.
+    pub logs: Logs,
+}
+
+/// What the API serves.
+#[derive(Clone)]
+pub(crate) struct ApiState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    devices: Vec<DeviceView>,
+    hub_host_name: String,
+    data_folder: String,
+    code: CodeStore,
+    started_time: Timestamp,
+}
+
+/// The API of these devices, to be served on the control socket.
+pub fn router(
+    devices: Vec<DeviceView>,
+    hub_host_name: String,
+    data_folder: &std::path::Path,
+    code: CodeStore,
+) -> Router {
+    let state = ApiState {
+        inner: Arc::new(Inner {
+            devices,
+            hub_host_name,
+            data_folder: data_folder.display().to_string(),
+            code,
+            started_time: clock::now(),
+        }),
+    };
+    Router::new()
+        .route("/v1/info", get(info))
+        .route("/v1/modules", get(modules::list))
+        .route("/v1/modules/{device}/{module}", get(modules::show))
+        .route(
+            "/v1/modules/{device}/{module}/restart",
+            axum::routing::post(modules::restart),
+        )
+        .route("/v1/logs", get(logs::read))
+        .with_state(state)
+}
+
+async fn info(axum::extract::State(state): axum::extract::State<ApiState>) -> Json<Value> {
+    let inner = &state.inner;
+    let devices: Vec<&DeviceId> = inner.devices.iter().map(|view| &view.device).collect();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "devices": devices,
+        "hubHostName": inner.hub_host_name,
+        "dataFolder": inner.data_folder,
+        "startedTime": inner.started_time,
+        "componentsCompiled": inner.code.compiled(),
+        "stopGraceMs": supervisor::STOP_GRACE.as_millis(),
+    }))
+}
+
+impl ApiState {
+    /// The devices that a request means: the named one, or all.
+    pub(crate) fn devices(&self, named: Option<&str>) -> Result<Vec<&DeviceView>, ApiError> {
+        let Some(named) = named else {
+            return Ok(self.inner.devices.iter().collect());
+        };
+        let found: Vec<_> = self
+            .inner
+            .devices
+            .iter()
+            .filter(|view| view.device.as_str() == named)
+            .collect();
+        if found.is_empty() {
+            Err(ApiError::not_found(format!(
+                "no device `{named}` runs here"
+            )))
+        } else {
+            Ok(found)
+        }
+    }
+}
+
+/// An error as the API answers it.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    error: String,
+}
+
+impl ApiError {
+    pub(crate) fn not_found(error: String) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            error,
+        }
+    }
+
+    pub(crate) fn bad_request(error: String) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (
+            self.status,
+            Json(json!({ "error": self.error, "causes": [], "hint": null })),
+        )
+            .into_response()
+    }
+}

@@ -1,0 +1,128 @@
+//! From a module image to code that can run: loaded from the cache, or compiled once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cap_std::fs::Dir;
+use wasm_edge_images::image::ModuleImage;
+use wasm_edge_runtime::engine::{Engine, EngineError};
+use wasm_edge_runtime::precompiled::{
+    ComponentDigest, ModuleCode, Origin, PrecompiledCache, PrecompiledError,
+};
+use wasm_edge_store::keys::{KeyError, MasterKey};
+
+use crate::keys::Keyring;
+
+/// Makes code of images; one for all devices of a process, clones share it.
+#[derive(Clone)]
+pub struct CodeStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    cache: PrecompiledCache,
+    /// Code in use, by component. Written by whoever loads, read by the same.
+    loaded: Mutex<HashMap<ComponentDigest, ModuleCode>>,
+    /// One component is compiled at a time: the compiler's memory is the device's largest need.
+    compiling: tokio::sync::Mutex<()>,
+    compiled: AtomicU64,
+}
+
+/// Why there is no code for an image.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeStoreError {
+    /// The engine cannot run on this machine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The key that vouches for compiled code cannot be used.
+    #[error("cannot use the key of the compiled code")]
+    Key(#[from] KeyError),
+    /// Loading or compiling failed.
+    #[error(transparent)]
+    Precompiled(#[from] PrecompiledError),
+    /// This build has no compiler.
+    #[error("there is no compiled code for the image `{digest}`, and this build has no compiler")]
+    NoCompiler {
+        /// The image.
+        digest: String,
+    },
+}
+
+impl CodeStore {
+    /// Starts the engine, with the cache in `precompiled/`.
+    ///
+    /// # Errors
+    /// [`CodeStoreError`].
+    pub fn open(precompiled: &Dir) -> Result<Self, CodeStoreError> {
+        let engine = Engine::new()?;
+        let keys = Keyring::new(&MasterKey::open(precompiled)?);
+        let cache = PrecompiledCache::open(precompiled, &engine, keys.derive(&["compiled code"]))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine,
+                cache,
+                loaded: Mutex::default(),
+                compiling: tokio::sync::Mutex::default(),
+                compiled: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// How many components were compiled since the start.
+    pub fn compiled(&self) -> u64 {
+        self.inner.compiled.load(Ordering::Relaxed)
+    }
+
+    /// The code of an image, and whether it had to be compiled.
+    ///
+    /// # Errors
+    /// [`CodeStoreError::Precompiled`] for an image that cannot be a module, [`CodeStoreError::NoCompiler`].
+    pub async fn load(&self, image: ModuleImage) -> Result<(ModuleCode, Origin), CodeStoreError> {
+        let digest = *image.digest.as_bytes();
+        // Held by the one that compiles; others wait here and then find its code.
+        let _compiling = self.inner.compiling.lock().await;
+        if let Some(code) = self.loaded().get(&digest) {
+            return Ok((code.clone(), Origin::Cached));
+        }
+        let inner = Arc::clone(&self.inner);
+        let made = tokio::task::spawn_blocking(move || inner.make(&digest, &image));
+        let (code, origin) = made
+            .await
+            .expect("loading does not panic, and the runtime outlives the device")?;
+        if origin == Origin::Compiled {
+            self.inner.compiled.fetch_add(1, Ordering::Relaxed);
+        }
+        self.loaded().insert(digest, code.clone());
+        Ok((code, origin))
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, HashMap<ComponentDigest, ModuleCode>> {
+        self.inner
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn make(
+        &self,
+        digest: &ComponentDigest,
+        image: &ModuleImage,
+    ) -> Result<(ModuleCode, Origin), CodeStoreError> {
+        if let Some(code) = self.cache.load(&self.engine, digest)? {
+            return Ok((code, Origin::Cached));
+        }
+        #[cfg(feature = "compiler")]
+        {
+            let code = self.cache.compile(&self.engine, digest, &image.bytes)?;
+            Ok((code, Origin::Compiled))
+        }
+        #[cfg(not(feature = "compiler"))]
+        Err(CodeStoreError::NoCompiler {
+            digest: image.digest.to_string(),
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! The root: builds the parts of one device, connects them, and ends them in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wasm_edge_model::identity::DeviceId;
+use wasm_edge_router::limits::Limits;
+use wasm_edge_router::router::Router;
+use wasm_edge_store::database::DatabaseError;
+use wasm_edge_store::folder::FolderError;
+use wasm_edge_store::folder::device::DeviceFolder;
+use wasm_edge_store::keys::{KeyError, MasterKey};
+
+use crate::agent::{Agent, AgentParts, DeployError, Progress};
+use crate::api::DeviceView;
+use crate::code::CodeStore;
+use crate::keys::Keyring;
+use crate::logs::Logs;
+use crate::methods::Methods;
+use crate::supervisor::life::RestartWaits;
+use crate::supervisor::{Supervisor, Surroundings};
+use crate::twins::Twins;
+use crate::upstream::Upstream;
+use crate::upstream::pump::{self, Sessions};
+
+/// How long a device that stops waits for what is on its way to the hub.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// What a device is made of.
+pub struct DeviceConfig {
+    /// Its id.
+    pub device: DeviceId,
+    /// Its part of the data folder.
+    pub folder: DeviceFolder,
+    /// The whole data folder, which is never granted to a module.
+    pub own_folder: PathBuf,
+    /// The way to its hub.
+    pub upstream: Arc<dyn Upstream>,
+    /// Code of images, shared by all devices of the process.
+    pub code: CodeStore,
+    /// Waits between restarts of a module.
+    pub restart_waits: RestartWaits,
+}
+
+/// A running device.
+pub struct Device {
+    agent: Agent,
+    view: DeviceView,
+    pump: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+/// Why a device could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its keys cannot be used.
+    #[error("cannot use the device's keys")]
+    Keys(#[from] KeyError),
+    /// Its store cannot be used.
+    #[error("cannot use the device's store")]
+    Store(#[from] DatabaseError),
+}
+
+impl Device {
+    /// Builds and connects all parts. No module runs until a manifest is applied.
+    ///
+    /// Has to be called inside a tokio runtime; blocks while it opens the store.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(config: DeviceConfig) -> Result<Self, StartError> {
+        let DeviceConfig {
+            device,
+            folder,
+            own_folder,
+            upstream,
+            code,
+            restart_waits,
+        } = config;
+        let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
+        let twins = Twins::open(&folder.store()?)?;
+        let router = Router::new(device.clone(), Limits::default());
+        let logs = Logs::new(device.clone());
+        let methods = Methods::default();
+        let sessions = Sessions::default();
+        let supervisor = Supervisor::new(Surroundings {
+            device: device.clone(),
+            hub_host_name: upstream.host_name(),
+            router: router.clone(),
+            logs: logs.clone(),
+            methods: methods.clone(),
+            keys,
+            folder,
+            own_folder,
+            restart_waits,
+        });
+        let stop = CancellationToken::new();
+        let pump = tokio::spawn(pump::run(
+            router.upstream_inbox(),
+            sessions.clone(),
+            stop.clone(),
+        ));
+        let view = DeviceView {
+            device: device.clone(),
+            supervisor: supervisor.clone(),
+            router: router.clone(),
+            logs: logs.clone(),
+        };
+        let agent = Agent::new(AgentParts {
+            device,
+            supervisor,
+            router,
+            twins,
+            methods,
+            logs,
+            upstream,
+            sessions,
+            code,
+        });
+        Ok(Self {
+            agent,
+            view,
+            pump,
+            stop,
+        })
+    }
+
+    /// What the management API shows of it.
+    pub fn view(&self) -> &DeviceView {
+        &self.view
+    }
+
+    /// Applies a manifest: see [`Agent::apply`].
+    ///
+    /// # Errors
+    /// [`DeployError`].
+    pub async fn apply(
+        &mut self,
+        manifest: &wasm_edge_model::manifest::Manifest,
+        folder: &std::path::Path,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), DeployError> {
+        self.agent.apply(manifest, folder, progress).await
+    }
+
+    /// Stops in order: modules in reverse start order, then what is on its way to the hub, then the rest.
+    pub async fn stop(self) {
+        self.agent.stop(FLUSH_MAX).await;
+        self.stop.cancel();
+        let _ = self.pump.await;
+    }
+}

@@ -1,0 +1,162 @@
+//! One running instance as its module's task sees it: control goes in, its end comes out.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use wasm_edge_runtime::events::{Control, MethodCall};
+use wasm_edge_runtime::exit::{Exit, ExitReason};
+use wasm_edge_runtime::instance::{self, Gauges, InstanceConfig};
+
+use super::link::{self, ModuleLink};
+use super::{Module, STOP_GRACE, Surroundings};
+use crate::twins::Twin;
+
+/// Controls that may wait for an instance; a busy one is told the newest state later, not more.
+const CONTROLS_MAX: usize = 16;
+
+/// Beyond the grace period, the time until an instance that does not stop is ended where it stands.
+const STOP_MARGIN: Duration = Duration::from_millis(500);
+
+/// A running instance.
+pub(super) struct Running {
+    ended: Pin<Box<dyn Future<Output = Exit> + Send>>,
+    control: mpsc::Sender<Control>,
+    methods: Option<mpsc::Receiver<MethodCall>>,
+    twin: Twin,
+    desired: watch::Receiver<u64>,
+    /// The version of the desired properties that the instance was told last.
+    told: Option<u64>,
+    ready: watch::Receiver<bool>,
+    ready_seen: bool,
+    end_at: Option<Instant>,
+}
+
+/// What a running instance comes up with.
+pub(super) enum News {
+    /// It said that it is ready.
+    Ready,
+    /// It ended.
+    Ended(Exit),
+}
+
+impl Running {
+    /// Starts an instance.
+    pub(super) fn start(
+        around: &Surroundings,
+        module: &Module,
+        link: &Arc<ModuleLink>,
+        gauges: &Arc<Gauges>,
+    ) -> Self {
+        let id = &module.spec.id;
+        let ready = link.watch_ready();
+        let (control, receiver) = mpsc::channel(CONTROLS_MAX);
+        let ended: Pin<Box<dyn Future<Output = Exit> + Send>> = match around.folder.module_data(id)
+        {
+            Err(err) => {
+                let cause = format!("cannot open its folder: {err}");
+                Box::pin(std::future::ready(Exit::of(ExitReason::NotStarted {
+                    cause,
+                })))
+            }
+            Ok(data) => Box::pin(instance::run(InstanceConfig {
+                code: module.code.clone(),
+                host: Arc::clone(link) as Arc<dyn wasm_edge_runtime::guest::ModuleHost>,
+                limits: module.spec.limits.clone(),
+                env: module
+                    .spec
+                    .env
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+                args: module.spec.args.clone(),
+                grants: module.spec.grants.clone(),
+                data,
+                own_folder: around.own_folder.clone(),
+                control: receiver,
+                messages: module
+                    .code
+                    .takes_messages()
+                    .then(|| link::messages(around.router.inbox(id))),
+                gauges: Arc::clone(gauges),
+            })),
+        };
+        Self {
+            ended,
+            control,
+            methods: module
+                .code
+                .takes_methods()
+                .then(|| around.methods.listen(id)),
+            twin: module.twin.clone(),
+            desired: module.twin.watch_desired(),
+            told: None,
+            ready,
+            ready_seen: false,
+            end_at: None,
+        }
+    }
+
+    /// Asks the instance to stop; it is ended where it stands if it does not.
+    pub(super) fn stop(&mut self) {
+        self.end_at = Some(Instant::now() + STOP_GRACE + STOP_MARGIN);
+        self.methods = None;
+        if self
+            .control
+            .try_send(Control::Shutdown(STOP_GRACE))
+            .is_err()
+        {
+            // It has not looked at its controls for long: there is nothing to wait for.
+            self.end_at = Some(Instant::now());
+        }
+    }
+
+    /// Runs the instance until something is to be told of it.
+    ///
+    /// # Cancel safety
+    /// The instance stands still while this is not polled, and goes on with the next call.
+    pub(super) async fn news(&mut self) -> News {
+        loop {
+            let untold = self.told != Some(*self.desired.borrow()) && self.end_at.is_none();
+            let end_at = self.end_at;
+            tokio::select! {
+                biased;
+                exit = &mut self.ended => return News::Ended(exit),
+                () = at(end_at), if end_at.is_some() => {
+                    return News::Ended(Exit::of(ExitReason::Stopped));
+                }
+                Ok(_) = self.ready.wait_for(|ready| *ready), if !self.ready_seen => {
+                    self.ready_seen = true;
+                    return News::Ready;
+                }
+                permit = self.control.reserve(), if untold => if let Ok(permit) = permit {
+                    let (update, version) = self.twin.desired_update(self.told);
+                    self.desired.mark_unchanged();
+                    self.told = Some(version);
+                    permit.send(Control::Desired(update));
+                },
+                changed = self.desired.changed(), if !untold => drop(changed),
+                Some(call) = next_call(&mut self.methods), if self.methods.is_some() => {
+                    // A full queue of an instance that is long busy: the caller gets no answer.
+                    let _ = self.control.try_send(Control::Method(call));
+                }
+            }
+        }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    if let Some(time) = time {
+        tokio::time::sleep_until(time).await;
+    }
+}
+
+async fn next_call(methods: &mut Option<mpsc::Receiver<MethodCall>>) -> Option<MethodCall> {
+    match methods {
+        Some(methods) => methods.recv().await,
+        None => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! How a module is, for the agent and the management API.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use wasm_edge_model::identity::{DeviceId, ModuleId};
+use wasm_edge_model::manifest::{ImageReference, ModuleSpec};
+use wasm_edge_model::status::RuntimeStatus;
+use wasm_edge_model::time::Timestamp;
+use wasm_edge_runtime::instance::Gauges;
+
+/// A module as it is now.
+#[derive(Clone, Debug)]
+pub struct ModuleReport {
+    /// The device.
+    pub device: DeviceId,
+    /// What the manifest says of it.
+    pub spec: Arc<ModuleSpec>,
+    /// Digest of its image.
+    pub image_digest: String,
+    /// Its status.
+    pub status: RuntimeStatus,
+    /// What there is to say about it.
+    pub status_description: String,
+    /// Whether the present instance is ready.
+    pub ready: bool,
+    /// Restarts since the module was taken on.
+    pub restart_count: u64,
+    /// Exit code of the last instance that ended.
+    pub exit_code: Option<i32>,
+    /// When the present or last instance was started.
+    pub last_start_time: Option<Timestamp>,
+    /// When the last instance ended.
+    pub last_exit_time: Option<Timestamp>,
+    /// What it uses.
+    pub gauges: Arc<Gauges>,
+}
+
+impl ModuleReport {
+    /// The module's name.
+    pub fn module(&self) -> &ModuleId {
+        &self.spec.id
+    }
+
+    /// Whether no instance runs.
+    pub fn is_down(&self) -> bool {
+        !matches!(self.status, RuntimeStatus::Running | RuntimeStatus::Unknown)
+    }
+
+    /// The JSON form of the management API, without what the router knows.
+    pub fn to_json(&self) -> Value {
+        let image = match &self.spec.image {
+            ImageReference::Registry { reference } => reference.clone(),
+            ImageReference::File { path } => format!("file:{path}"),
+        };
+        json!({
+            "device": self.device,
+            "module": self.spec.id,
+            "type": "wasm",
+            "desiredStatus": self.spec.status,
+            "status": self.status,
+            "statusDescription": self.status_description,
+            "restartCount": self.restart_count,
+            "restartPolicy": self.spec.restart_policy,
+            "startupOrder": self.spec.startup_order,
+            "image": image,
+            "imageDigest": self.image_digest,
+            "exitCode": self.exit_code,
+            "lastStartTime": self.last_start_time,
+            "lastExitTime": self.last_exit_time,
+            "ready": self.ready,
+            "memoryBytes": self.gauges.memory_bytes(),
+            "memoryLimitBytes": self.spec.limits.memory_limit_bytes,
+            "hostMemoryBytes": self.gauges.host_memory_bytes(),
+            "messagesHandled": self.gauges.messages_handled(),
+            "messagesFailed": self.gauges.messages_failed(),
+            "warnings": self.spec.warnings,
+        })
+    }
+}

@@ -1,0 +1,319 @@
+//! The modules' twins on the device: served from the device's own store, kept in step with the hub.
+//!
+//! A [`Twin`] is what a module reads and writes; [`sync`] carries its changes to the hub and back.
+//! What was reported is stored before the module hears that it was; what of it the hub has is stored
+//! too, so that after a cut only the difference is sent.
+
+pub mod sync;
+
+mod record;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+use tokio::sync::{Notify, watch};
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_model::twin::{check_section, diff, merge_patch};
+use wasm_edge_runtime::events::DesiredUpdate;
+use wasm_edge_runtime::guest::TwinError;
+use wasm_edge_store::database::{Database, DatabaseError, Format, Table};
+
+use crate::upstream::TwinDocument;
+use record::Record;
+
+/// The twins' table; a key is a module id.
+const TWINS: Table = Table("twins");
+
+/// What the device's database holds.
+const FORMAT: Format = Format {
+    kind: "device",
+    version: 1,
+};
+
+/// Its file.
+const FILE: &str = "device.redb";
+
+/// Largest reported section in bytes (IoT Hub, twin limits).
+const REPORTED_MAX_BYTES: usize = 32 * 1024;
+
+/// All twins of one device; clones share them.
+#[derive(Clone)]
+pub struct Twins {
+    database: Arc<Database>,
+    open: Arc<Mutex<BTreeMap<ModuleId, Twin>>>,
+}
+
+/// The twin of one module; clones share it.
+#[derive(Clone)]
+pub struct Twin {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    module: ModuleId,
+    database: Arc<Database>,
+    /// Written by the module's calls and by its sync task, each for one short step.
+    state: Mutex<State>,
+    /// One change is stored at a time, so that what is on disk is never older than what was promised.
+    storing: tokio::sync::Mutex<()>,
+    desired_version: watch::Sender<u64>,
+    reported: Notify,
+}
+
+struct State {
+    record: Record,
+    /// The patch that led to the present desired version, if it came as one.
+    last_patch: Option<Map<String, Value>>,
+}
+
+impl Twins {
+    /// Opens the device's database in its `store/` folder.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn open(store: &cap_std::fs::Dir) -> Result<Self, DatabaseError> {
+        let database = Arc::new(Database::open(store, FILE, FORMAT)?);
+        Ok(Self {
+            database,
+            open: Arc::default(),
+        })
+    }
+
+    /// The twin of a module, read from disk the first time. Blocks for that.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]. A record that cannot be read counts as a new one, and is logged: the hub has the
+    /// desired properties and what was reported before.
+    pub fn of(&self, module: &ModuleId) -> Result<Twin, DatabaseError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(twin) = open.get(module) {
+            return Ok(twin.clone());
+        }
+        let record = match self.database.get(TWINS, module.as_str().as_bytes())? {
+            None => Record::default(),
+            Some(bytes) => Record::read(&bytes).unwrap_or_else(|err| {
+                tracing::error!(%module, %err, "the stored twin cannot be read and is fetched anew");
+                Record::default()
+            }),
+        };
+        let twin = Twin {
+            inner: Arc::new(Inner {
+                module: module.clone(),
+                database: Arc::clone(&self.database),
+                desired_version: watch::Sender::new(record.desired_version),
+                state: Mutex::new(State {
+                    record,
+                    last_patch: None,
+                }),
+                storing: tokio::sync::Mutex::new(()),
+                reported: Notify::new(),
+            }),
+        };
+        open.insert(module.clone(), twin.clone());
+        Ok(twin)
+    }
+}
+
+impl Twin {
+    /// The desired properties with `$version`, as JSON text.
+    pub fn desired_text(&self) -> String {
+        let state = self.lock();
+        with_version(&state.record.desired, state.record.desired_version)
+    }
+
+    /// The reported properties with `$version`, as JSON text.
+    pub fn reported_text(&self) -> String {
+        let state = self.lock();
+        with_version(&state.record.reported, state.record.reported_version)
+    }
+
+    /// Tells of each new version of the desired properties.
+    pub fn watch_desired(&self) -> watch::Receiver<u64> {
+        self.inner.desired_version.subscribe()
+    }
+
+    /// What an instance that has seen `seen` is to be told, and the version it has then.
+    ///
+    /// All of it if it has seen nothing or more than one change came in between.
+    pub fn desired_update(&self, seen: Option<u64>) -> (DesiredUpdate, u64) {
+        let state = self.lock();
+        let version = state.record.desired_version;
+        match (&state.last_patch, seen) {
+            (Some(patch), Some(seen)) if seen + 1 == version => {
+                (DesiredUpdate::Patch(with_version(patch, version)), version)
+            }
+            _ => (
+                DesiredUpdate::Full(with_version(&state.record.desired, version)),
+                version,
+            ),
+        }
+    }
+
+    /// Merges a patch into the reported properties; done when it is on disk.
+    ///
+    /// # Errors
+    /// [`TwinError::Limit`] if the section would break a rule; [`TwinError::Other`] if it cannot be stored.
+    /// Nothing is changed then.
+    pub async fn report(&self, patch: &Map<String, Value>) -> Result<(), TwinError> {
+        let _storing = self.inner.storing.lock().await;
+        let changed = {
+            let state = self.lock();
+            let mut reported = state.record.reported.clone();
+            merge_patch(&mut reported, patch);
+            if reported == state.record.reported {
+                return Ok(());
+            }
+            check_section(&reported, REPORTED_MAX_BYTES)
+                .map_err(|err| TwinError::Limit(err.to_string()))?;
+            Record {
+                reported,
+                ..state.record.clone()
+            }
+        };
+        self.store(changed.clone())
+            .await
+            .map_err(|err| TwinError::Other(err.to_string()))?;
+        self.lock().record = changed;
+        self.inner.reported.notify_one();
+        Ok(())
+    }
+
+    /// What the hub does not have yet of the reported properties; `None` if it has all.
+    pub(crate) fn unsent(&self) -> Option<Unsent> {
+        let state = self.lock();
+        let patch = diff(&state.record.reported_at_hub, &state.record.reported);
+        (!patch.is_empty()).then(|| Unsent {
+            patch,
+            reported: state.record.reported.clone(),
+        })
+    }
+
+    /// Waits until something was reported.
+    pub(crate) async fn reported(&self) {
+        self.inner.reported.notified().await;
+    }
+
+    /// The hub has taken what was unsent.
+    pub(crate) async fn sent(
+        &self,
+        sent: Unsent,
+        version: Option<u64>,
+    ) -> Result<(), DatabaseError> {
+        self.change(|record| {
+            record.reported_at_hub = sent.reported;
+            record.reported_version = version.unwrap_or(record.reported_version + 1);
+        })
+        .await
+    }
+
+    /// Takes the hub's whole twin: its desired properties, and what it has of the reported ones.
+    pub(crate) async fn take_document(&self, document: TwinDocument) -> Result<(), DatabaseError> {
+        let changed = self.change(|record| {
+            if record.reported_version == 0 && record.reported.is_empty() {
+                // A device that lost its store, or is new: what was reported before still holds.
+                record.reported = document.reported.clone();
+            }
+            record.desired = document.desired;
+            record.desired_version = document.desired_version;
+            record.reported_at_hub = document.reported;
+            record.reported_version = document.reported_version;
+        });
+        changed.await?;
+        self.lock().last_patch = None;
+        self.announce();
+        Ok(())
+    }
+
+    /// Takes a change of the desired properties.
+    pub(crate) async fn take_desired(
+        &self,
+        patch: Map<String, Value>,
+        version: u64,
+    ) -> Result<Taken, DatabaseError> {
+        let present = self.lock().record.desired_version;
+        if version <= present {
+            return Ok(Taken::Old);
+        }
+        if version > present + 1 {
+            return Ok(Taken::Gap);
+        }
+        let merged = self.change(|record| {
+            merge_patch(&mut record.desired, &patch);
+            record.desired_version = version;
+        });
+        merged.await?;
+        self.lock().last_patch = Some(patch);
+        self.announce();
+        Ok(Taken::Merged)
+    }
+
+    /// Changes the record and stores it, unless nothing changed.
+    async fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), DatabaseError> {
+        let _storing = self.inner.storing.lock().await;
+        let changed = {
+            let state = self.lock();
+            let mut record = state.record.clone();
+            change(&mut record);
+            if record == state.record {
+                return Ok(());
+            }
+            record
+        };
+        self.store(changed.clone()).await?;
+        self.lock().record = changed;
+        Ok(())
+    }
+
+    async fn store(&self, record: Record) -> Result<(), DatabaseError> {
+        let inner = Arc::clone(&self.inner);
+        let stored = tokio::task::spawn_blocking(move || {
+            let bytes = record.write();
+            inner.database.transact(|transaction| {
+                transaction.put(TWINS, inner.module.as_str().as_bytes(), &bytes)
+            })
+        });
+        stored
+            .await
+            .expect("the store does not panic, and the runtime outlives the device")
+    }
+
+    fn announce(&self) {
+        let version = self.lock().record.desired_version;
+        self.inner.desired_version.send_replace(version);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reported properties on their way to the hub.
+pub(crate) struct Unsent {
+    /// What to send.
+    pub(crate) patch: Map<String, Value>,
+    reported: Map<String, Value>,
+}
+
+/// What became of a change of the desired properties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is part of them now.
+    Merged,
+    /// It was known.
+    Old,
+    /// Others before it were missed.
+    Gap,
+}
+
+fn with_version(properties: &Map<String, Value>, version: u64) -> String {
+    let mut section = properties.clone();
+    section.insert("$version".to_owned(), Value::from(version));
+    Value::Object(section).to_string()
+}
+
+#[cfg(test)]
+mod tests;

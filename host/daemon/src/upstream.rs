@@ -1,0 +1,122 @@
+//! The way to the hub: no more than IoT Hub offers.
+//!
+//! An acknowledgement comes later or not at all, a version may be missing, changes may have gaps, and
+//! anything may take long. Whoever runs a device brings an implementation; [`pump`] moves messages over
+//! it, and [`crate::twins`] keeps twins in step with it.
+
+pub mod pump;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+use wasm_edge_model::identity::ModuleIdentity;
+use wasm_edge_model::message::Message;
+use zeroize::Zeroizing;
+
+/// A hub, as a device reaches it.
+pub trait Upstream: Send + Sync + 'static {
+    /// The host name of the hub, which modules see.
+    fn host_name(&self) -> String;
+
+    /// Makes sure that the module identity exists, and answers with its credentials.
+    ///
+    /// Called at each deployment; safe to repeat.
+    fn provision(
+        &self,
+        module: ModuleIdentity,
+    ) -> BoxFuture<'static, Result<Credentials, UpstreamError>>;
+
+    /// Opens the session of one module identity. A session opened later ends the one before.
+    fn connect(&self, module: ModuleIdentity)
+    -> BoxFuture<'static, Result<Session, UpstreamError>>;
+}
+
+/// What a module identity is known by.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Changes when the identity is deleted and created again.
+    pub generation_id: String,
+    /// The primary key's bytes.
+    pub primary_key: Zeroizing<Vec<u8>>,
+}
+
+/// An open session of one module identity.
+pub struct Session {
+    /// Calls to the hub; several may be under way at once.
+    pub calls: Arc<dyn SessionCalls>,
+    /// What the hub says by itself; closed when the session ends.
+    pub events: mpsc::Receiver<SessionEvent>,
+}
+
+/// What a session can ask of the hub.
+pub trait SessionCalls: Send + Sync + 'static {
+    /// The whole twin of the module.
+    fn twin(&self) -> BoxFuture<'static, Result<TwinDocument, UpstreamError>>;
+
+    /// Merges a patch into the reported properties; answers with their new version if the hub tells it.
+    fn report(
+        &self,
+        patch: Map<String, Value>,
+    ) -> BoxFuture<'static, Result<Option<u64>, UpstreamError>>;
+
+    /// Sends a message under the module's identity; done when the hub has it for good.
+    fn send(&self, message: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>>;
+}
+
+/// A twin as its module sees it (IoT Hub, module twins).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TwinDocument {
+    /// Desired properties without `$version`.
+    pub desired: Map<String, Value>,
+    /// Their version.
+    pub desired_version: u64,
+    /// Reported properties without `$version`.
+    pub reported: Map<String, Value>,
+    /// Their version.
+    pub reported_version: u64,
+}
+
+/// What the hub says by itself.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// The desired properties changed by this merge patch and have this version now.
+    Desired {
+        /// Merge patch without `$version`.
+        patch: Map<String, Value>,
+        /// The version after it.
+        version: u64,
+    },
+    /// Changes may have been missed: the twin has to be read anew.
+    Gap,
+    /// A direct method was called.
+    Method {
+        /// Its name.
+        name: String,
+        /// JSON text.
+        payload: String,
+        /// Where the answer goes. Dropped means that there is none.
+        respond: oneshot::Sender<MethodAnswer>,
+    },
+}
+
+/// A module's answer to a direct method: status and JSON text.
+pub type MethodAnswer = wasm_edge_runtime::guest::MethodResponse;
+
+/// Why the hub did not do something.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// It cannot be reached now; the same may work later.
+    #[error("the hub cannot be reached: {cause}")]
+    Unreachable {
+        /// What happened.
+        cause: String,
+    },
+    /// It refuses, and will refuse the same again.
+    #[error("the hub refuses: {cause}")]
+    Refused {
+        /// Its words.
+        cause: String,
+    },
+}
