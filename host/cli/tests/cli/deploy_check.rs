@@ -1,6 +1,7 @@
 //! `deploy check`: every fault with its place, or a summary.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -184,4 +185,90 @@ fn a_file_that_cannot_be_read_is_told_apart_from_a_bad_one() {
     let stderr = "error: `bytes.json` is not UTF-8 text: byte 7 starts no character\n";
     home.run(&["deploy", "check", "bytes.json"])
         .is(78, "", stderr);
+}
+
+/// The manifests that the check of the model is tested with, and what it says of each in the file beside it.
+fn golden(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../model/tests/golden/manifests")
+        .join(folder);
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    // Those of a hub are read by other rules than a file that a person checks.
+    let is_case = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.ends_with(".json") && !name.starts_with("hub-")
+    };
+    let with_text = |path: PathBuf| {
+        let text = fs::read_to_string(path.with_extension("txt")).unwrap();
+        (path, text)
+    };
+    files.filter(is_case).map(with_text).collect()
+}
+
+#[test]
+fn golden_faults_are_printed_as_editors_read_them() {
+    let cases = golden("invalid");
+    assert!(cases.len() >= 20, "only {} cases", cases.len());
+    for (manifest, faults) in cases {
+        let file = manifest.to_str().unwrap();
+        let expected: String = faults
+            .lines()
+            .map(|fault| at_place(file, fault) + "\n")
+            .collect();
+        let ending = Home::new().run(&["deploy", "check", file]);
+        assert_eq!((ending.code, ending.stdout), (Some(78), expected), "{file}");
+    }
+}
+
+#[test]
+fn golden_manifests_without_faults_are_valid() {
+    let cases = golden("valid");
+    assert!(cases.len() >= 5, "only {} cases", cases.len());
+    for (manifest, form) in cases {
+        let file = manifest.to_str().unwrap();
+        let ending = Home::new().run(&["deploy", "check", file]);
+        assert_eq!(ending.code, Some(0), "{file}:\n{}", ending.stdout);
+        let count = |text: &str, of: &str| text.lines().filter(|line| line.contains(of)).count();
+        let warnings = form
+            .lines()
+            .filter(|line| line.starts_with("warning: "))
+            .count();
+        assert_eq!(
+            count(&ending.stdout, ": warning: "),
+            warnings,
+            "{file}:\n{}",
+            ending.stdout
+        );
+    }
+}
+
+/// `line 3, column 7: text` as `FILE:3:7: text`.
+fn at_place(file: &str, fault: &str) -> String {
+    let place = fault
+        .strip_prefix("line ")
+        .and_then(|rest| rest.split_once(", column "));
+    match place.and_then(|(line, rest)| Some((line, rest.split_once(": ")?))) {
+        Some((line, (column, text))) => format!("{file}:{line}:{column}: {text}"),
+        None => format!("{file}: {fault}"),
+    }
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/deployments");
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            let ending = Home::new().run(&["deploy", "check", file.to_str().unwrap()]);
+            assert_eq!(ending.code, Some(0), "{}", ending.stdout);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 2, "only {checked} examples");
 }
