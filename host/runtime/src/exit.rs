@@ -9,6 +9,8 @@ pub struct Exit {
     pub reason: ExitReason,
     /// Where in the guest, one function a line, if the component has names; empty otherwise.
     pub backtrace: Vec<String>,
+    /// Whether it failed on a message, which then waits before it comes again.
+    pub over_message: bool,
 }
 
 /// Why an instance ended.
@@ -69,6 +71,7 @@ impl Exit {
         Self {
             reason,
             backtrace: Vec::new(),
+            over_message: false,
         }
     }
 

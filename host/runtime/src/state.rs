@@ -10,6 +10,7 @@ use crate::deadline::Deadline;
 use crate::events::SharedEvents;
 use crate::filesystem::guard::Files;
 use crate::guest::{ModuleHost, Staged};
+use crate::instance::Gauges;
 
 /// How a component is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ pub(crate) struct GuestState {
     pub(crate) budget: Arc<HostBudget>,
     pub(crate) deadline: Deadline,
     pub(crate) events: SharedEvents,
+    pub(crate) gauges: Arc<Gauges>,
     /// What the running handler has sent; always empty for a program outside a delivery.
     pub(crate) staged: Vec<StagedSend>,
 }

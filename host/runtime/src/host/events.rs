@@ -1,11 +1,12 @@
 //! `events`: what a program hears of, and how it ends deliveries and method calls.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use wasm_edge_model::message::Message;
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
@@ -73,6 +74,7 @@ impl events::Host for GuestState {
                 }
             };
             self.deadline.restart();
+            self.gauges.host_memory_bytes.store(self.budget.used_bytes(), Ordering::Relaxed);
             let Some(event) = event else { return Ok(None) };
             if let Some(event) = self.event(event)? {
                 return Ok(Some(event));
@@ -183,6 +185,20 @@ fn host_limit(err: SendError) -> wasmtime::Error {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct HostLimitExceeded(pub(crate) String);
+
+/// Counts a failed try for every delivery that an instance had in hand when it failed; answers whether
+/// there was one.
+pub(crate) fn fail_open_deliveries(table: &mut ResourceTable, reason: &str) -> bool {
+    let mut any = false;
+    for entry in table.iter_mut() {
+        let open = entry.downcast_mut::<DeliveryHandle>().and_then(|delivery| delivery.open.take());
+        if let Some(open) = open {
+            open.completion.fail(cut(reason.to_owned(), REASON_MAX_BYTES));
+            any = true;
+        }
+    }
+    any
+}
 
 impl events::HostDelivery for GuestState {
     fn message(

@@ -27,6 +27,8 @@ enum End {
     Exit(ExitReason),
     /// A call failed.
     Failed(wasmtime::Error),
+    /// A call failed that handled a message.
+    FailedOverMessage(wasmtime::Error),
 }
 
 impl From<wasmtime::Error> for End {
@@ -79,6 +81,10 @@ pub(super) async fn run(
     let exit = match end {
         End::Exit(reason) => Exit::of(reason),
         End::Failed(err) => failure::exit(&err, &mut running.store, &limits),
+        End::FailedOverMessage(err) => {
+            let exit = failure::exit(&err, &mut running.store, &limits);
+            Exit { over_message: true, ..exit }
+        }
     };
     output.iter().for_each(|stream| stream.finish());
     exit
@@ -86,20 +92,17 @@ pub(super) async fn run(
 
 /// A component that does not get through its instantiation never started.
 fn not_started(exit: Exit) -> Exit {
-    match exit.reason {
+    match exit.reason.clone() {
         ExitReason::Trapped { cause } | ExitReason::HostFault { cause } => Exit {
             reason: ExitReason::NotStarted { cause },
-            backtrace: exit.backtrace,
+            ..exit
         },
-        reason => Exit {
-            reason,
-            backtrace: exit.backtrace,
-        },
+        reason => Exit { reason, ..exit },
     }
 }
 
 impl Running<'_> {
-    async fn init(&mut self, says_ready: bool) -> Result<(), End> {
+    async fn init(&mut self, says_ready: bool) -> std::result::Result<(), End> {
         if let Some(indices) = &self.handlers.init {
             let guest = indices.load(&mut self.store, &self.instance)?;
             let answer = bounded(self.engine, &mut self.store, async |store| {
@@ -131,7 +134,8 @@ impl Running<'_> {
                 Some(Event::Control(Control::Method(call))) => self.method(call).await,
                 Some(Event::Control(Control::Health(answer))) => self.health(answer).await,
                 Some(Event::Tick(tick)) => self.timer(tick).await,
-                Some(Event::Message(delivery)) => self.message(delivery).await,
+                Some(Event::Message(delivery)) => match self.message(delivery).await {
+ Ok(()) => Ok(()), Err(err) => return End::FailedOverMessage(err) },
             };
             if let Err(err) = handled {
                 return End::Failed(err);

@@ -1,6 +1,6 @@
 //! Drives a program: its `run` has a loop of its own and hears of everything through `events`.
 
-use wasmtime::Result;
+use wasmtime::{Result, Store};
 
 use super::calls::{bounded, unbounded};
 use super::failure;
@@ -8,6 +8,8 @@ use super::store::BuiltStore;
 use crate::code::ModuleCode;
 use crate::events::{Control, Event, SharedEvents};
 use crate::exit::{Exit, ExitReason};
+use crate::host::events::fail_open_deliveries;
+use crate::state::GuestState;
 
 /// Runs the program to its end.
 pub(super) async fn run(code: &ModuleCode, built: BuiltStore, events: SharedEvents) -> Exit {
@@ -52,11 +54,21 @@ pub(super) async fn run(code: &ModuleCode, built: BuiltStore, events: SharedEven
         }
     };
     output.iter().for_each(|stream| stream.finish());
+    let exit = over_messages(exit, &mut store);
     if events.was_told_to_stop() && !exit.is_failure() {
         Exit::of(ExitReason::Stopped)
     } else {
         exit
     }
+}
+
+/// What a failed program had in hand counts as a failed try.
+fn over_messages(exit: Exit, store: &mut Store<GuestState>) -> Exit {
+    if !exit.is_failure() {
+        return exit;
+    }
+    let over_message = fail_open_deliveries(&mut store.data_mut().table, &exit.reason.to_string());
+    Exit { over_message, ..exit }
 }
 
 fn ended_by_itself(ended: Result<std::result::Result<(), ()>>) -> Result<Exit> {

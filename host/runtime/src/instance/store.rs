@@ -91,6 +91,7 @@ pub(super) fn build(
         budget: HostBudget::new(limits.host_memory_limit_bytes),
         deadline: Deadline::new(limits.call_deadline, limits.cpu_limit_millis),
         events,
+        gauges,
         staged: Vec::new(),
     };
     let mut store = Store::new(&code.inner().engine.inner().wasmtime, state);
