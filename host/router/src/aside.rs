@@ -14,6 +14,7 @@ use wasm_edge_model::message::{Message, MessageSource};
 use crate::endpoint::Endpoint;
 use crate::lane::Entry;
 use crate::limits::{Limits, REASON_BYTES_MAX};
+use crate::tries::Tries;
 
 /// Why a message was put aside. The text form is lower-case with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +73,13 @@ pub struct AsideMessage {
     pub age: Duration,
 }
 
-/// One message in the list.
+/// One message in the list. Its sender's path is not kept: that would keep the endpoints of its other targets.
 pub(crate) struct Kept {
-    entry: Entry,
+    message: Arc<Message>,
+    source: MessageSource,
+    sequence: u64,
+    tries: Tries,
+    bytes: usize,
     reason: AsideReason,
     detail: String,
     since: Instant,
@@ -84,15 +89,15 @@ impl Kept {
     pub(crate) fn new(entry: Entry, reason: AsideReason, detail: &str, since: Instant) -> Self {
         let detail = cut(detail, REASON_BYTES_MAX).to_owned();
         Kept {
-            entry,
+            message: entry.message,
+            source: entry.path.source.clone(),
+            sequence: entry.sequence,
+            tries: entry.tries,
+            bytes: entry.holding.charge_bytes + detail.len(),
             reason,
             detail,
             since,
         }
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.entry.holding.charge_bytes + self.detail.len()
     }
 }
 
@@ -118,7 +123,7 @@ impl AsideList {
     }
 
     pub(crate) fn push(&mut self, kept: Kept) {
-        self.bytes += kept.bytes();
+        self.bytes += kept.bytes;
         self.kept.push_back(kept);
     }
 
@@ -126,7 +131,7 @@ impl AsideList {
         let Some(kept) = self.kept.pop_front() else {
             return false;
         };
-        self.bytes -= kept.bytes();
+        self.bytes -= kept.bytes;
         true
     }
 
@@ -141,11 +146,11 @@ impl AsideList {
     ) -> impl Iterator<Item = AsideMessage> {
         self.kept.iter().map(move |kept| AsideMessage {
             endpoint: endpoint.clone(),
-            message: Arc::clone(&kept.entry.message),
-            source: kept.entry.path.source.clone(),
-            sequence: kept.entry.sequence,
-            failed_tries: kept.entry.tries.failed,
-            retries: kept.entry.tries.retried,
+            message: Arc::clone(&kept.message),
+            source: kept.source.clone(),
+            sequence: kept.sequence,
+            failed_tries: kept.tries.failed,
+            retries: kept.tries.retried,
             reason: kept.reason,
             detail: kept.detail.clone(),
             age: now.saturating_duration_since(kept.since),

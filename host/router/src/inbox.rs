@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use wasm_edge_model::message::{InputName, Message, MessageSource};
 
 use crate::endpoint::Endpoint;
-use crate::router::{Router, Shared};
+use crate::router::Shared;
 use crate::sender::Staged;
 use crate::state::{Ending, Lease, MailboxId, Next};
 use crate::tries::AfterTry;
@@ -114,15 +114,14 @@ impl Delivery {
         self.lease().priority
     }
 
-    /// Completes the message and sends what was staged, in one step: see [`Router::commit`].
+    /// Completes the message and sends what was staged, in one step: see
+    /// [`crate::router::Router::commit`].
     ///
     /// # Errors
     /// [`CommitError`] hands both back; the message is still in hand.
     pub async fn complete(self, staged: Vec<Staged>) -> Result<(), CommitError> {
-        let router = Router {
-            shared: Arc::clone(&self.consumer.shared),
-        };
-        router.commit(Some(self), staged).await
+        let consumer = Arc::clone(&self.consumer);
+        consumer.shared.commit(Some(self), staged)
     }
 
     /// Not now: the message comes again after so long, at most an hour

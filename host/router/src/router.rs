@@ -94,33 +94,7 @@ impl Router {
         completed: Option<Delivery>,
         staged: Vec<Staged>,
     ) -> Result<(), CommitError> {
-        let ours = completed
-            .iter()
-            .all(|delivery| delivery.is_of(&self.shared))
-            && staged.iter().all(|staged| staged.is_of(&self.shared));
-        if !ours {
-            return Err(CommitError::new(
-                CommitFault::OtherRouter,
-                completed,
-                staged,
-            ));
-        }
-        // Taken out of their handles, whose drop then does nothing: it would lock again.
-        let lease = completed.and_then(Delivery::into_lease);
-        let held: Vec<_> = staged.into_iter().filter_map(Staged::into_held).collect();
-        let paths: Vec<_> = held.iter().map(|held| Arc::clone(&held.path)).collect();
-        self.shared.with(|state| {
-            if let Some(lease) = lease {
-                state.complete(lease);
-            }
-            for held in held {
-                state.enter(held);
-            }
-        });
-        for target in paths.iter().flat_map(|path| &path.targets) {
-            target.notify.notify_one();
-        }
-        Ok(())
+        self.shared.commit(completed, staged)
     }
 
     /// Drops what waits for a module and what was put aside at its inputs, counted as removed.
@@ -158,9 +132,41 @@ impl Shared {
         result
     }
 
+    /// See [`Router::commit`].
+    pub(crate) fn commit(
+        self: &Arc<Self>,
+        completed: Option<Delivery>,
+        mut staged: Vec<Staged>,
+    ) -> Result<(), CommitError> {
+        let ours = completed.iter().all(|delivery| delivery.is_of(self))
+            && staged.iter().all(|staged| staged.is_of(self));
+        if !ours {
+            return Err(CommitError::new(
+                CommitFault::OtherRouter,
+                completed,
+                staged,
+            ));
+        }
+        // What is taken out of the handles here leaves them nothing to do when they are dropped below.
+        let lease = completed.and_then(Delivery::into_lease);
+        self.with(|state| {
+            if let Some(lease) = &lease {
+                state.complete(lease);
+            }
+            for staged in &mut staged {
+                staged.enter(state);
+            }
+        });
+        staged.iter().for_each(Staged::wake);
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic inside is a defect of ours. The sums may then be off by one message, which is better than
         // to stop every module of the device for it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,7 @@ pub struct Sender {
 #[must_use = "a staged message is sent by `commit` and given up by dropping it"]
 pub struct Staged {
     shared: Arc<Shared>,
+    path: Arc<Path>,
     /// Taken out by the commit.
     held: Option<Held>,
 }
@@ -96,16 +97,16 @@ impl Sender {
         message: Message,
         now: Instant,
     ) -> Result<Staged, StageError> {
-        let (message, charge_bytes) = self.prepare(message)?;
+        let prepared = self.prepare(message, output.as_ref(), now)?;
         loop {
             let attempt = self
                 .shared
                 .with(|state| match state.path(self.id, output.as_ref()) {
-                    Some(path) => Ok(self.reserve(state, path, charge_bytes, now)),
+                    Some(path) => Ok(self.reserve(state, path, &prepared)),
                     None => Err(Arc::clone(&state.routes)),
                 });
             let routes = match attempt {
-                Ok(reserved) => return reserved.map(|place| self.fill(place, message, now)),
+                Ok(reserved) => return reserved.map(|place| self.fill(place, prepared)),
                 Err(routes) => routes,
             };
             // Outside the lock: there may be many routes, and the output's name is the guest's choice.
@@ -126,15 +127,15 @@ impl Sender {
         message: Message,
         now: Instant,
     ) -> Result<Staged, StageError> {
-        let (message, charge_bytes) = self.prepare(message)?;
+        let prepared = self.prepare(message, None, now)?;
         let place = self.shared.with(|state| {
             let path = state.direct(self.source(None), endpoint);
             let full = |()| StageError::WouldBlock {
                 endpoint: endpoint.clone(),
             };
-            self.reserve(state, Arc::new(path.map_err(full)?), charge_bytes, now)
+            self.reserve(state, Arc::new(path.map_err(full)?), &prepared)
         })?;
-        Ok(self.fill(place, message, now))
+        Ok(self.fill(place, prepared))
     }
 
     /// Waits until messages have left queues since somebody was refused, at most a second.
@@ -156,22 +157,31 @@ impl Sender {
 impl Staged {
     /// At how many endpoints it has a place; 0 when no route takes it.
     pub fn endpoints(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.path.targets.len())
+        self.path.targets.len()
     }
 
     pub(crate) fn is_of(&self, shared: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.shared, shared)
     }
 
-    pub(crate) fn into_held(mut self) -> Option<Held> {
-        self.held.take()
+    pub(crate) fn enter(&mut self, state: &mut State) {
+        if let Some(held) = self.held.take() {
+            state.enter(&self.path, held);
+        }
+    }
+
+    /// Wakes those who take from its endpoints.
+    pub(crate) fn wake(&self) {
+        for target in &self.path.targets {
+            target.notify.notify_one();
+        }
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            self.shared.with(|state| state.cancel(&held));
+            self.shared.with(|state| state.cancel(&self.path, &held));
         }
     }
 }
@@ -184,6 +194,14 @@ impl fmt::Debug for Staged {
     }
 }
 
+/// A message without what only the host may say, checked.
+struct Prepared {
+    message: Message,
+    charge_bytes: usize,
+    now: Instant,
+    unix_millis: i64,
+}
+
 /// Places taken for a message, and what is written into it.
 struct Place {
     path: Arc<Path>,
@@ -193,7 +211,12 @@ struct Place {
 
 impl Sender {
     /// Takes away what only the host may say, checks the rest, and finds what it is charged.
-    fn prepare(&self, mut message: Message) -> Result<(Message, usize), StageError> {
+    fn prepare(
+        &self,
+        mut message: Message,
+        output: Option<&OutputName>,
+        now: Instant,
+    ) -> Result<Prepared, StageError> {
         message.system.remove_set_by_host();
         let checked = message.check().map_err(|err| match err {
             MessageError::TooLarge {
@@ -212,18 +235,29 @@ impl Sender {
         }
         let host_bytes = HOST_PROPERTIES * PROPERTY_OVERHEAD_BYTES
             + self.shared.device.as_str().len()
-            + self.module.as_str().len();
+            + self.module.as_str().len()
+            + output.map_or(0, |output| output.as_str().len());
         let charge_bytes = charge_bytes(&message) + host_bytes;
-        Ok((message, charge_bytes))
+        Ok(Prepared {
+            message,
+            charge_bytes,
+            now,
+            unix_millis: unix_millis(),
+        })
     }
 
     fn reserve(
         &self,
         state: &mut State,
         path: Arc<Path>,
-        charge_bytes: usize,
-        now: Instant,
+        prepared: &Prepared,
     ) -> Result<Place, StageError> {
+        let Prepared {
+            charge_bytes,
+            now,
+            unix_millis,
+            ..
+        } = *prepared;
         let limit_bytes = state.ledger.limits.charge_max_bytes();
         let reserved = if charge_bytes > limit_bytes {
             state.ledger.senders[self.id].counters.invalid += 1;
@@ -239,7 +273,7 @@ impl Sender {
                     StageError::WouldBlock { endpoint }
                 })
         };
-        let enqueued_time = state.stamp.text(unix_millis()).to_owned();
+        let enqueued_time = state.stamp.text(unix_millis).to_owned();
         Ok(Place {
             path,
             holding: reserved?,
@@ -248,7 +282,10 @@ impl Sender {
     }
 
     /// Writes what the host says of the message and puts it where its places are.
-    fn fill(&self, place: Place, mut message: Message, now: Instant) -> Staged {
+    fn fill(&self, place: Place, prepared: Prepared) -> Staged {
+        let Prepared {
+            mut message, now, ..
+        } = prepared;
         let Place {
             path,
             holding,
@@ -269,13 +306,13 @@ impl Sender {
             Arc::new(message)
         });
         let held = Some(Held {
-            path,
             holding,
             message,
             taken_at: now,
         });
         Staged {
             shared: Arc::clone(&self.shared),
+            path,
             held,
         }
     }

@@ -4,6 +4,8 @@
 //! afterwards; nothing here waits, sleeps or reads a clock. A store that lasts takes the place of the queues
 //! in memory behind the same calls.
 
+mod names;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +13,18 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::message::{Message, MessageSource, OutputName};
-use wasm_edge_model::route::PRIORITY_DEFAULT;
+use wasm_edge_model::message::{Message, OutputName};
 
 use crate::aside::{AsideMessage, AsideReason};
 use crate::endpoint::Endpoint;
 use crate::lane::Entry;
-use crate::ledger::{Holding, Ledger, SenderId, SenderState};
-use crate::limits::{ENDPOINTS_MAX, Limits};
+use crate::ledger::{Holding, Ledger, SenderId};
+use crate::limits::Limits;
 use crate::queue::{Offer, Queue};
 use crate::slots::{Id, Slots};
 use crate::snapshot::{RouterSnapshot, SenderSnapshot};
 use crate::stamp::Stamp;
-use crate::table::{NumberedRoute, Path, RouteTable, Target};
+use crate::table::{NumberedRoute, Path, Target};
 use crate::tries::{AfterTry, Tries};
 
 /// The number of an endpoint.
@@ -50,9 +51,8 @@ pub(crate) struct Routes {
     time_to_live: Option<Duration>,
 }
 
-/// A message with its places, not in any queue yet.
+/// A message with its places on a path, not in any queue yet.
 pub(crate) struct Held {
-    pub(crate) path: Arc<Path>,
     pub(crate) holding: Holding,
     /// Absent when no route takes it: then it is only counted.
     pub(crate) message: Option<Arc<Message>>,
@@ -125,59 +125,6 @@ impl State {
         }
     }
 
-    /// Swaps the routes. What is stored stays where it is.
-    pub(crate) fn apply(&mut self, table: RouteTable) {
-        for (_, queue) in self.queues.iter_mut() {
-            queue.routed = false;
-            queue.drop_empty_lanes();
-        }
-        let mut routes = Vec::with_capacity(table.routes.len());
-        for route in table.routes {
-            let target = self.target(&route.endpoint, route.priority, route.time_to_live);
-            self.queues[target.endpoint].routed = true;
-            let mailbox = self.queues[target.endpoint].mailbox;
-            self.mailboxes[mailbox].removed = false;
-            routes.push(NumberedRoute {
-                source: route.source,
-                condition: route.condition,
-                target,
-            });
-        }
-        let version = self.routes.version + 1;
-        self.routes = Arc::new(Routes {
-            version,
-            routes,
-            time_to_live: table.time_to_live,
-        });
-        for (_, sender) in self.ledger.senders.iter_mut() {
-            sender.forget_paths();
-        }
-        self.tidy();
-    }
-
-    /// The number of a sender and what marks its handles.
-    pub(crate) fn sender(&mut self, module: &ModuleId) -> (SenderId, Arc<()>) {
-        let id = match self.sender_ids.get(module) {
-            Some(id) => *id,
-            None => {
-                let id = self.ledger.senders.insert(SenderState::new(module.clone()));
-                self.sender_ids.insert(module.clone(), id);
-                id
-            }
-        };
-        let sender = &mut self.ledger.senders[id];
-        sender.removed = false;
-        (id, Arc::clone(&sender.handle))
-    }
-
-    /// The mailbox of a consumer that is there now.
-    pub(crate) fn inbox(&mut self, module: Option<&ModuleId>) -> (MailboxId, Arc<Notify>) {
-        let id = self.mailbox(module);
-        let mailbox = &mut self.mailboxes[id];
-        mailbox.removed = false;
-        (id, Arc::clone(&mailbox.notify))
-    }
-
     /// The path of a sender's output, if it is remembered.
     pub(crate) fn path(&self, sender: SenderId, output: Option<&OutputName>) -> Option<Arc<Path>> {
         self.ledger.senders[sender].path(output).cloned()
@@ -190,29 +137,6 @@ impl State {
             self.ledger.senders[sender].remember(Arc::clone(path));
         }
         present
-    }
-
-    /// A path to one endpoint, whatever the routes say.
-    ///
-    /// # Errors
-    /// There are too many endpoints already.
-    pub(crate) fn direct(
-        &mut self,
-        source: MessageSource,
-        endpoint: &Endpoint,
-    ) -> Result<Path, ()> {
-        if !self.queue_ids.contains_key(endpoint) && self.queues.len() >= ENDPOINTS_MAX {
-            self.tidy();
-            if self.queues.len() >= ENDPOINTS_MAX {
-                return Err(());
-            }
-        }
-        let time_to_live = self.routes.time_to_live;
-        let target = self.target(endpoint, PRIORITY_DEFAULT, time_to_live);
-        Ok(Path {
-            source,
-            targets: vec![target],
-        })
     }
 
     /// Takes a place for a message at every endpoint of its path and in all, or none.
@@ -246,14 +170,14 @@ impl State {
     }
 
     /// Gives the places of a message back that was not committed.
-    pub(crate) fn cancel(&mut self, held: &Held) {
-        for target in &held.path.targets {
+    pub(crate) fn cancel(&mut self, path: &Path, held: &Held) {
+        for target in &path.targets {
             self.queues[target.endpoint].release(&held.holding, &mut self.ledger);
         }
     }
 
     /// A staged message enters its queues.
-    pub(crate) fn enter(&mut self, held: Held) {
+    pub(crate) fn enter(&mut self, path: &Arc<Path>, held: Held) {
         let counters = &mut self.ledger.senders[held.holding.sender].counters;
         counters.taken += 1;
         let Some(message) = held.message else {
@@ -261,11 +185,11 @@ impl State {
             return;
         };
         self.sequence += 1;
-        for target in &held.path.targets {
+        for target in &path.targets {
             let entry = Entry {
                 sequence: self.sequence,
                 message: Arc::clone(&message),
-                path: Arc::clone(&held.path),
+                path: Arc::clone(path),
                 holding: held.holding.clone(),
                 // A time to live beyond what the clock can tell never ends.
                 expires_at: target
@@ -316,8 +240,8 @@ impl State {
         }
     }
 
-    /// A message in hand is dealt with.
-    pub(crate) fn complete(&mut self, lease: Lease) {
+    /// A message in hand is dealt with. The caller drops it, after the lock: freeing it takes longer than this.
+    pub(crate) fn complete(&mut self, lease: &Lease) {
         self.queues[lease.endpoint].complete(&lease.entry, &mut self.ledger);
     }
 
@@ -365,24 +289,6 @@ impl State {
             AfterTry::Aside(reason) => self.put_aside(lease, reason, detail, now),
             AfterTry::Removed => after,
         }
-    }
-
-    /// Drops what waits for a module and what was put aside; its own messages elsewhere stay.
-    pub(crate) fn remove_module(&mut self, module: &ModuleId) {
-        if let Some(id) = self.mailbox_ids.get(module) {
-            let mailbox = &mut self.mailboxes[*id];
-            mailbox.removed = true;
-            for endpoint in &mailbox.endpoints {
-                let queue = &mut self.queues[*endpoint];
-                queue.clear(&mut self.ledger);
-                // A route still waits for a module of this name to come.
-                mailbox.removed &= !queue.routed;
-            }
-        }
-        if let Some(id) = self.sender_ids.get(module) {
-            self.ledger.senders[*id].removed = true;
-        }
-        self.tidy();
     }
 
     /// All messages put aside.
@@ -476,97 +382,6 @@ impl State {
         for (_, queue) in self.queues.iter_mut() {
             queue.sweep(now, &mut self.ledger);
         }
-    }
-
-    fn target(
-        &mut self,
-        endpoint: &Endpoint,
-        priority: u32,
-        time_to_live: Option<Duration>,
-    ) -> Target {
-        let id = match self.queue_ids.get(endpoint) {
-            Some(id) => *id,
-            None => {
-                let mailbox = self.mailbox(endpoint.module());
-                let id = self.queues.insert(Queue::new(endpoint.clone(), mailbox));
-                self.queue_ids.insert(endpoint.clone(), id);
-                self.mailboxes[mailbox].endpoints.push(id);
-                id
-            }
-        };
-        let notify = Arc::clone(&self.mailboxes[self.queues[id].mailbox].notify);
-        Target {
-            endpoint: id,
-            priority,
-            time_to_live,
-            notify,
-        }
-    }
-
-    fn mailbox(&mut self, module: Option<&ModuleId>) -> MailboxId {
-        let Some(module) = module else {
-            return self.upstream;
-        };
-        match self.mailbox_ids.get(module) {
-            Some(id) => *id,
-            None => {
-                let id = self.mailboxes.insert(Mailbox::new(Some(module.clone())));
-                self.mailbox_ids.insert(module.clone(), id);
-                id
-            }
-        }
-    }
-
-    /// Frees the slots that nothing refers to any more: endpoints without route, messages and places,
-    /// mailboxes without endpoints and handles, senders that were removed.
-    fn tidy(&mut self) {
-        let idle = self
-            .queues
-            .iter()
-            .filter(|(_, queue)| !queue.routed && queue.is_idle());
-        for id in idle.map(|(id, _)| id).collect::<Vec<_>>() {
-            let queue = &self.queues[id];
-            self.mailboxes[queue.mailbox]
-                .endpoints
-                .retain(|other| *other != id);
-            self.queue_ids.remove(&queue.endpoint);
-            self.queues.remove(id);
-        }
-        let over = self
-            .mailboxes
-            .iter()
-            .filter(|(_, mailbox)| mailbox.is_over());
-        for id in over.map(|(id, _)| id).collect::<Vec<_>>() {
-            if let Some(module) = &self.mailboxes[id].module {
-                self.mailbox_ids.remove(module);
-                self.mailboxes.remove(id);
-            }
-        }
-        let over = self
-            .ledger
-            .senders
-            .iter()
-            .filter(|(_, sender)| sender.is_over());
-        for id in over.map(|(id, _)| id).collect::<Vec<_>>() {
-            self.sender_ids.remove(&self.ledger.senders[id].module);
-            self.ledger.senders.remove(id);
-        }
-    }
-}
-
-impl Mailbox {
-    fn new(module: Option<ModuleId>) -> Self {
-        Mailbox {
-            module,
-            endpoints: Vec::new(),
-            notify: Arc::new(Notify::new()),
-            removed: false,
-        }
-    }
-
-    /// Whether the slot can be used for another module.
-    fn is_over(&self) -> bool {
-        self.module.is_some() && self.endpoints.is_empty() && Arc::strong_count(&self.notify) == 1
     }
 }
 
