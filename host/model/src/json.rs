@@ -155,6 +155,11 @@ impl JsonPath {
         Self(format!("{}[{index}]", self.0))
     }
 
+    /// The path of what has the path `inner` in a text at this path.
+    pub fn join(&self, inner: &Self) -> Self {
+        Self(format!("{}{}", self.0, &inner.0[1..]))
+    }
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -97,10 +97,9 @@ pub enum Sink {
 /// A text is no route.
 ///
 /// Columns count characters from 1.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteError {
     /// The text is longer than [`ROUTE_TEXT_MAX_BYTES`].
-    #[error("column 1: the route has {length} bytes, more than {limit}")]
     TooLong {
         /// Its length in bytes.
         length: usize,
@@ -108,7 +107,6 @@ pub enum RouteError {
         limit: usize,
     },
     /// Something else was expected.
-    #[error("column {column}: {found} stands here; expected {expected}")]
     Unexpected {
         /// Where.
         column: usize,
@@ -118,15 +116,11 @@ pub enum RouteError {
         expected: &'static str,
     },
     /// There is a condition, which is not supported.
-    #[error("column {column}: WHERE is not supported yet; expected INTO")]
     ConditionUnsupported {
         /// Where its `WHERE` stands.
         column: usize,
     },
     /// The text in `BrokeredEndpoint` is not of four parts.
-    #[error(
-        "column {column}: `{text}` is no endpoint; expected \"/modules/{{module}}/inputs/{{input}}\""
-    )]
     Endpoint {
         /// Where the text stands.
         column: usize,
@@ -134,7 +128,6 @@ pub enum RouteError {
         text: String,
     },
     /// The module in `BrokeredEndpoint` is no id.
-    #[error("column {column}: {error}; expected the id of a module")]
     Module {
         /// Where the text stands.
         column: usize,
@@ -142,7 +135,6 @@ pub enum RouteError {
         error: IdError,
     },
     /// The input in `BrokeredEndpoint` is no name.
-    #[error("column {column}: {error}; expected the name of an input")]
     Input {
         /// Where the text stands.
         column: usize,
@@ -168,6 +160,30 @@ impl Route {
 }
 
 impl RouteError {
+    /// What is wrong, without the place.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::TooLong { length, .. } => format!("the route has {length} bytes"),
+            Self::Unexpected { found, .. } => format!("{found} stands here"),
+            Self::ConditionUnsupported { .. } => "WHERE is not supported yet".into(),
+            Self::Endpoint { text, .. } => format!("`{}` is no endpoint", text.escape_debug()),
+            Self::Module { error, .. } => error.to_string(),
+            Self::Input { error, .. } => error.to_string(),
+        }
+    }
+
+    /// What would be right at the place.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::TooLong { limit, .. } => format!("at most {limit} bytes"),
+            Self::Unexpected { expected, .. } => (*expected).into(),
+            Self::ConditionUnsupported { .. } => "INTO".into(),
+            Self::Endpoint { .. } => "\"/modules/{module}/inputs/{input}\"".into(),
+            Self::Module { .. } => "the id of a module".into(),
+            Self::Input { .. } => "the name of an input".into(),
+        }
+    }
+
     /// The character at which the fault was found, from 1.
     pub fn column(&self) -> usize {
         match self {
@@ -178,6 +194,20 @@ impl RouteError {
             | Self::Module { column, .. }
             | Self::Input { column, .. } => *column,
         }
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "column {}: {}; expected {}",
+            self.column(),
+            self.problem(),
+            self.expected()
+        )
     }
 }
 

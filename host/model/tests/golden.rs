@@ -4,6 +4,8 @@
 //! `UPDATE_GOLDEN=1 cargo test -p wasm-edge-model --test golden` writes these
 //! files anew; read the difference before keeping it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

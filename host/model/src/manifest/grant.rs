@@ -66,7 +66,7 @@ pub enum PlaceError {
     #[error("gives a view into processes or memory")]
     Processes,
     /// It is all of the kernel's settings.
-    #[error("is all of `/sys`; single files and folders in it can be granted")]
+    #[error("is all of the kernel's settings")]
     AllOfSys,
     /// It is a device or holds devices.
     #[error("is in `/dev`")]

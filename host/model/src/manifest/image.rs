@@ -72,6 +72,9 @@ pub enum ImageReferenceError {
         /// The one in the reference.
         digest: String,
     },
+    /// There is a digest beside a `file:` image.
+    #[error("a `file:` image has no digest")]
+    DigestOfFile,
     /// The path of a `file:` image is empty, too long, or not of this machine.
     #[error("`{}` is no path of a file on this machine", .path.escape_debug())]
     File {
@@ -97,12 +100,13 @@ impl ImageReference {
     ///
     /// # Errors
     /// [`ImageReferenceError::Digest`] and
-    /// [`ImageReferenceError::OtherDigest`]; [`ImageReferenceError::File`]
-    /// for a file, which is read as it is.
+    /// [`ImageReferenceError::OtherDigest`];
+    /// [`ImageReferenceError::DigestOfFile`] for a file, which is read as it
+    /// is.
     pub fn with_digest(self, digest: &str) -> Result<Self, ImageReferenceError> {
         check_digest(digest)?;
         match self {
-            Self::File { path } => Err(ImageReferenceError::File { path }),
+            Self::File { .. } => Err(ImageReferenceError::DigestOfFile),
             Self::Registry { reference } => match reference.split_once('@') {
                 None => Ok(Self::Registry {
                     reference: format!("{reference}@{digest}"),
@@ -388,7 +392,8 @@ mod tests {
             }
         );
         assert!(parse("a").with_digest("sha256:").is_err());
-        assert!(parse("file:a").with_digest(DIGEST).is_err());
+        let error = parse("file:a").with_digest(DIGEST).unwrap_err();
+        assert_eq!(error, ImageReferenceError::DigestOfFile);
         assert_eq!(parse("file:a").digest(), None);
     }
 }

@@ -21,7 +21,7 @@ pub const ARGS_MAX: usize = 256;
 
 /// A module to run.
 ///
-/// Two that are equal need no restart.
+/// Two that are equal, or differ in `warnings` only, run alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleSpec {
     /// Its name on the device.

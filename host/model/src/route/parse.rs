@@ -39,7 +39,7 @@ pub(super) fn route(name: RouteName, text: &str) -> Result<Route, RouteError> {
             column: cursor.column(),
         });
     }
-    cursor.expect_keyword("INTO", "`/`, WHERE or INTO")?;
+    cursor.expect_keyword("INTO", "`/` or INTO")?;
     cursor.skip_space();
     let sink = sink(&mut cursor)?;
     cursor.skip_space();

@@ -141,7 +141,7 @@ fn the_length_of_a_route_is_limited() {
     let error = parsed(&text).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "column 1: the route has 8213 bytes, more than 8192"
+        "column 1: the route has 8213 bytes; expected at most 8192 bytes"
     );
     assert_eq!(error.column(), 1);
 }

@@ -92,11 +92,16 @@ fn route(
     let mut route = match Route::parse(name?, text) {
         Ok(route) => route,
         Err(error) => {
+            let problem = format!(
+                "column {} of the route: {}",
+                error.column(),
+                error.problem()
+            );
             findings.fault(
                 &text_place.path,
                 text_place.position(),
-                error.to_string(),
-                ROUTE_FORM,
+                problem,
+                error.expected(),
             );
             return None;
         }

@@ -104,9 +104,13 @@ fn options_json(findings: &mut Findings, place: &Place<'_>, text: &str) -> Optio
     };
     root.move_to(place.position());
     for repeated in repeated_keys {
-        let inside = repeated.path.as_str().trim_start_matches('$');
-        let problem = format!("the key `{inside}` in the text is there twice");
-        findings.fault(&place.path, place.position(), problem, "each key once");
+        let path = place.path.join(&repeated.path);
+        findings.fault(
+            &path,
+            place.position(),
+            "the key is there twice",
+            "each key once",
+        );
     }
     Some(root)
 }
