@@ -21,6 +21,7 @@ demo: guests
 	$(target)/debug/wasm-edge run examples/deployments/demo.json --data-dir target/demo $(if $(FOR),--for $(FOR))
 
 test: guests
+	scripts/check-readme.sh
 	scripts/check-manifests.sh
 	cd sdk-guest && cargo test --quiet --workspace
 	cd examples && cargo test --quiet --workspace --target $(host)

@@ -12,7 +12,7 @@ readonly SUITES="trixie-backports trixie sid"
 readonly RUSTUP_TIMEOUT_S=120
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-cache=${CARGO_TARGET_DIR:-$root/target}/cache
+cache=$root/target/cache
 sysroot=$(rustc --print sysroot)
 readonly root cache sysroot
 readonly library=$sysroot/lib/rustlib/$TARGET
@@ -103,11 +103,12 @@ build_std() {
     printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n' >"$work/empty/Cargo.toml"
     echo '#![no_std]' >"$work/empty/src/lib.rs"
     say "building the standard library for $TARGET (about a minute)"
-    # The sources carry the lock file of the standard library; the flag is what cargo's own `build-std` needs on stable.
+    # With bitcode, as rustup's own has it, or a guest could not be built with link-time optimisation.
+    # Cargo takes the sources from where the variable says, so that no link to them has to be left in the toolchain.
     (
         cd "$work/empty"
         __CARGO_TESTS_ONLY_SRC_ROOT=$sources/library RUSTC_BOOTSTRAP=1 \
-            RUSTFLAGS="-L native=$work/out/lib/self-contained" CARGO_TARGET_DIR=$work/target \
+            RUSTFLAGS="-L native=$work/out/lib/self-contained -C embed-bitcode=yes" CARGO_TARGET_DIR=$work/target \
             cargo build --quiet --release --target "$TARGET" \
             -Zbuild-std=std,panic_abort,panic_unwind,proc_macro >&2
     )
@@ -125,6 +126,7 @@ from_debian() {
     sources=$cache/rust-src-$version
     libc=$cache/wasi-libc
     if [ ! -e "$sources" ] || [ ! -e "$libc" ]; then
+        say "asking for the lists of the suites $SUITES"
         apt_lists
     fi
     # The sources have to be those of this very compiler: others do not build with it.
