@@ -102,6 +102,8 @@ pub(crate) enum ClientError {
 #[derive(Debug)]
 pub(crate) struct Client {
     folder: DataFolder,
+    /// [`ANSWER_TIME_MAX`] but in tests.
+    answer_time_max: Duration,
 }
 
 /// A connection in use: what it answered is read through it, and dropping it closes it.
@@ -109,6 +111,8 @@ pub(crate) struct Client {
 struct Exchange {
     response: Response<Incoming>,
     driver: AbortOnDropHandle<()>,
+    /// How long the rest of a document may take.
+    time_max: Duration,
 }
 
 impl Client {
@@ -121,7 +125,10 @@ impl Client {
             path: data_folder.to_owned(),
             source,
         })?;
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            answer_time_max: ANSWER_TIME_MAX,
+        })
     }
 
     /// Reads one JSON document.
@@ -167,10 +174,14 @@ impl Client {
     ) -> Result<Exchange, ClientError> {
         let request = request(method, target, body, etag);
         let (mut sender, driver) = self.connect().await?;
-        let response = within(ANSWER_TIME_MAX, "answer", sender.send_request(request))
+        let response = within(self.answer_time_max, "answer", sender.send_request(request))
             .await?
             .map_err(ClientError::Broken)?;
-        let exchange = Exchange { response, driver };
+        let exchange = Exchange {
+            response,
+            driver,
+            time_max: self.answer_time_max,
+        };
         if exchange.response.status().is_success() {
             return Ok(exchange);
         }
@@ -221,7 +232,11 @@ impl Exchange {
     }
 
     async fn body(self) -> Result<Vec<u8>, ClientError> {
-        let Self { response, driver } = self;
+        let Self {
+            response,
+            driver,
+            time_max,
+        } = self;
         let reading = async {
             let (mut body, mut bytes) = (response.into_body(), Vec::new());
             while let Some(frame) = body.frame().await {
@@ -237,7 +252,7 @@ impl Exchange {
             }
             Ok(bytes)
         };
-        let bytes = within(ANSWER_TIME_MAX, "finish its answer", reading).await?;
+        let bytes = within(time_max, "finish its answer", reading).await?;
         drop(driver);
         bytes
     }

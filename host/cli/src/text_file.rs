@@ -41,7 +41,7 @@ impl TextFileError {
     }
 }
 
-/// Reads the text; a byte order mark at its start is left away.
+/// Reads the text.
 ///
 /// # Errors
 /// Any [`TextFileError`].
@@ -62,14 +62,10 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<String, TextFileError> {
         Ok(bytes) => bytes,
         Err(source) => return Err(TextFileError::Read { name, source }),
     };
-    let text = String::from_utf8(bytes).map_err(|err| {
+    String::from_utf8(bytes).map_err(|err| {
         let offset = err.utf8_error().valid_up_to();
         TextFileError::NotUtf8 { name, offset }
-    })?;
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text))
+    })
 }
 
 /// One byte more than the limit tells that there is more.
@@ -98,7 +94,6 @@ mod tests {
     fn a_text_is_read_up_to_the_limit() {
         check(b"12345", 5, Ok("12345"));
         check(b"123456", 5, Err("`x.json` has more than 5 bytes"));
-        check(b"\xef\xbb\xbf{}", 5, Ok("{}"));
     }
 
     #[test]
