@@ -22,7 +22,7 @@ demo: guests
 
 test: guests
 	scripts/check-readme.sh
-	scripts/check-manifests.sh
+	scripts/check-manifests.sh examples/deployments/canonical.json
 	cd sdk-guest && cargo test --quiet --workspace
 	cd examples && cargo test --quiet --workspace --target $(host)
 	if command -v cargo-nextest >/dev/null; then \

@@ -23,7 +23,12 @@ const RETRY_AFTER_FULL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Not now: the message comes again after this time, at most an hour. The queue waits, and no failure is counted.
-    Retry(Duration),
+    Retry {
+        /// How long it waits.
+        after: Duration,
+        /// What is in the way, for the log; empty where nobody said.
+        cause: String,
+    },
     /// Never: the message is put aside with this reason, at most 1 KiB.
     Reject(String),
 }
@@ -31,7 +36,10 @@ pub enum Failure {
 impl Failure {
     /// The message comes again after a while.
     pub fn retry(after: Duration) -> Self {
-        Self::Retry(after)
+        Self::Retry {
+            after,
+            cause: String::new(),
+        }
     }
 
     /// The message is put aside.
@@ -43,7 +51,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Retry(after) => write!(f, "not now, again in {} ms", after.as_millis()),
+            Self::Retry { after, cause } if cause.is_empty() => {
+                write!(f, "not now, again in {} ms", after.as_millis())
+            }
+            Self::Retry { cause, .. } => f.write_str(cause),
             Self::Reject(reason) => f.write_str(reason),
         }
     }
@@ -51,18 +62,22 @@ impl fmt::Display for Failure {
 
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        if chain(&error).any(is_full) {
-            return Self::Retry(RETRY_AFTER_FULL);
-        }
         let texts: Vec<String> = chain(&error).map(ToString::to_string).collect();
-        Self::Reject(texts.join(": "))
+        let cause = texts.join(": ");
+        if chain(&error).any(is_full) {
+            return Self::Retry {
+                after: RETRY_AFTER_FULL,
+                cause,
+            };
+        }
+        Self::Reject(cause)
     }
 }
 
 impl From<Failure> for raw::Failure {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Retry(after) => raw::Failure::Retry(millis(after)),
+            Failure::Retry { after, .. } => raw::Failure::Retry(millis(after)),
             Failure::Reject(reason) => raw::Failure::Reject(reason),
         }
     }
@@ -101,13 +116,22 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_asks_for_another_try() {
-        check(SendError::WouldBlock, Failure::Retry(RETRY_AFTER_FULL));
-        check(twin::Error::WouldBlock, Failure::Retry(RETRY_AFTER_FULL));
+    fn what_was_full_asks_for_another_try_and_says_what_it_was() {
+        let retry = |cause: &str| Failure::Retry {
+            after: RETRY_AFTER_FULL,
+            cause: cause.to_owned(),
+        };
+        let queue = "a queue on the message's way is full";
+        check(SendError::WouldBlock, retry(queue));
         check(
             Outer(SendError::WouldBlock),
-            Failure::Retry(RETRY_AFTER_FULL),
+            retry(&format!("cannot pass on: {queue}")),
         );
+        check(
+            twin::Error::WouldBlock,
+            retry("the twin takes no more patches now"),
+        );
+        assert_eq!(Failure::from(SendError::WouldBlock).to_string(), queue);
     }
 
     #[test]

@@ -75,7 +75,12 @@ pub fn message(
     message: &messages::Message,
     handler: impl FnOnce(&Message<'_>) -> Result,
 ) -> Result<(), messages::Failure> {
-    handler(&Message::borrowed(message)).map_err(Into::into)
+    let answer = handler(&Message::borrowed(message));
+    if let Err(failure @ Failure::Retry { .. }) = &answer {
+        // The host learns of the time alone.
+        log::debug!("message waits: {failure}");
+    }
+    answer.map_err(Into::into)
 }
 
 /// `twin-handler`, for a handler of the whole section in the author's type.
