@@ -1,0 +1,141 @@
+//! Why the hub did not do what it was asked.
+//!
+//! Owns the variants that callers branch on. Leaves to the REST face how they
+//! look on the wire, and to the session what ends it.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use wasm_edge_model::identity::{DeviceId, TwinOwner};
+use wasm_edge_model::twin::TwinError;
+
+use crate::identity::IdentityError;
+use crate::store::StoreError;
+
+/// Why the hub did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum HubError {
+    /// There is no such device, or no such module on it.
+    #[error("there is no `{owner}`")]
+    NotFound {
+        /// The device or module that is missing: the device, when a module was asked for and
+        /// already its device is missing.
+        owner: TwinOwner,
+    },
+    /// The identity to be made is there already.
+    #[error("`{owner}` exists already")]
+    AlreadyExists {
+        /// The device or module.
+        owner: TwinOwner,
+    },
+    /// The etag that the caller expects is not the present one.
+    #[error("`{owner}` was changed meanwhile: its etag is `{etag}`")]
+    PreconditionFailed {
+        /// The device or module.
+        owner: TwinOwner,
+        /// The present etag.
+        etag: String,
+    },
+    /// The device has as many modules as a device may have.
+    #[error("the device `{device}` has {limit} modules already, as many as it may have")]
+    TooManyModules {
+        /// The device.
+        device: DeviceId,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// `$edgeAgent` and `$edgeHub` come and go with their device.
+    #[error("the module `{owner}` belongs to its device and cannot be deleted")]
+    SystemModule {
+        /// The module.
+        owner: TwinOwner,
+    },
+    /// The device is disabled.
+    #[error("the device `{device}` is disabled")]
+    Disabled {
+        /// The device.
+        device: DeviceId,
+    },
+    /// An identity cannot be as asked for.
+    #[error("`{owner}` cannot be so")]
+    Identity {
+        /// The device or module.
+        owner: TwinOwner,
+        /// What is wrong.
+        #[source]
+        source: IdentityError,
+    },
+    /// A twin cannot be as asked for.
+    #[error("the twin of `{owner}` cannot be so")]
+    Twin {
+        /// Whose twin.
+        owner: TwinOwner,
+        /// What is wrong.
+        #[source]
+        source: TwinError,
+    },
+    /// A request does not have the right form.
+    #[error("{problem}")]
+    Invalid {
+        /// What is wrong, and what is right.
+        problem: String,
+    },
+    /// The content of a deployment does not have the right form.
+    #[error("{problem}")]
+    InvalidConfiguration {
+        /// What is wrong, and what is right.
+        problem: String,
+    },
+    /// The target of a method is not connected or takes no methods.
+    #[error("`{owner}` is not online or takes no direct methods")]
+    NotOnline {
+        /// The device or module.
+        owner: TwinOwner,
+        /// How long the call waited for it.
+        waited: Duration,
+    },
+    /// The target of a method did not answer.
+    #[error("`{owner}` did not answer the direct method")]
+    NoAnswer {
+        /// The device or module.
+        owner: TwinOwner,
+        /// How long an answer may take.
+        timeout: Duration,
+    },
+    /// The target of a method has as many calls at once as it may have.
+    #[error("`{owner}` has {limit} direct methods under way already")]
+    TooManyCalls {
+        /// The device or module.
+        owner: TwinOwner,
+        /// How many there may be at once.
+        limit: usize,
+    },
+    /// As many follow what the hub tells as may do so at once.
+    #[error("{limit} readers follow {what} already, as many as may")]
+    TooManyReaders {
+        /// What they follow.
+        what: &'static str,
+        /// How many there may be at once.
+        limit: usize,
+    },
+    /// Too many others changed the same document at the same time.
+    #[error("`{owner}` is being changed by too many at once")]
+    Contended {
+        /// The device or module.
+        owner: TwinOwner,
+    },
+    /// A stored document cannot be understood.
+    #[error("the stored document of `{owner}` cannot be read: {problem}")]
+    Record {
+        /// The device or module.
+        owner: TwinOwner,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The store failed.
+    #[error("the hub's store failed")]
+    Store(#[from] StoreError),
+    /// The hub is closed.
+    #[error("the hub is closed")]
+    Closed,
+}

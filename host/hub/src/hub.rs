@@ -1,0 +1,357 @@
+//! The handle to the hub, and what its parts share.
+//!
+//! Owns opening and closing, and reading and changing documents by
+//! compare-and-set. Leaves each group of operations to a file of its own:
+//! identities, twins, deployments, methods. Held by the embedding process and
+//! by the faces of the hub.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use wasm_edge_model::identity::{DeviceId, TwinOwner};
+use wasm_edge_model::time::Timestamp;
+
+use crate::error::HubError;
+use crate::identity::{ConnectionView, IdentityStatus};
+use crate::record::Record;
+use crate::session::connections::Connections;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{ChangeFeed, DocumentKey, Expected, HubStore, Revision, Swap};
+use crate::telemetry::TelemetryFeed;
+
+pub mod configuration;
+mod methods;
+pub mod registry;
+pub mod twins;
+
+/// How often a change is tried again because another came first. Each round one of those who try
+/// succeeds, so that this many at once on one document are served.
+const SWAP_TRIES_MAX: usize = 256;
+
+/// How many may follow the changes of twins at once; each holds a feed of 64 keys.
+pub(crate) const TWIN_READERS_MAX: usize = 64;
+
+/// Reads the wall clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How a hub is opened.
+#[derive(Clone)]
+pub struct HubOptions {
+    /// The name by which devices know the hub.
+    pub host_name: String,
+    /// Where the hub reads the time.
+    pub clock: Clock,
+}
+
+impl HubOptions {
+    /// A hub of this name with the system's clock.
+    pub fn new(host_name: impl Into<String>) -> Self {
+        let clock = Arc::new(|| Timestamp::from(jiff::Timestamp::now()));
+        Self {
+            host_name: host_name.into(),
+            clock,
+        }
+    }
+}
+
+impl fmt::Debug for HubOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubOptions")
+            .field("host_name", &self.host_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle to the hub; clones share it.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn HubStore>,
+    options: HubOptions,
+    connections: Connections,
+    telemetry: TelemetryFeed,
+    twin_readers: Arc<Semaphore>,
+    closing: CancellationToken,
+}
+
+impl Hub {
+    /// Opens the embedded hub whose database lies in `folder`, the `hub/` of a data folder.
+    ///
+    /// # Errors
+    /// [`HubError::Store`].
+    pub async fn open(folder: &Dir, options: HubOptions) -> Result<Self, HubError> {
+        Ok(Self::with_store(
+            Arc::new(EmbeddedStore::open(folder).await?),
+            options,
+        ))
+    }
+
+    /// A hub that keeps its documents in `store`.
+    pub fn with_store(store: Arc<dyn HubStore>, options: HubOptions) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            options,
+            connections: Connections::default(),
+            telemetry: TelemetryFeed::default(),
+            twin_readers: Arc::new(Semaphore::new(TWIN_READERS_MAX)),
+            closing: CancellationToken::new(),
+        }))
+    }
+
+    /// The name by which devices know the hub.
+    pub fn host_name(&self) -> &str {
+        &self.0.options.host_name
+    }
+
+    /// Ends every session and stream, and lets no new one begin.
+    ///
+    /// Changes that were answered are on disk already; there is nothing to wait for.
+    pub fn close(&self) {
+        self.0.closing.cancel();
+        self.0.connections.close_all();
+        self.0.telemetry.close();
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.0.options.clock)()
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.0.connections
+    }
+
+    pub(crate) fn telemetry_feed(&self) -> &TelemetryFeed {
+        &self.0.telemetry
+    }
+
+    pub(crate) fn twin_readers(&self) -> &Arc<Semaphore> {
+        &self.0.twin_readers
+    }
+
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.0.closing
+    }
+
+    pub(crate) fn changes(&self, device: &DeviceId) -> ChangeFeed {
+        self.0.store.changes(device)
+    }
+
+    pub(crate) fn store(&self) -> &dyn HubStore {
+        &*self.0.store
+    }
+
+    pub(crate) fn connection_view(&self, owner: &TwinOwner) -> ConnectionView {
+        self.0.connections.view(owner)
+    }
+
+    /// Reads what there is under the id of `owner`.
+    pub(crate) async fn slot(&self, owner: &TwinOwner) -> Result<Slot, HubError> {
+        let TwinOwner::Module(module) = owner else {
+            return Ok(match self.read(owner).await? {
+                Some(found) => Slot::Present(Box::new(found)),
+                None => Slot::Absent {
+                    leftover: None,
+                    device: None,
+                },
+            });
+        };
+        let device = TwinOwner::Device(module.device.clone());
+        let Some(device) = self.read(&device).await? else {
+            return Err(HubError::NotFound { owner: device });
+        };
+        let device = device.record;
+        match self.read(owner).await? {
+            Some(mut found)
+                if found.record.device_generation_id == device.identity.generation_id =>
+            {
+                found.record.identity.status = device.identity.status;
+                Ok(Slot::Present(Box::new(found)))
+            }
+            found => Ok(Slot::Absent {
+                leftover: found.map(|found| found.revision),
+                device: Some(Box::new(device)),
+            }),
+        }
+    }
+
+    /// Reads the identity and twin of `owner`; a system module that a crash left unmade is made.
+    pub(crate) async fn load(&self, owner: &TwinOwner) -> Result<Found, HubError> {
+        match self.slot(owner).await? {
+            Slot::Present(found) => Ok(*found),
+            Slot::Absent {
+                device: Some(device),
+                ..
+            } if device.identity.edge && is_system_module(owner) => {
+                self.make_module(owner).await?;
+                match self.slot(owner).await? {
+                    Slot::Present(found) => Ok(*found),
+                    Slot::Absent { .. } => Err(HubError::NotFound {
+                        owner: owner.clone(),
+                    }),
+                }
+            }
+            Slot::Absent { .. } => Err(HubError::NotFound {
+                owner: owner.clone(),
+            }),
+        }
+    }
+
+    /// As [`Hub::load`], for somebody who wants to connect.
+    pub(crate) async fn load_enabled(&self, owner: &TwinOwner) -> Result<Found, HubError> {
+        let found = self.load(owner).await?;
+        match found.record.identity.status {
+            IdentityStatus::Enabled => Ok(found),
+            IdentityStatus::Disabled => Err(HubError::Disabled {
+                device: owner.device().clone(),
+            }),
+        }
+    }
+
+    /// Changes the record of `owner` by compare-and-set, again when another came first.
+    ///
+    /// `change` says what to answer and whether there is anything to write.
+    pub(crate) async fn change<T>(
+        &self,
+        owner: &TwinOwner,
+        mut change: impl FnMut(&mut Record) -> Result<(T, Write), HubError>,
+    ) -> Result<T, HubError> {
+        for _ in 0..SWAP_TRIES_MAX {
+            let mut found = self.load(owner).await?;
+            let (answer, write) = change(&mut found.record)?;
+            if write == Write::Nothing {
+                return Ok(answer);
+            }
+            let expected = Expected::Revision(found.revision);
+            if self.write(owner, expected, Some(&found.record)).await? {
+                return Ok(answer);
+            }
+        }
+        Err(HubError::Contended {
+            owner: owner.clone(),
+        })
+    }
+
+    /// Writes or deletes a document; `false` when another came first.
+    pub(crate) async fn write(
+        &self,
+        owner: &TwinOwner,
+        expected: Expected,
+        record: Option<&Record>,
+    ) -> Result<bool, HubError> {
+        let key = DocumentKey::of(owner);
+        let content = record.map(Record::encode);
+        let swap = self
+            .0
+            .store
+            .compare_and_set(&key, expected, content)
+            .await?;
+        Ok(swap != Swap::Conflict)
+    }
+
+    async fn read(&self, owner: &TwinOwner) -> Result<Option<Found>, HubError> {
+        let Some(document) = self.0.store.read(&DocumentKey::of(owner)).await? else {
+            return Ok(None);
+        };
+        let record = decode(owner, &document.content)?;
+        Ok(Some(Found {
+            record,
+            revision: document.revision,
+        }))
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("host_name", &self.host_name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A record as it was read.
+pub(crate) struct Found {
+    pub(crate) record: Record,
+    pub(crate) revision: Revision,
+}
+
+/// What there is under an id.
+pub(crate) enum Slot {
+    /// The identity.
+    Present(Box<Found>),
+    /// No identity.
+    Absent {
+        /// The document of a module whose device was deleted and made again.
+        leftover: Option<Revision>,
+        /// The device, when the id is a module's.
+        device: Option<Box<Record>>,
+    },
+}
+
+/// Whether a change has to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// It has.
+    Record,
+    /// The record is as it was.
+    Nothing,
+}
+
+pub(crate) fn decode(owner: &TwinOwner, content: &[u8]) -> Result<Record, HubError> {
+    Record::decode(owner, content).map_err(|problem| HubError::Record {
+        owner: owner.clone(),
+        problem,
+    })
+}
+
+fn is_system_module(owner: &TwinOwner) -> bool {
+    owner.module().is_some_and(|module| module.is_system())
+}
+
+/// Which state a caller wants to change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum IfMatch {
+    /// Whatever it is.
+    #[default]
+    Any,
+    /// The one with this etag.
+    Etag(String),
+}
+
+impl IfMatch {
+    /// Reads the value of an `If-Match` header: an etag or `*`, in quotes or not.
+    pub fn parse(header: &str) -> Self {
+        let text = header.trim();
+        let quoted = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
+        match quoted.unwrap_or(text) {
+            "*" => Self::Any,
+            etag => Self::Etag(etag.to_owned()),
+        }
+    }
+
+    pub(crate) fn check(
+        &self,
+        owner: &TwinOwner,
+        etag: impl FnOnce() -> String,
+    ) -> Result<(), HubError> {
+        let Self::Etag(expected) = self else {
+            return Ok(());
+        };
+        let etag = etag();
+        if *expected == etag {
+            return Ok(());
+        }
+        Err(HubError::PreconditionFailed {
+            owner: owner.clone(),
+            etag,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

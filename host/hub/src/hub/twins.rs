@@ -1,0 +1,227 @@
+//! Twins: the service's side, and the reported properties that come from sessions.
+//!
+//! Owns applying changes by compare-and-set and the twin as the service API
+//! shows it. Leaves merging, limits, versions and metadata to the model.
+
+use serde_json::{Map, Value, json};
+use wasm_edge_model::identity::TwinOwner;
+use wasm_edge_model::twin::{ServiceChange, Twin, TwinError};
+
+use super::{Hub, IfMatch, Write};
+use crate::error::HubError;
+use crate::identity::{ConnectionView, Identity, IdentityStatus};
+use crate::record::Record;
+
+/// A change of tags and desired properties.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TwinPatch {
+    /// For the tags, if any.
+    pub tags: Option<Map<String, Value>>,
+    /// For the desired properties, if any.
+    pub desired: Option<Map<String, Value>>,
+}
+
+impl TwinPatch {
+    /// Reads the body of a request: a twin with `tags` and `properties.desired`, each if present.
+    ///
+    /// All else is passed over, reported properties too: clients send back the whole twin.
+    ///
+    /// # Errors
+    /// [`HubError::Invalid`].
+    pub fn from_json(body: Value) -> Result<Self, HubError> {
+        let mut body = object("the twin", body)?;
+        let tags = body
+            .remove("tags")
+            .map(|tags| object("`tags`", tags))
+            .transpose()?;
+        let properties = body.remove("properties");
+        let properties = properties
+            .map(|value| object("`properties`", value))
+            .transpose()?;
+        let desired = properties.and_then(|mut properties| properties.remove("desired"));
+        let desired = desired
+            .map(|value| object("`properties.desired`", value))
+            .transpose()?;
+        Ok(Self { tags, desired })
+    }
+}
+
+fn object(name: &str, value: Value) -> Result<Map<String, Value>, HubError> {
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(HubError::Invalid {
+            problem: format!("{name} is not a JSON object"),
+        }),
+    }
+}
+
+impl Hub {
+    /// The twin of a device or module as the service API shows it.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`], [`HubError::Store`] and its kin.
+    pub async fn twin_json(&self, owner: &TwinOwner) -> Result<Value, HubError> {
+        let found = self.load(owner).await?;
+        Ok(service_json(&found.record, self.connection_view(owner)))
+    }
+
+    /// Merges a change into tags and desired properties; answers the new twin.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`], [`HubError::PreconditionFailed`],
+    /// [`HubError::Twin`], [`HubError::Store`] and its kin.
+    pub async fn patch_twin(
+        &self,
+        owner: &TwinOwner,
+        patch: &TwinPatch,
+        if_match: IfMatch,
+    ) -> Result<Value, HubError> {
+        let now = self.now();
+        let change = ServiceChange {
+            tags: patch.tags.as_ref(),
+            desired: patch.desired.as_ref(),
+        };
+        self.change_twin(owner, &if_match, |twin| twin.patch(change, now).map(drop))
+            .await
+    }
+
+    /// Puts others in place of all tags and desired properties, which are emptied when the
+    /// replacement does not have them; answers the new twin.
+    ///
+    /// # Errors
+    /// As [`Hub::patch_twin`].
+    pub async fn replace_twin(
+        &self,
+        owner: &TwinOwner,
+        replacement: &TwinPatch,
+        if_match: IfMatch,
+    ) -> Result<Value, HubError> {
+        let (now, empty) = (self.now(), Map::new());
+        let change = ServiceChange {
+            tags: Some(replacement.tags.as_ref().unwrap_or(&empty)),
+            desired: Some(replacement.desired.as_ref().unwrap_or(&empty)),
+        };
+        self.change_twin(owner, &if_match, |twin| twin.replace(change, now).map(drop))
+            .await
+    }
+
+    /// Replaces the desired properties alone, unless they are so already.
+    pub(super) async fn set_desired(
+        &self,
+        owner: &TwinOwner,
+        desired: &Map<String, Value>,
+    ) -> Result<(), HubError> {
+        let now = self.now();
+        let change = ServiceChange {
+            tags: None,
+            desired: Some(desired),
+        };
+        self.change(owner, |record| {
+            let before = record.twin.desired.properties().clone();
+            record
+                .twin
+                .replace(change, now)
+                .map_err(|source| refused(owner, source))?;
+            let same = before == *record.twin.desired.properties();
+            Ok(((), if same { Write::Nothing } else { Write::Record }))
+        })
+        .await
+    }
+
+    /// Merges a patch of the session of `generation_id` into the reported properties; answers
+    /// their new version.
+    pub(crate) async fn report(
+        &self,
+        owner: &TwinOwner,
+        generation_id: &str,
+        patch: &Map<String, Value>,
+    ) -> Result<u64, HubError> {
+        let now = self.now();
+        self.change(owner, |record| {
+            let identity = &record.identity;
+            if identity.generation_id != generation_id {
+                return Err(HubError::NotFound {
+                    owner: owner.clone(),
+                });
+            }
+            if identity.status == IdentityStatus::Disabled {
+                return Err(HubError::Disabled {
+                    device: owner.device().clone(),
+                });
+            }
+            let applied = record
+                .twin
+                .report(patch, now)
+                .map_err(|source| refused(owner, source))?;
+            Ok((applied.version, Write::Record))
+        })
+        .await
+    }
+
+    async fn change_twin(
+        &self,
+        owner: &TwinOwner,
+        if_match: &IfMatch,
+        mut change: impl FnMut(&mut Twin) -> Result<(), TwinError>,
+    ) -> Result<Value, HubError> {
+        let connection = self.connection_view(owner);
+        self.change(owner, |record| {
+            if_match.check(owner, || record.twin.etag())?;
+            let version = record.twin.version;
+            change(&mut record.twin).map_err(|source| refused(owner, source))?;
+            let same = record.twin.version == version;
+            let json = service_json(record, connection);
+            Ok((json, if same { Write::Nothing } else { Write::Record }))
+        })
+        .await
+    }
+}
+
+fn refused(owner: &TwinOwner, source: TwinError) -> HubError {
+    HubError::Twin {
+        owner: owner.clone(),
+        source,
+    }
+}
+
+/// The twin with what the registry knows about its owner.
+pub(crate) fn service_json(record: &Record, connection: ConnectionView) -> Value {
+    let Identity {
+        owner,
+        authentication,
+        ..
+    } = &record.identity;
+    let mut json = record.twin.service_view();
+    let common = json!({
+        "deviceId": owner.device(),
+        "deviceEtag": record.identity.etag(),
+        "status": record.identity.status,
+        "statusUpdateTime": record.identity.status_updated,
+        "connectionState": connection.state(),
+        "lastActivityTime": connection.last_activity,
+        "cloudToDeviceMessageCount": 0,
+        "authenticationType": authentication.kind,
+        "x509Thumbprint": authentication.thumbprints,
+        "modelId": "",
+    });
+    let special = match owner.module() {
+        Some(module) => json!({ "moduleId": module }),
+        None => json!({
+            "statusReason": record.identity.status_reason,
+            "capabilities": { "iotEdge": record.identity.edge },
+            "parentScopes": [],
+        }),
+    };
+    for value in [common, special] {
+        if let Value::Object(members) = value {
+            json.extend(members);
+        }
+    }
+    if let Some(scope) = record.identity.device_scope() {
+        json.insert("deviceScope".to_owned(), Value::from(scope));
+    }
+    Value::Object(json)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The REST face: IoT Hub's service API, and what wasm-edge adds to it.
+//!
+//! Owns paths, headers and bodies. Leaves who may ask to the caller, who
+//! mounts the router where only the right ones reach it, and everything else
+//! to the hub. Errors look as IoT Hub's do.
+//!
+//! | Path | Verbs |
+//! | --- | --- |
+//! | `/devices` | GET |
+//! | `/devices/{d}`, `/devices/{d}/modules/{m}` | GET, PUT, DELETE |
+//! | `/devices/{d}/modules` | GET |
+//! | `/devices/{d}/applyConfigurationContent` | POST |
+//! | `/twins/{d}`, `/twins/{d}/modules/{m}` | GET, PATCH, PUT |
+//! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
+//! | `/wasm-edge/v1/telemetry` | GET, a stream |
+//! | `/wasm-edge/v1/twins/{d}/changes`, `/wasm-edge/v1/twins/{d}/modules/{m}/changes` | GET, a stream |
+//!
+//! Ids in paths are percent-encoded (`%24edgeAgent`). Query parameters that
+//! are not known, such as `api-version`, are passed over.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+use crate::hub::Hub;
+
+mod devices;
+mod failure;
+mod request;
+mod streams;
+mod twins;
+
+pub use streams::{TELEMETRY_PATH, TWIN_CHANGES_SUFFIX, TWINS_PATH};
+
+/// Longest body of a request: a twin with every limit used, written wastefully; a deployment.
+pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+
+impl Hub {
+    /// The hub's REST face.
+    ///
+    /// It asks nobody for credentials: mount it only where every caller may
+    /// do everything.
+    pub fn rest(&self) -> Router {
+        let identities = Router::new()
+            .route("/devices", get(devices::list))
+            .route("/devices/", get(devices::list))
+            .route(
+                "/devices/{device}",
+                get(devices::read)
+                    .put(devices::write)
+                    .delete(devices::delete),
+            )
+            .route("/devices/{device}/modules", get(devices::modules))
+            .route(
+                "/devices/{device}/modules/{module}",
+                get(devices::read)
+                    .put(devices::write)
+                    .delete(devices::delete),
+            )
+            .route(
+                "/devices/{device}/applyConfigurationContent",
+                post(devices::apply),
+            );
+        let twins = Router::new()
+            .route(
+                "/twins/{device}",
+                get(twins::read).patch(twins::patch).put(twins::replace),
+            )
+            .route(
+                "/twins/{device}/modules/{module}",
+                get(twins::read).patch(twins::patch).put(twins::replace),
+            )
+            .route("/twins/{device}/methods", post(twins::invoke))
+            .route(
+                "/twins/{device}/modules/{module}/methods",
+                post(twins::invoke),
+            );
+        Router::new()
+            .merge(identities)
+            .merge(twins)
+            .merge(streams::routes())
+            .fallback(failure::no_such_path)
+            .method_not_allowed_fallback(failure::no_such_verb)
+            .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+            .with_state(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Identities over REST: `/devices/…`.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use wasm_edge_model::identity::TwinOwner;
+
+use super::failure::Failure;
+use super::request::{Body, Condition, Owner};
+use crate::hub::Hub;
+use crate::hub::registry::DEVICES_PER_PAGE_MAX;
+use crate::identity::{Identity, IdentityRequest};
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    top: Option<usize>,
+}
+
+pub(super) async fn list(
+    State(hub): State<Hub>,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, Failure> {
+    let Query(query) = query.map_err(|err| Failure::invalid(err.to_string()))?;
+    let devices = hub
+        .devices(None, query.top.unwrap_or(DEVICES_PER_PAGE_MAX))
+        .await?;
+    Ok(all(&hub, &devices))
+}
+
+pub(super) async fn modules(
+    State(hub): State<Hub>,
+    Owner(owner): Owner,
+) -> Result<Json<Value>, Failure> {
+    let modules = hub.modules(owner.device()).await?;
+    Ok(all(&hub, &modules))
+}
+
+pub(super) async fn read(
+    State(hub): State<Hub>,
+    Owner(owner): Owner,
+) -> Result<Json<Value>, Failure> {
+    let identity = hub.identity(&owner).await?;
+    Ok(one(&hub, &identity))
+}
+
+/// Creates without `If-Match`, updates with it.
+pub(super) async fn write(
+    State(hub): State<Hub>,
+    Owner(owner): Owner,
+    Condition(condition): Condition,
+    body: Body,
+) -> Result<Json<Value>, Failure> {
+    let request: IdentityRequest = body.json()?;
+    let spec = request
+        .check(&owner)
+        .map_err(|err| Failure::invalid(err.to_string()))?;
+    let identity = match condition {
+        None => hub.create(&owner, spec).await?,
+        Some(if_match) => hub.update(&owner, spec, if_match).await?,
+    };
+    Ok(one(&hub, &identity))
+}
+
+pub(super) async fn delete(
+    State(hub): State<Hub>,
+    Owner(owner): Owner,
+    condition: Condition,
+) -> Result<StatusCode, Failure> {
+    match &owner {
+        TwinOwner::Device(device) => hub.delete_device(device, condition.or_any()).await?,
+        TwinOwner::Module(module) => hub.delete_module(module, condition.or_any()).await?,
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn apply(
+    State(hub): State<Hub>,
+    Owner(owner): Owner,
+    body: Body,
+) -> Result<StatusCode, Failure> {
+    let content: Map<String, Value> = body.json()?;
+    hub.apply_configuration(owner.device(), &content).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn one(hub: &Hub, identity: &Identity) -> Json<Value> {
+    Json(identity.to_json(hub.connection_view(&identity.owner)))
+}
+
+fn all(hub: &Hub, identities: &[Identity]) -> Json<Value> {
+    Json(
+        identities
+            .iter()
+            .map(|identity| one(hub, identity).0)
+            .collect(),
+    )
+}

@@ -1,0 +1,227 @@
+//! Errors as IoT Hub writes them: a status, a header with the code's name, a body with `Message`.
+//!
+//! Source: Azure IoT Hub, "Understand and resolve errors".
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde_json::{Value, json};
+use wasm_edge_model::identity::TwinOwner;
+use wasm_edge_model::time::Timestamp;
+
+use crate::error::HubError;
+
+/// The header that names the error's code.
+const ERROR_CODE_HEADER: HeaderName = HeaderName::from_static("iothub-errorcode");
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: Code,
+    message: String,
+    /// For errors of direct methods, whose message is JSON: the `timeout` of its `info`.
+    method_timeout: Option<String>,
+}
+
+/// IoT Hub's error codes: status, number and name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Code(StatusCode, u32, &'static str);
+
+pub(super) const ARGUMENT_INVALID: Code = Code(StatusCode::BAD_REQUEST, 400_004, "ArgumentInvalid");
+const CONFIGURATION: Code = Code(
+    StatusCode::BAD_REQUEST,
+    400_402,
+    "InvalidConfigurationContent",
+);
+const SYSTEM_MODULE: Code = Code(
+    StatusCode::UNAUTHORIZED,
+    401_100,
+    "SystemModuleModifyUnauthorizedAccess",
+);
+const DEVICE_DISABLED: Code = Code(StatusCode::FORBIDDEN, 403_012, "DeviceDisabled");
+const TOO_MANY_CALLS: Code = Code(
+    StatusCode::FORBIDDEN,
+    403_800,
+    "DeviceMaximumActiveDirectMethodInvocationsExceeded",
+);
+const PATH: Code = Code(StatusCode::NOT_FOUND, 404_000, "NotFound");
+const DEVICE_NOT_FOUND: Code = Code(StatusCode::NOT_FOUND, 404_001, "DeviceNotFound");
+const MODULE_NOT_FOUND: Code = Code(StatusCode::NOT_FOUND, 404_010, "ModuleNotFound");
+const NOT_ONLINE: Code = Code(StatusCode::NOT_FOUND, 404_103, "DeviceNotOnline");
+const VERB: Code = Code(StatusCode::METHOD_NOT_ALLOWED, 405_000, "MethodNotAllowed");
+const DEVICE_EXISTS: Code = Code(StatusCode::CONFLICT, 409_001, "DeviceAlreadyExists");
+const MODULE_EXISTS: Code = Code(StatusCode::CONFLICT, 409_301, "ModuleAlreadyExistsOnDevice");
+const PRECONDITION: Code = Code(
+    StatusCode::PRECONDITION_FAILED,
+    412_001,
+    "PreconditionFailed",
+);
+const BODY_TOO_LARGE: Code = Code(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    413_001,
+    "RequestEntityTooLarge",
+);
+const TOO_MANY_MODULES: Code = Code(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    413_003,
+    "TooManyModulesOnDevice",
+);
+const THROTTLED: Code = Code(
+    StatusCode::TOO_MANY_REQUESTS,
+    429_001,
+    "ThrottlingException",
+);
+const SERVER: Code = Code(StatusCode::INTERNAL_SERVER_ERROR, 500_001, "ServerError");
+const UNAVAILABLE: Code = Code(
+    StatusCode::SERVICE_UNAVAILABLE,
+    503_001,
+    "ServiceUnavailable",
+);
+const TIMEOUT: Code = Code(StatusCode::GATEWAY_TIMEOUT, 504_101, "GatewayTimeout");
+
+impl Failure {
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ARGUMENT_INVALID, message)
+    }
+
+    pub(super) fn body_too_large(limit_bytes: usize) -> Self {
+        Self::new(
+            BODY_TOO_LARGE,
+            format!("the body has more than {limit_bytes} bytes"),
+        )
+    }
+
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            method_timeout: None,
+        }
+    }
+}
+
+/// What all paths that are not known answer.
+pub(super) async fn no_such_path() -> Failure {
+    Failure::new(PATH, "there is nothing under this path")
+}
+
+/// What all verbs that a path does not know answer.
+pub(super) async fn no_such_verb() -> Failure {
+    Failure::new(VERB, "this path does not know this method")
+}
+
+impl From<HubError> for Failure {
+    fn from(err: HubError) -> Self {
+        let code = code(&err);
+        let message = match code {
+            // What a fault of the hub is about stays in its log.
+            SERVER => {
+                tracing::error!(error = chain(&err), "a request failed");
+                "the hub failed; its log says why".to_owned()
+            }
+            _ => chain(&err),
+        };
+        let method_timeout = match err {
+            HubError::NotOnline { waited, .. } => Some(waited),
+            HubError::NoAnswer { timeout, .. } => Some(timeout),
+            _ => None,
+        };
+        let clock = |seconds: u64| {
+            format!(
+                "{:02}:{:02}:{:02}",
+                seconds / 3600,
+                seconds / 60 % 60,
+                seconds % 60
+            )
+        };
+        let method_timeout = method_timeout.map(|timeout| clock(timeout.as_secs()));
+        Self {
+            code,
+            message,
+            method_timeout,
+        }
+    }
+}
+
+fn code(err: &HubError) -> Code {
+    let by_owner = |owner: &TwinOwner, device, module| match owner {
+        TwinOwner::Device(_) => device,
+        TwinOwner::Module(_) => module,
+    };
+    match err {
+        HubError::NotFound { owner } => by_owner(owner, DEVICE_NOT_FOUND, MODULE_NOT_FOUND),
+        HubError::AlreadyExists { owner } => by_owner(owner, DEVICE_EXISTS, MODULE_EXISTS),
+        HubError::PreconditionFailed { .. } => PRECONDITION,
+        HubError::TooManyModules { .. } => TOO_MANY_MODULES,
+        HubError::SystemModule { .. } => SYSTEM_MODULE,
+        HubError::Disabled { .. } => DEVICE_DISABLED,
+        HubError::Identity {
+            source: crate::identity::IdentityError::Random,
+            ..
+        } => SERVER,
+        HubError::Identity { .. } | HubError::Twin { .. } | HubError::Invalid { .. } => {
+            ARGUMENT_INVALID
+        }
+        HubError::InvalidConfiguration { .. } => CONFIGURATION,
+        HubError::NotOnline { .. } => NOT_ONLINE,
+        HubError::NoAnswer { .. } => TIMEOUT,
+        HubError::TooManyCalls { .. } => TOO_MANY_CALLS,
+        HubError::TooManyReaders { .. } | HubError::Contended { .. } => THROTTLED,
+        HubError::Record { .. } | HubError::Store(_) => SERVER,
+        HubError::Closed => UNAVAILABLE,
+    }
+}
+
+/// The error with its causes on one line.
+fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        text.push_str(": ");
+        text.push_str(&err.to_string());
+        cause = err.source();
+    }
+    text
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Code(status, _, name) = self.code;
+        let body = match &self.method_timeout {
+            Some(timeout) => method_body(&self, timeout),
+            None => json!({
+                "Message": format!("ErrorCode:{name};{}", self.message),
+                "ExceptionMessage": format!("Tracking ID:{}-TimeStamp:{}", tracking_id(), now()),
+            }),
+        };
+        let mut response = (status, Json(body)).into_response();
+        response
+            .headers_mut()
+            .insert(ERROR_CODE_HEADER, HeaderValue::from_static(name));
+        response
+    }
+}
+
+/// The message of failed methods is a text that holds JSON.
+fn method_body(failure: &Failure, timeout: &str) -> Value {
+    let inner = json!({
+        "errorCode": failure.code.1,
+        "trackingId": tracking_id(),
+        "message": failure.message,
+        "info": { "timeout": timeout },
+        "timestampUtc": now().to_string(),
+    });
+    json!({ "Message": inner.to_string(), "ExceptionMessage": "" })
+}
+
+/// Lets a person find the request again; without randomness there is none, and no harm.
+fn tracking_id() -> String {
+    let mut random = [0; 16];
+    let _ = SystemRandom::new().fill(&mut random);
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
+}

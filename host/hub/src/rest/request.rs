@@ -1,0 +1,97 @@
+//! Reading requests: ids in the path, `If-Match`, bodies.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
+
+use super::BODY_MAX_BYTES;
+use super::failure::Failure;
+use crate::hub::IfMatch;
+
+/// The device or module that the path names.
+pub(super) struct Owner(pub(super) TwinOwner);
+
+#[derive(Deserialize)]
+struct Ids {
+    device: String,
+    module: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Owner {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(ids) = Path::<Ids>::from_request_parts(parts, state)
+            .await
+            .map_err(|err| Failure::invalid(format!("the path cannot be read: {err}")))?;
+        let device = DeviceId::new(&ids.device)
+            .map_err(|err| Failure::invalid(format!("the path names no device: {err}")))?;
+        let Some(module) = ids.module else {
+            return Ok(Self(TwinOwner::Device(device)));
+        };
+        let module = ModuleId::new(&module)
+            .map_err(|err| Failure::invalid(format!("the path names no module: {err}")))?;
+        Ok(Self(TwinOwner::Module(ModuleIdentity { device, module })))
+    }
+}
+
+/// The `If-Match` header, if there is one.
+pub(super) struct Condition(pub(super) Option<IfMatch>);
+
+impl Condition {
+    /// The condition; without a header, none.
+    pub(super) fn or_any(self) -> IfMatch {
+        self.0.unwrap_or_default()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Condition {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else {
+            return Ok(Self(None));
+        };
+        let text = value
+            .to_str()
+            .map_err(|_| Failure::invalid("`If-Match` is not text"))?;
+        Ok(Self(Some(IfMatch::parse(text))))
+    }
+}
+
+/// The body of a request, bounded.
+pub(super) struct Body(Bytes);
+
+impl Body {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.0)
+            .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        match Bytes::from_request(request, state).await {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(err) => Err(rejected(&err)),
+        }
+    }
+}
+
+fn rejected(err: &BytesRejection) -> Failure {
+    match err.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::body_too_large(BODY_MAX_BYTES),
+        _ => Failure::invalid(format!("the body cannot be read: {err}")),
+    }
+}

@@ -1,0 +1,208 @@
+//! What the hub asks of the place where it keeps its documents.
+//!
+//! Owns the interface: one document per identity, read by key, changed by
+//! compare-and-set, listed in pages that may lag, and a feed of changes per
+//! device. There is no transaction over several documents, so that a
+//! distributed engine can stand behind it; what touches several is a sequence
+//! that is safe to repeat. Leaves the content of documents to the registry
+//! and the twins. Implemented by [`embedded::EmbeddedStore`].
+
+use std::fmt;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use thiserror::Error;
+use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
+use wasm_edge_store::database::DatabaseError;
+
+pub mod embedded;
+
+#[cfg(test)]
+pub(crate) mod contract;
+
+/// The answer of a store, later.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The changes of one device's documents; ends when the store closes.
+///
+/// Items that are not read in time are dropped and told as [`Change::Missed`].
+pub type ChangeFeed = Pin<Box<dyn Stream<Item = Change> + Send>>;
+
+/// Keeps the hub's documents.
+pub trait HubStore: fmt::Debug + Send + Sync + 'static {
+    /// The document of `key` with its newest content.
+    fn read<'a>(&'a self, key: &'a DocumentKey) -> StoreFuture<'a, Option<Document>>;
+
+    /// Replaces the document if it is as `expected`; `None` deletes it.
+    ///
+    /// Durable once it answers. On an error, or when the future is dropped,
+    /// it is not known whether the change was made.
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a DocumentKey,
+        expected: Expected,
+        content: Option<Bytes>,
+    ) -> StoreFuture<'a, Swap>;
+
+    /// The documents of `collection` behind `after`, in the order of their keys' bytes.
+    ///
+    /// At most `limit`, possibly fewer; `more` says whether to go on. What
+    /// was written a moment ago may be missing.
+    fn scan<'a>(
+        &'a self,
+        collection: &'a Collection,
+        after: Option<&'a DocumentKey>,
+        limit: usize,
+    ) -> StoreFuture<'a, Listing>;
+
+    /// Changes to the documents of `device` and its modules from now on.
+    fn changes(&self, device: &DeviceId) -> ChangeFeed;
+}
+
+/// Names a document: `devices/{device}` or `modules/{device}/{module}`.
+///
+/// Ids hold no `/`, so that the parts stay apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentKey(String);
+
+impl DocumentKey {
+    /// The document that holds identity and twin of `owner`.
+    pub fn of(owner: &TwinOwner) -> Self {
+        Self(match owner {
+            TwinOwner::Device(device) => format!("{DEVICES}{device}"),
+            TwinOwner::Module(module) => format!("{MODULES}{}/{}", module.device, module.module),
+        })
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key that a store kept as text.
+    pub(crate) fn from_stored(text: &[u8]) -> Option<Self> {
+        let key = Self(std::str::from_utf8(text).ok()?.to_owned());
+        key.device().is_some().then_some(key)
+    }
+
+    /// Whose identity and twin the document holds.
+    pub fn owner(&self) -> Option<TwinOwner> {
+        if let Some(device) = self.0.strip_prefix(DEVICES) {
+            return Some(TwinOwner::Device(DeviceId::new(device).ok()?));
+        }
+        let (device, module) = self.0.strip_prefix(MODULES)?.split_once('/')?;
+        let (device, module) = (DeviceId::new(device).ok()?, ModuleId::new(module).ok()?);
+        Some(TwinOwner::Module(ModuleIdentity { device, module }))
+    }
+
+    /// The id of the device that the document belongs to.
+    pub fn device(&self) -> Option<&str> {
+        let modules = self
+            .0
+            .strip_prefix(MODULES)
+            .and_then(|rest| rest.split_once('/'));
+        self.0
+            .strip_prefix(DEVICES)
+            .or(modules.map(|(device, _)| device))
+    }
+}
+
+const DEVICES: &str = "devices/";
+const MODULES: &str = "modules/";
+
+/// Documents that are listed together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Collection {
+    /// All devices.
+    Devices,
+    /// The modules of one device.
+    ModulesOf(DeviceId),
+}
+
+impl Collection {
+    /// What the keys of the collection begin with.
+    pub fn prefix(&self) -> String {
+        match self {
+            Self::Devices => DEVICES.to_owned(),
+            Self::ModulesOf(device) => format!("{MODULES}{device}/"),
+        }
+    }
+}
+
+/// Tells two writes of a document apart; never used twice for one key, also not after a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision(pub u64);
+
+/// A document as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Which write it is from.
+    pub revision: Revision,
+    /// Its content, at most [`DOCUMENT_MAX_BYTES`].
+    pub content: Bytes,
+}
+
+/// Longest content of a document: a twin with all its metadata is far below.
+pub const DOCUMENT_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// What a document has to be for a change to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// There is none.
+    Absent,
+    /// It is of this revision.
+    Revision(Revision),
+}
+
+/// How a compare-and-set ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// The change is made; the revision is that of the new document.
+    Done(Revision),
+    /// The document was not as expected.
+    Conflict,
+}
+
+/// A page of a collection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The documents, in the order of their keys.
+    pub documents: Vec<(DocumentKey, Document)>,
+    /// Whether there are more behind the last one.
+    pub more: bool,
+}
+
+/// Something about a device's documents changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// This document was written or deleted.
+    Document(DocumentKey),
+    /// Changes were dropped; any document of the device may have changed.
+    Missed,
+}
+
+/// Why the store gave no answer.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The embedded database failed.
+    #[error("the hub's database failed")]
+    Database(#[from] DatabaseError),
+    /// The document would be too long.
+    #[error("the document `{key}` would have {size_bytes} bytes, more than {DOCUMENT_MAX_BYTES}")]
+    TooLarge {
+        /// Which document.
+        key: String,
+        /// The length it would have.
+        size_bytes: usize,
+    },
+    /// What is stored under the key is not a document.
+    #[error("the stored document `{key}` is damaged")]
+    Damaged {
+        /// Which document.
+        key: String,
+    },
+    /// The work was given up: the process is ending, or a bug.
+    #[error("the hub's database gave no answer")]
+    Interrupted,
+}

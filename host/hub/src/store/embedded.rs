@@ -1,0 +1,277 @@
+//! The store in the process: documents in the embedded database.
+//!
+//! Owns how documents and revisions lie in the database, and who in this
+//! process hears of changes. Leaves files and durability to the crate of
+//! stores. The default of the hub.
+//!
+//! Table `documents`: the key's text to 8 bytes of revision, big-endian, and
+//! the content. Table `counters`: `revision` to the last revision given out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cap_std::fs::Dir;
+use futures_util::stream;
+use tokio::sync::broadcast;
+use tokio::task;
+use wasm_edge_model::identity::DeviceId;
+use wasm_edge_store::database::{Database, Format, Table};
+
+use super::{
+    Change, ChangeFeed, Collection, DOCUMENT_MAX_BYTES, Document, DocumentKey, Expected, HubStore,
+    Listing, Revision, StoreError, StoreFuture, Swap,
+};
+
+/// The database file in the folder `hub/`.
+pub const DATABASE_FILE: &str = "hub.redb";
+
+/// What the database holds, and in which version.
+pub const DATABASE_FORMAT: Format = Format {
+    kind: "hub",
+    version: 1,
+};
+
+/// Changes that wait for one reader of a feed; each is a key, and one that reads later reads the
+/// newest document anyway.
+const FEED_CHANGES_MAX: usize = 64;
+
+const DOCUMENTS: Table = Table("documents");
+const COUNTERS: Table = Table("counters");
+const REVISION_COUNTER: &[u8] = b"revision";
+const REVISION_BYTES: usize = 8;
+
+/// Documents in one database file.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    database: Arc<Database>,
+    feeds: Arc<Feeds>,
+}
+
+impl EmbeddedStore {
+    /// Opens the database in `folder`, made if it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn open(folder: &Dir) -> Result<Self, StoreError> {
+        let folder = folder.try_clone().map_err(|source| {
+            let file = DATABASE_FILE.to_owned();
+            wasm_edge_store::database::DatabaseError::Io {
+                file,
+                action: "open",
+                source,
+            }
+        })?;
+        let opened = blocking(move || Database::open(&folder, DATABASE_FILE, DATABASE_FORMAT));
+        Ok(Self::new(opened.await??))
+    }
+
+    /// Uses a database that is open, of the format [`DATABASE_FORMAT`].
+    pub fn new(database: Database) -> Self {
+        Self {
+            database: Arc::new(database),
+            feeds: Arc::default(),
+        }
+    }
+}
+
+impl HubStore for EmbeddedStore {
+    fn read<'a>(&'a self, key: &'a DocumentKey) -> StoreFuture<'a, Option<Document>> {
+        let (database, key) = (Arc::clone(&self.database), key.clone());
+        Box::pin(async move {
+            blocking(move || {
+                let found = database.get(DOCUMENTS, key.as_str().as_bytes())?;
+                found.map(|stored| decode(key.as_str(), stored)).transpose()
+            })
+            .await?
+        })
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a DocumentKey,
+        expected: Expected,
+        content: Option<Bytes>,
+    ) -> StoreFuture<'a, Swap> {
+        let (database, feeds, key) = (
+            Arc::clone(&self.database),
+            Arc::clone(&self.feeds),
+            key.clone(),
+        );
+        Box::pin(async move {
+            let size_bytes = content.as_ref().map_or(0, Bytes::len);
+            if size_bytes > DOCUMENT_MAX_BYTES {
+                return Err(StoreError::TooLarge {
+                    key: key.as_str().to_owned(),
+                    size_bytes,
+                });
+            }
+            blocking(move || {
+                let swapped = swap(&database, &key, expected, content);
+                // Told by the thread that commits, so that it also happens when nobody waits for
+                // the answer any more; and told after an error, which leaves the outcome open.
+                if !matches!(swapped, Ok(Swap::Conflict)) {
+                    feeds.tell(&key);
+                }
+                swapped
+            })
+            .await?
+        })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        collection: &'a Collection,
+        after: Option<&'a DocumentKey>,
+        limit: usize,
+    ) -> StoreFuture<'a, Listing> {
+        let database = Arc::clone(&self.database);
+        let (prefix, after) = (
+            collection.prefix(),
+            after.map(|key| key.as_str().to_owned()),
+        );
+        Box::pin(async move {
+            blocking(move || {
+                let after = after.as_deref().map(str::as_bytes);
+                let page = database.scan(DOCUMENTS, prefix.as_bytes(), after, limit)?;
+                let documents = page
+                    .entries
+                    .into_iter()
+                    .map(|(key, stored)| entry(&key, stored));
+                Ok(Listing {
+                    documents: documents.collect::<Result<_, _>>()?,
+                    more: page.more,
+                })
+            })
+            .await?
+        })
+    }
+
+    fn changes(&self, device: &DeviceId) -> ChangeFeed {
+        let receiver = self.feeds.subscribe(device);
+        Box::pin(stream::unfold(receiver, |mut receiver| async {
+            match receiver.recv().await {
+                Ok(key) => Some((Change::Document(key), receiver)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((Change::Missed, receiver)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        }))
+    }
+}
+
+/// Runs database work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    task::spawn_blocking(work).await.map_err(|err| {
+        if err.is_panic() {
+            tracing::error!(%err, "the hub's database panicked");
+        }
+        StoreError::Interrupted
+    })
+}
+
+fn swap(
+    database: &Database,
+    key: &DocumentKey,
+    expected: Expected,
+    content: Option<Bytes>,
+) -> Result<Swap, StoreError> {
+    database.transact(|transaction| {
+        let name = key.as_str().as_bytes();
+        let found = transaction.get(DOCUMENTS, name)?;
+        let found = found
+            .map(|stored| decode(key.as_str(), stored))
+            .transpose()?;
+        let as_expected = match (expected, &found) {
+            (Expected::Absent, None) => true,
+            (Expected::Revision(revision), Some(found)) => found.revision == revision,
+            _ => false,
+        };
+        if !as_expected {
+            return Ok(Swap::Conflict);
+        }
+        let last = transaction.get(COUNTERS, REVISION_COUNTER)?;
+        let last = last.map_or(Ok(0), |stored| {
+            let bytes = stored
+                .try_into()
+                .map_err(|_| damaged("counters/revision"))?;
+            Ok::<_, StoreError>(u64::from_be_bytes(bytes))
+        })?;
+        let revision = Revision(last + 1);
+        transaction.put(COUNTERS, REVISION_COUNTER, &revision.0.to_be_bytes())?;
+        match content {
+            Some(content) => transaction.put(DOCUMENTS, name, &encode(revision, &content))?,
+            None => {
+                transaction.remove(DOCUMENTS, name)?;
+            }
+        }
+        Ok(Swap::Done(revision))
+    })
+}
+
+fn encode(revision: Revision, content: &[u8]) -> Vec<u8> {
+    [&revision.0.to_be_bytes(), content].concat()
+}
+
+fn decode(key: &str, stored: Vec<u8>) -> Result<Document, StoreError> {
+    let mut content = Bytes::from(stored);
+    if content.len() < REVISION_BYTES {
+        return Err(damaged(key));
+    }
+    let revision = content.split_to(REVISION_BYTES);
+    let revision = revision.as_ref().try_into().map_err(|_| damaged(key))?;
+    Ok(Document {
+        revision: Revision(u64::from_be_bytes(revision)),
+        content,
+    })
+}
+
+fn entry(key: &[u8], stored: Vec<u8>) -> Result<(DocumentKey, Document), StoreError> {
+    let text = String::from_utf8_lossy(key);
+    let document = decode(&text, stored)?;
+    Ok((
+        DocumentKey::from_stored(key).ok_or_else(|| damaged(&text))?,
+        document,
+    ))
+}
+
+fn damaged(key: &str) -> StoreError {
+    StoreError::Damaged {
+        key: key.to_owned(),
+    }
+}
+
+/// Who listens to which device.
+#[derive(Debug, Default)]
+struct Feeds {
+    /// Written and read under the lock by subscribers and committing threads. A device is here as
+    /// long as somebody listens to it.
+    senders: Mutex<HashMap<String, broadcast::Sender<DocumentKey>>>,
+}
+
+impl Feeds {
+    fn subscribe(&self, device: &DeviceId) -> broadcast::Receiver<DocumentKey> {
+        let mut senders = self.senders();
+        senders.retain(|_, sender| sender.receiver_count() > 0);
+        senders
+            .entry(device.as_str().to_owned())
+            .or_insert_with(|| broadcast::Sender::new(FEED_CHANGES_MAX))
+            .subscribe()
+    }
+
+    fn tell(&self, key: &DocumentKey) {
+        let senders = self.senders();
+        if let Some(sender) = key.device().and_then(|device| senders.get(device)) {
+            // An error says that the last listener left.
+            let _ = sender.send(key.clone());
+        }
+    }
+
+    fn senders(&self) -> MutexGuard<'_, HashMap<String, broadcast::Sender<DocumentKey>>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
