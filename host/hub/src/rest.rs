@@ -39,7 +39,8 @@ impl Hub {
     /// The hub's REST face.
     ///
     /// It asks nobody for credentials: mount it only where every caller may
-    /// do everything.
+    /// do everything. It answers unknown paths itself; a router that it is
+    /// merged into must not.
     pub fn rest(&self) -> Router {
         let identities = Router::new()
             .route("/devices", get(devices::list))
