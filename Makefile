@@ -52,6 +52,6 @@ audit:
 	command -v cargo-deny >/dev/null || [ -x target/tools/bin/cargo-deny ] || \
 		cargo install --locked cargo-deny --version ^0.20 --root target/tools
 	for workspace in $(workspaces); do \
-		PATH="$$PATH:$(CURDIR)/target/tools/bin" cargo deny --manifest-path $$workspace/Cargo.toml \
-			check --config deny.toml bans licenses sources || exit 1; \
+		PATH="$$PATH:$(CURDIR)/target/tools/bin" cargo deny --config deny.toml --workspace \
+			--manifest-path $$workspace/Cargo.toml check --hide-inclusion-graph bans licenses sources || exit 1; \
 	done
