@@ -53,5 +53,5 @@ audit:
 		cargo install --locked cargo-deny --version ^0.20 --root target/tools
 	for workspace in $(workspaces); do \
 		PATH="$$PATH:$(CURDIR)/target/tools/bin" cargo deny --config deny.toml --workspace \
-			--manifest-path $$workspace/Cargo.toml check --hide-inclusion-graph bans licenses sources || exit 1; \
+			--manifest-path $$workspace/Cargo.toml check -A unmatched-skip --hide-inclusion-graph bans licenses sources || exit 1; \
 	done
