@@ -11,6 +11,8 @@ mod live;
 #[cfg(feature = "hub")]
 mod logging;
 mod output;
+#[cfg(feature = "hub")]
+mod run;
 mod run_view;
 mod text_file;
 

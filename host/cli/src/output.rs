@@ -11,7 +11,7 @@ pub(crate) mod text;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -71,7 +71,8 @@ pub(crate) enum OutputError {
 
 /// Where the command's data, notes and errors go.
 ///
-/// Shared by reference among the tasks of a command; each call writes whole lines.
+/// Shared among the tasks of a command, clones included; each call writes whole lines.
+#[derive(Clone)]
 pub(crate) struct Output {
     format: Format,
     verbosity: Verbosity,
@@ -79,9 +80,10 @@ pub(crate) struct Output {
     messages: Sink,
 }
 
+#[derive(Clone)]
 struct Sink {
     /// Held only while one piece of text is written.
-    writer: Mutex<Box<dyn Write + Send>>,
+    writer: Arc<Mutex<Box<dyn Write + Send>>>,
     color: bool,
 }
 
@@ -226,7 +228,7 @@ impl Output {
 impl Sink {
     fn new(writer: impl Write + Send + 'static, color: bool) -> Self {
         Self {
-            writer: Mutex::new(Box::new(writer)),
+            writer: Arc::new(Mutex::new(Box::new(writer))),
             color,
         }
     }

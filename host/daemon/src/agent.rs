@@ -83,14 +83,17 @@ pub enum Progress {
         /// Size of the component in bytes.
         size_bytes: usize,
     },
-    /// Its code is there.
-    Loaded {
+    /// Its code was compiled.
+    Compiled {
         /// The module.
         module: ModuleId,
-        /// Whether it was compiled now.
-        origin: Origin,
         /// How long it took.
         took: Duration,
+    },
+    /// Its code was there already.
+    Cached {
+        /// The module.
+        module: ModuleId,
     },
     /// A module was not ready in time; the others go on.
     NotReady {
@@ -130,6 +133,19 @@ pub enum ModuleError {
     /// There is no code for it.
     #[error("cannot use its image")]
     Code(#[from] CodeStoreError),
+}
+
+impl ModuleError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Image(err) => Some(err.hint()),
+            Self::Code(CodeStoreError::NoCompiler { .. }) => {
+                Some("fill the data folder with `wasm-edge precompile` of the full build")
+            }
+            Self::Code(_) => None,
+        }
+    }
 }
 
 /// All that a module needs, made ready before anything is touched.
@@ -290,10 +306,14 @@ impl Agent {
         let digest = image.digest.clone();
         let begun = tokio::time::Instant::now();
         let (code, origin) = self.parts.code.load(image).await?;
-        progress(Progress::Loaded {
-            module: spec.id.clone(),
-            origin,
-            took: begun.elapsed(),
+        progress(match origin {
+            Origin::Compiled => Progress::Compiled {
+                module: spec.id.clone(),
+                took: begun.elapsed(),
+            },
+            Origin::Cached => Progress::Cached {
+                module: spec.id.clone(),
+            },
         });
         Ok((digest, code))
     }

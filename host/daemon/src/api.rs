@@ -2,6 +2,8 @@
 //!
 //! Shapes are documented in `docs/management-api.md`; `wasm-edge list` and the other verbs are its clients.
 
+pub mod socket;
+
 mod logs;
 mod modules;
 

@@ -17,6 +17,8 @@ use wasm_edge_store::keys::{KeyError, MasterKey};
 use crate::agent::{Agent, AgentParts, DeployError, Progress};
 use crate::api::DeviceView;
 use crate::code::CodeStore;
+use crate::deployment;
+use crate::injector::Injector;
 use crate::keys::Keyring;
 use crate::logs::Logs;
 use crate::methods::Methods;
@@ -51,6 +53,7 @@ pub struct Device {
     view: DeviceView,
     pump: JoinHandle<()>,
     stop: CancellationToken,
+    folder: Arc<DeviceFolder>,
 }
 
 /// Why a device could not be started.
@@ -85,6 +88,7 @@ impl Device {
         } = config;
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
         let twins = Twins::open(&folder.store()?)?;
+        let folder = Arc::new(folder);
         let router = Router::new(device.clone(), Limits::default());
         let logs = Logs::new(device.clone());
         let methods = Methods::default();
@@ -96,7 +100,7 @@ impl Device {
             logs: logs.clone(),
             methods: methods.clone(),
             keys,
-            folder,
+            folder: Arc::clone(&folder),
             own_folder,
             restart_waits,
         });
@@ -128,12 +132,34 @@ impl Device {
             view,
             pump,
             stop,
+            folder,
         })
     }
 
     /// What the management API shows of it.
     pub fn view(&self) -> &DeviceView {
         &self.view
+    }
+
+    /// A way to put messages into the queues of its modules.
+    pub fn injector(&self) -> Injector {
+        Injector::new(self.view.router.clone())
+    }
+
+    /// The digest of the manifest that was applied last, as [`Device::record_applied`] was given it.
+    ///
+    /// # Errors
+    /// [`StartError::Folder`].
+    pub fn applied(&self) -> Result<Option<String>, StartError> {
+        Ok(deployment::applied(&self.folder)?)
+    }
+
+    /// Records the digest of a manifest that was applied.
+    ///
+    /// # Errors
+    /// The I/O error.
+    pub fn record_applied(&self, manifest_sha256: &str) -> std::io::Result<()> {
+        deployment::record(&self.folder, manifest_sha256)
     }
 
     /// Applies a manifest: see [`Agent::apply`].

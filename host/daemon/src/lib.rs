@@ -9,6 +9,8 @@ pub mod agent;
 pub mod api;
 pub mod code;
 pub mod device;
+pub mod folder;
+pub mod injector;
 pub mod keys;
 pub mod logs;
 pub mod methods;
@@ -17,3 +19,4 @@ pub mod twins;
 pub mod upstream;
 
 mod clock;
+mod deployment;

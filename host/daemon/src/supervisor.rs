@@ -53,7 +53,7 @@ pub struct Surroundings {
     /// The device's keys.
     pub keys: Keyring,
     /// The device's part of the data folder.
-    pub folder: DeviceFolder,
+    pub folder: Arc<DeviceFolder>,
     /// The whole data folder, which is never granted to a module.
     pub own_folder: PathBuf,
     /// Waits between restarts.

@@ -328,7 +328,15 @@ fn write_whole(folder: &Dir, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     folder.rename(&temporary, folder, name)?;
-    rustix::fs::fsync(folder)?;
+    let flags =
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    // The folder's own handle is for paths only and cannot be synced.
+    rustix::fs::fsync(rustix::fs::openat(
+        folder,
+        ".",
+        flags,
+        rustix::fs::Mode::empty(),
+    )?)?;
     Ok(())
 }
 

@@ -58,6 +58,10 @@ pub(crate) struct RunArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) run_for: Option<Duration>,
 
+    /// The wait before a failed module is started again; it doubles up to 5 minutes
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    pub(crate) restart_wait: Duration,
+
     /// The folder given by `--data-dir`, which is an option of every command.
     #[arg(skip)]
     pub(crate) data_dir: Option<PathBuf>,

@@ -1,12 +1,50 @@
-//! `run`: device and hub in one process.
+//! `run`: device and hub in one process. Signals are turned into a stop here; the rest is [`crate::run`].
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::args::run::RunArgs;
 use crate::exit_codes::ExitStatus;
-use crate::failure::Failure;
 use crate::output::Output;
+use crate::{logging, run};
 
-/// Checks what is to be run.
-pub(super) fn execute(args: RunArgs, _output: &Output) -> anyhow::Result<ExitStatus> {
-    args.targets()?;
-    Err(Failure::new(ExitStatus::Failure, "this build cannot run deployments yet").into())
+/// Worker threads at most: modules are many and small, and a thread costs memory.
+const WORKERS_MAX: usize = 4;
+
+/// Threads for blocking work at most: files, the store, the compiler.
+const BLOCKING_MAX: usize = 16;
+
+/// Runs until the first signal, which ends in order; a second one ends at once.
+pub(super) fn execute(args: RunArgs, output: &Output) -> anyhow::Result<ExitStatus> {
+    logging::install(output)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, WORKERS_MAX))
+        .max_blocking_threads(BLOCKING_MAX)
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?;
+    let stop = CancellationToken::new();
+    let status = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut running = std::pin::pin!(run::run(args, output, stop.clone()));
+        let mut signals = 0;
+        loop {
+            tokio::select! {
+                ended = &mut running => return ended,
+                _ = interrupt.recv() => signals += 1,
+                _ = terminate.recv() => signals += 1,
+            }
+            if signals > 1 {
+                output.warn("ended at once");
+                return Ok(ExitStatus::Interrupted);
+            }
+            stop.cancel();
+        }
+    });
+    // Work in blocking threads is not waited for: an orderly end has none left, another one must not hang.
+    runtime.shutdown_background();
+    status
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use wasm_edge_model::manifest::DesiredStatus;
 use wasm_edge_model::status::RuntimeStatus;
 use wasm_edge_runtime::exit::Exit;
 use wasm_edge_runtime::guest::LogLevel;
@@ -54,7 +55,10 @@ impl ModuleTask {
             device: around.device.clone(),
             spec: Arc::new(module.spec.clone()),
             image_digest: module.image_digest.clone(),
-            status: RuntimeStatus::Stopped,
+            status: match module.spec.status {
+                DesiredStatus::Running => RuntimeStatus::Unknown,
+                DesiredStatus::Stopped => RuntimeStatus::Stopped,
+            },
             status_description: "not started yet".to_owned(),
             ready: false,
             restart_count: 0,

@@ -42,7 +42,7 @@ impl ModuleReport {
         &self.spec.id
     }
 
-    /// Whether no instance runs.
+    /// Whether no instance runs and none is about to be started for the first time.
     pub fn is_down(&self) -> bool {
         !matches!(self.status, RuntimeStatus::Running | RuntimeStatus::Unknown)
     }

@@ -192,7 +192,8 @@ impl<'a> Cursor<'a> {
 
     /// The name that stands here; empty if none does.
     fn word(&self) -> &'a str {
-        let ends = |c: char| c.is_whitespace() || "()<>@,;:\\\"/[]?={}".contains(c);
+        let ends =
+            |c: char| c.is_whitespace() || c.is_control() || "()<>@,;:\\\"/[]?={}".contains(c);
         let rest = self.rest();
         &rest[..rest.find(ends).unwrap_or(rest.len())]
     }

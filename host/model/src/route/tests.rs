@@ -147,6 +147,15 @@ fn the_length_of_a_route_is_limited() {
 }
 
 #[test]
+fn a_control_character_ends_a_name() {
+    let error = parsed("FROM /messages/*\u{1} INTO $upstream").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "column 17: `\\u{1}` stands here; expected `/` or INTO"
+    );
+}
+
+#[test]
 fn columns_count_characters() {
     let error = parsed("FROM /äöü/* INTO x").unwrap_err();
     assert_eq!(error.column(), 18);

@@ -83,25 +83,38 @@ pub(crate) enum GrantedFolder {
     Files(BTreeMap<String, GrantedFile>),
 }
 
-/// Opens all grants of a module; the key is the path that the module sees.
-pub(crate) fn open(
-    grants: &[Grant],
-    own_folder: &Path,
-) -> Result<BTreeMap<String, GrantedFolder>, GrantError> {
-    let mut opened = BTreeMap::new();
+/// The opened grants of a module.
+#[derive(Debug, Default)]
+pub(crate) struct OpenGrants {
+    /// By the path that the module sees.
+    pub(crate) folders: BTreeMap<String, GrantedFolder>,
+    /// Paths of the host that are not there. The module does without them, as a sensor does that a board
+    /// does not have.
+    pub(crate) missing: Vec<String>,
+}
+
+/// Opens all grants of a module.
+pub(crate) fn open(grants: &[Grant], own_folder: &Path) -> Result<OpenGrants, GrantError> {
+    let mut opened = OpenGrants::default();
     for grant in grants {
         let guest = grant.guest.trim_end_matches('/').to_owned();
-        match open_one(grant, own_folder)? {
-            One::Folder(folder) => {
+        match open_one(grant, own_folder) {
+            Err(GrantError::Open { path, source })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                opened.missing.push(path);
+            }
+            Err(err) => return Err(err),
+            Ok(One::Folder(folder)) => {
                 let granted = GrantedFolder::Host {
                     folder,
                     access: grant.access,
                 };
-                if guest == "/data" || opened.insert(guest.clone(), granted).is_some() {
+                if guest == "/data" || opened.folders.insert(guest.clone(), granted).is_some() {
                     return Err(GrantError::Twice { guest });
                 }
             }
-            One::File(file) => add_file(&mut opened, &guest, file)?,
+            Ok(One::File(file)) => add_file(&mut opened.folders, &guest, file)?,
         }
     }
     Ok(opened)

@@ -19,7 +19,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use super::grants::{self, GrantError, GrantedFile, GrantedFolder};
+use super::grants::{self, GrantError, GrantedFile, GrantedFolder, OpenGrants};
 use super::quota::DataQuota;
 use stream::QuotaStream;
 
@@ -51,6 +51,8 @@ pub(crate) struct Files {
     origins: HashMap<u32, Origin>,
     quota: Arc<DataQuota>,
     wasi: WasiFilesystemCtx,
+    /// Granted paths that are not there, for the module's log.
+    pub(crate) missing: Vec<String>,
 }
 
 enum Preopen {
@@ -95,7 +97,8 @@ impl Files {
                 origin: Origin::Data,
             },
         )];
-        for (guest, granted) in grants::open(grants, own_folder)? {
+        let OpenGrants { folders, missing } = grants::open(grants, own_folder)?;
+        for (guest, granted) in folders {
             let preopen = match granted {
                 GrantedFolder::Host { folder, access } => Preopen::Folder {
                     folder,
@@ -114,6 +117,7 @@ impl Files {
             origins: HashMap::new(),
             quota,
             wasi: WasiFilesystemCtx::default(),
+            missing,
         })
     }
 }

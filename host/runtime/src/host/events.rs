@@ -74,7 +74,9 @@ impl events::Host for GuestState {
                 }
             };
             self.deadline.restart();
-            self.gauges.host_memory_bytes.store(self.budget.used_bytes(), Ordering::Relaxed);
+            self.gauges
+                .host_memory_bytes
+                .store(self.budget.used_bytes(), Ordering::Relaxed);
             let Some(event) = event else { return Ok(None) };
             if let Some(event) = self.event(event)? {
                 return Ok(Some(event));
@@ -191,9 +193,12 @@ pub(crate) struct HostLimitExceeded(pub(crate) String);
 pub(crate) fn fail_open_deliveries(table: &mut ResourceTable, reason: &str) -> bool {
     let mut any = false;
     for entry in table.iter_mut() {
-        let open = entry.downcast_mut::<DeliveryHandle>().and_then(|delivery| delivery.open.take());
+        let open = entry
+            .downcast_mut::<DeliveryHandle>()
+            .and_then(|delivery| delivery.open.take());
         if let Some(open) = open {
-            open.completion.fail(cut(reason.to_owned(), REASON_MAX_BYTES));
+            open.completion
+                .fail(cut(reason.to_owned(), REASON_MAX_BYTES));
             any = true;
         }
     }

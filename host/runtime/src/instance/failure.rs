@@ -34,7 +34,7 @@ pub(super) fn exit(err: &Error, store: &mut Store<GuestState>, limits: &Limits) 
     Exit {
         reason,
         backtrace: backtrace(err),
- over_message: false,
+        over_message: false,
     }
 }
 

@@ -83,7 +83,10 @@ pub(super) async fn run(
         End::Failed(err) => failure::exit(&err, &mut running.store, &limits),
         End::FailedOverMessage(err) => {
             let exit = failure::exit(&err, &mut running.store, &limits);
-            Exit { over_message: true, ..exit }
+            Exit {
+                over_message: true,
+                ..exit
+            }
         }
     };
     output.iter().for_each(|stream| stream.finish());
@@ -135,7 +138,9 @@ impl Running<'_> {
                 Some(Event::Control(Control::Health(answer))) => self.health(answer).await,
                 Some(Event::Tick(tick)) => self.timer(tick).await,
                 Some(Event::Message(delivery)) => match self.message(delivery).await {
- Ok(()) => Ok(()), Err(err) => return End::FailedOverMessage(err) },
+                    Ok(()) => Ok(()),
+                    Err(err) => return End::FailedOverMessage(err),
+                },
             };
             if let Err(err) = handled {
                 return End::Failed(err);

@@ -68,7 +68,10 @@ fn over_messages(exit: Exit, store: &mut Store<GuestState>) -> Exit {
         return exit;
     }
     let over_message = fail_open_deliveries(&mut store.data_mut().table, &exit.reason.to_string());
-    Exit { over_message, ..exit }
+    Exit {
+        over_message,
+        ..exit
+    }
 }
 
 fn ended_by_itself(ended: Result<std::result::Result<(), ()>>) -> Result<Exit> {

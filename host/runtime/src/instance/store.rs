@@ -16,7 +16,7 @@ use crate::code::ModuleCode;
 use crate::deadline::{Deadline, Verdict};
 use crate::events::SharedEvents;
 use crate::filesystem::guard::{Files, FilesError};
-use crate::guest::{LogStream, ModuleHost};
+use crate::guest::{LogLevel, LogLine, LogStream, ModuleHost};
 use crate::state::GuestState;
 use crate::stdio::LineStream;
 
@@ -68,6 +68,15 @@ pub(super) fn build(
         gauges,
     } = setup;
     let files = Files::open(&data, limits.data_limit_bytes, &grants, &own_folder)?;
+    for path in &files.missing {
+        let text = format!("the granted `{path}` is not there");
+        host.log(LogLine {
+            stream: LogStream::Host,
+            level: LogLevel::Warn,
+            text,
+            fields: Vec::new(),
+        });
+    }
     let output = [
         LineStream::new(Arc::clone(&host), LogStream::Stdout),
         LineStream::new(Arc::clone(&host), LogStream::Stderr),

@@ -1,0 +1,270 @@
+//! `run` at work: the root that builds the hub and its devices in one process, and ends them in order.
+//!
+//! [`run`] waits for signals and knows the operating system; the parts below do not.
+
+mod console;
+mod folder;
+mod input;
+mod target;
+mod upstream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use wasm_edge_daemon::agent::{DeployError, Progress};
+use wasm_edge_daemon::api;
+use wasm_edge_daemon::api::socket::ControlSocket;
+use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::device::{Device, DeviceConfig};
+use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::supervisor::life::RestartWaits;
+use wasm_edge_hub::hub::{Hub, HubOptions};
+
+use crate::args::run::RunArgs;
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+use crate::live;
+use crate::output::Output;
+use crate::output::text::Text;
+use console::Console;
+use target::Loaded;
+use upstream::HubUpstream;
+
+/// The name by which devices know the hub in this process.
+const HUB_HOST_NAME: &str = "localhost";
+
+/// How long an orderly end may take in all.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// A running hub with its devices.
+struct Running {
+    hub: Hub,
+    upstream: HubUpstream,
+    devices: Vec<Device>,
+    socket: ControlSocket,
+    _announcement: Option<live::Announcement>,
+    _folder: Arc<DataFolder>,
+}
+
+/// Runs what the arguments name until it is told to stop.
+pub(crate) async fn run(
+    args: RunArgs,
+    output: &Output,
+    stop: CancellationToken,
+) -> anyhow::Result<ExitStatus> {
+    let mut targets = Vec::new();
+    for target in args.targets()? {
+        targets.push(Loaded::read(target, &args, output)?);
+    }
+    let path = folder::of(&args, &targets)?;
+    let folder = Arc::new(open_folder(&path)?);
+    let (mut running, console) = start(folder, &targets, &args, output, stop.clone()).await?;
+    let applied = apply(&mut running, &targets, &args, output, &stop).await;
+    let ended = match applied {
+        Ok(()) => wait(&running, &targets, &args, output, &stop).await,
+        Err(err) => Err(err),
+    };
+    let begun = Instant::now();
+    let orderly = tokio::time::timeout(STOP_MAX, running.stop()).await.is_ok();
+    console.close().await;
+    if !orderly {
+        let what = format!("not everything ended within {} s", STOP_MAX.as_secs());
+        return ended.and(Err(Failure::new(ExitStatus::Failure, what).into()));
+    }
+    tracing::info!(took = ?begun.elapsed(), "ended in order");
+    ended
+}
+
+fn open_folder(path: &std::path::Path) -> anyhow::Result<DataFolder> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot make `{}`", parent.display()))?;
+    }
+    DataFolder::open(path).map_err(|err| {
+        Failure::new(ExitStatus::Failure, format!("cannot use the data folder `{}`", path.display()))
+            .hint("another process may run it: `wasm-edge list` shows; `--data-dir DIR` takes another folder")
+            .caused_by(err)
+            .into()
+    })
+}
+
+async fn start(
+    folder: Arc<DataFolder>,
+    targets: &[Loaded],
+    args: &RunArgs,
+    output: &Output,
+    stop: CancellationToken,
+) -> anyhow::Result<(Running, Console)> {
+    let code = CodeStore::open(&folder.precompiled()?)?;
+    let hub = Hub::open(&folder.hub()?, HubOptions::new(HUB_HOST_NAME)).await?;
+    let upstream = HubUpstream::new(hub.clone());
+    let restart_waits = RestartWaits {
+        first: args.restart_wait,
+        ..RestartWaits::default()
+    };
+    let own_folder = std::fs::canonicalize(folder.path())?;
+    let mut devices = Vec::new();
+    for target in targets {
+        hub.ensure_device(&target.device).await?;
+        let device = Device::start(DeviceConfig {
+            device: target.device.clone(),
+            folder: folder.device(&target.device)?,
+            own_folder: own_folder.clone(),
+            upstream: Arc::new(upstream.clone()),
+            code: code.clone(),
+            restart_waits,
+        });
+        devices
+            .push(device.with_context(|| format!("cannot start the device `{}`", target.device))?);
+    }
+    let views: Vec<_> = devices.iter().map(|device| device.view().clone()).collect();
+    let console = Console::open(output.clone(), &views, hub.telemetry()?, stop);
+    let router = api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code).merge(hub.rest());
+    let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
+    let announcement = live::announce(folder.path());
+    if let Err(err) = &announcement {
+        output.warn(&format!(
+            "other commands find this process by `--data-dir` only: {err}"
+        ));
+    }
+    let running = Running {
+        hub,
+        upstream,
+        devices,
+        socket,
+        _announcement: announcement.ok(),
+        _folder: folder,
+    };
+    Ok((running, console))
+}
+
+async fn apply(
+    running: &mut Running,
+    targets: &[Loaded],
+    args: &RunArgs,
+    output: &Output,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    for (target, device) in targets.iter().zip(&mut running.devices) {
+        let fresh = device.applied()?.as_deref() != Some(target.digest.as_str());
+        if fresh || args.reapply {
+            let applied = running
+                .hub
+                .apply_configuration(&target.device, &target.content())
+                .await;
+            applied.with_context(|| {
+                format!(
+                    "the hub does not take the deployment for `{}`",
+                    target.device
+                )
+            })?;
+        } else {
+            output.note(&Text::new().plain("the deployment is the one applied last; twins stay as they are (--reapply sets them)"));
+        }
+        let progress = |progress: Progress| tell(output, &progress);
+        tokio::select! {
+            applied = device.apply(&target.manifest, &target.folder, &progress) => applied.map_err(|err| deploy_failed(err, output))?,
+            () = stop.cancelled() => return Ok(()),
+        }
+        device
+            .record_applied(&target.digest)
+            .context("cannot record the deployment")?;
+    }
+    Ok(())
+}
+
+/// Waits for the end that the arguments ask for.
+async fn wait(
+    running: &Running,
+    targets: &[Loaded],
+    args: &RunArgs,
+    output: &Output,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitStatus> {
+    let time_over = async {
+        match args.run_for {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    let component = targets
+        .iter()
+        .zip(&running.devices)
+        .find_map(|(target, device)| Some((target.component.as_ref()?, device.injector())));
+    let fed = async {
+        match (&args.input, component) {
+            (Some(file), Some((module, injector))) => {
+                let status = input::feed(file, module, &injector, output).await?;
+                if args.run_for.is_some() {
+                    std::future::pending::<()>().await;
+                }
+                Ok(status)
+            }
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => Ok(ExitStatus::Ok),
+        () = time_over => Ok(ExitStatus::Ok),
+        fed = fed => fed,
+    }
+}
+
+fn tell(output: &Output, progress: &Progress) {
+    let text = match progress {
+        Progress::Loading { .. } | Progress::Cached { .. } => return,
+        Progress::Compiled { module, took } => {
+            format!("compiled {module} in {:.1} s", took.as_secs_f64())
+        }
+        Progress::NotReady { module } => {
+            output.warn(&format!("{module} is not ready; the others go on"));
+            return;
+        }
+    };
+    output.note(&Text::new().plain(&text));
+}
+
+fn deploy_failed(err: DeployError, output: &Output) -> anyhow::Error {
+    let mut hint = None;
+    if let DeployError::Images(modules) = &err {
+        for (module, err) in modules {
+            output.warn(&format!("{module}: {:#}", chain(err)));
+            hint = hint.or_else(|| err.hint());
+        }
+    }
+    let failure =
+        Failure::new(ExitStatus::BadConfig, "the deployment was not applied").caused_by(err);
+    match hint {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
+}
+
+fn chain(err: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(err), |err| err.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+impl Running {
+    /// Ends in order: devices, which let their modules finish; the socket; the hub.
+    async fn stop(self) {
+        let Self {
+            hub,
+            upstream,
+            devices,
+            socket,
+            _announcement,
+            _folder,
+        } = self;
+        drop(_announcement);
+        futures_util::future::join_all(devices.into_iter().map(Device::stop)).await;
+        hub.close();
+        upstream.ended().await;
+        socket.close().await;
+    }
+}

@@ -1,0 +1,115 @@
+//! `--input`: messages from a file or standard input to the single component, one JSON object a line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use wasm_edge_daemon::injector::Injector;
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_model::message::{InputName, MessageLine};
+
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// The input of messages that name none.
+const INPUT_DEFAULT: &str = "input";
+
+/// Lines read ahead.
+const AHEAD_MAX: usize = 16;
+
+/// Longest line in bytes: a message's largest body in base64, with room for its properties.
+const LINE_MAX_BYTES: u64 = 1 << 20;
+
+/// How often the queues are looked at, once the input is at its end.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Feeds all lines and waits until the module has dealt with them and what it sent is at the hub.
+///
+/// Lines that are not messages are reported with their numbers and passed over; the status tells of them, and
+/// of messages that were put aside.
+pub(super) async fn feed(
+    file: &Path,
+    module: &ModuleId,
+    injector: &Injector,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    let (sender, mut lines) = mpsc::channel(AHEAD_MAX);
+    let (name, path) = (file.display().to_string(), file.to_owned());
+    let reading = tokio::task::spawn_blocking(move || read(&path, &sender));
+    let aside_before = injector.pending().set_aside;
+    let mut faulty = 0_u64;
+    while let Some((number, line)) = lines.recv().await {
+        let taken = match MessageLine::parse(&line) {
+            Err(err) => Err(err.to_string()),
+            Ok(line) => {
+                let input = line
+                    .input
+                    .unwrap_or_else(|| InputName::new(INPUT_DEFAULT).expect("a valid name"));
+                injector
+                    .inject(module, input, line.message)
+                    .await
+                    .map_err(|err| err.to_string())
+            }
+        };
+        if let Err(err) = taken {
+            faulty += 1;
+            output.warn(&format!("{name}:{number}: {err}"));
+        }
+    }
+    reading
+        .await
+        .expect("reading lines does not panic")
+        .map_err(|err| {
+            Failure::new(ExitStatus::InvalidInput, format!("cannot read `{name}`")).caused_by(err)
+        })?;
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    while injector.pending().messages > 0 {
+        look.tick().await;
+    }
+    let aside = injector.pending().set_aside - aside_before;
+    if aside > 0 {
+        output.warn(&format!(
+            "{aside} messages were put aside; the log says why"
+        ));
+    }
+    Ok(if faulty > 0 {
+        ExitStatus::InvalidInput
+    } else if aside > 0 {
+        ExitStatus::Failure
+    } else {
+        ExitStatus::Ok
+    })
+}
+
+/// Reads lines until the end; blank ones are passed over.
+fn read(path: &PathBuf, lines: &mpsc::Sender<(u64, String)>) -> std::io::Result<()> {
+    let reader: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(path)?)
+    };
+    let mut reader = BufReader::new(reader);
+    for number in 1.. {
+        let mut line = Vec::new();
+        let length = reader
+            .by_ref()
+            .take(LINE_MAX_BYTES)
+            .read_until(b'\n', &mut line)?;
+        if length == 0 {
+            break;
+        }
+        if !line.ends_with(b"\n") && length as u64 == LINE_MAX_BYTES {
+            let what = format!("line {number} has more than {LINE_MAX_BYTES} bytes");
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim();
+        if !line.is_empty() && lines.blocking_send((number, line.to_owned())).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}

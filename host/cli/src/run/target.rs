@@ -1,0 +1,242 @@
+//! What one device is to run: a manifest from a file, or one made for a single component.
+
+use std::path::{Path, PathBuf};
+
+use ring::digest;
+use serde_json::{Map, Value, json};
+use wasm_edge_model::identity::{DeviceId, ModuleId};
+use wasm_edge_model::manifest::{Checked, Manifest, Origin};
+
+use crate::args::run::{GrantKind, RunArgs, Target};
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::text_file::{self, TextFileError};
+
+/// Largest manifest, and largest file of `--twin`, in bytes.
+const TEXT_MAX_BYTES: usize = 1 << 20;
+
+/// The magic number that every WebAssembly file begins with.
+const WASM_MAGIC: &[u8] = b"\0asm";
+
+/// A checked target.
+pub(super) struct Loaded {
+    /// The device.
+    pub(super) device: DeviceId,
+    /// What it runs.
+    pub(super) manifest: Manifest,
+    /// Where `file:` images start.
+    pub(super) folder: PathBuf,
+    /// SHA-256 of the manifest's text, 64 hexadecimal digits.
+    pub(super) digest: String,
+    /// The single component, if it is one.
+    pub(super) component: Option<ModuleId>,
+    /// The file by which the default data folder is found again.
+    pub(super) file: PathBuf,
+}
+
+impl Loaded {
+    /// Reads and checks a target; all faults and warnings of the manifest are printed.
+    pub(super) fn read(target: Target, args: &RunArgs, output: &Output) -> anyhow::Result<Self> {
+        let file = std::fs::canonicalize(&target.file).map_err(|err| {
+            let failure = Failure::new(
+                ExitStatus::NotFound,
+                format!("cannot read `{}`", target.file.display()),
+            );
+            failure
+                .hint("give a deployment manifest (JSON) or a component (.wasm)")
+                .caused_by(err)
+        })?;
+        let device = target.device.map_or_else(host_name, Ok)?;
+        let (text, component) = if is_component(&file)? {
+            let name = component_name(&file, args)?;
+            (component_manifest(&file, &name, args)?, Some(name))
+        } else {
+            if let Some(option) = args.component_option() {
+                let what = format!(
+                    "`{option}` applies to a single component, and `{}` is a manifest",
+                    target.file.display()
+                );
+                return Err(Failure::new(ExitStatus::Usage, what)
+                    .hint("set it in the manifest: `env`, `createOptions`, or the module's `properties.desired`")
+                    .into());
+            }
+            (
+                text_file::read(&file, TEXT_MAX_BYTES).map_err(|err| unreadable(&err))?,
+                None,
+            )
+        };
+        let manifest = check(&text, &target.file, output)?;
+        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(Self {
+            device,
+            manifest,
+            folder,
+            digest: sha256(text.as_bytes()),
+            component,
+            file,
+        })
+    }
+
+    /// The content of the deployment as the hub takes it.
+    pub(super) fn content(&self) -> Map<String, Value> {
+        let section = |desired: &Map<String, Value>| json!({ "properties.desired": desired });
+        let mut modules = Map::new();
+        modules.insert(
+            "$edgeAgent".to_owned(),
+            section(&self.manifest.agent_desired),
+        );
+        modules.insert("$edgeHub".to_owned(), section(&self.manifest.hub_desired));
+        for (module, desired) in &self.manifest.module_twins {
+            modules.insert(module.to_string(), section(desired));
+        }
+        Map::from_iter([("modulesContent".to_owned(), Value::Object(modules))])
+    }
+}
+
+/// SHA-256 as 64 hexadecimal digits.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    digest::digest(&digest::SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn check(text: &str, file: &Path, output: &Output) -> anyhow::Result<Manifest> {
+    match Manifest::check(text, Origin::LocalFile) {
+        Ok(Checked { value, warnings }) => {
+            for warning in warnings {
+                output.warn(&format!("{}: {warning}", file.display()));
+            }
+            Ok(value)
+        }
+        Err(faults) => {
+            for fault in faults.0.iter() {
+                output.warn(&format!("{}: {fault}", file.display()));
+            }
+            let count = faults.0.len();
+            let s = if count == 1 { "" } else { "s" };
+            let what = format!(
+                "`{}` has {count} fault{s} and was not applied",
+                file.display()
+            );
+            let hint = format!(
+                "`wasm-edge deploy check {}` shows them again",
+                file.display()
+            );
+            Err(Failure::new(ExitStatus::BadConfig, what).hint(hint).into())
+        }
+    }
+}
+
+fn unreadable(err: &TextFileError) -> Failure {
+    Failure::new(ExitStatus::BadConfig, err.to_string())
+}
+
+fn is_component(file: &Path) -> anyhow::Result<bool> {
+    use std::io::Read;
+    let mut start = [0; WASM_MAGIC.len()];
+    let opened = std::fs::File::open(file).and_then(|mut file| file.read(&mut start));
+    let length = opened.map_err(|err| {
+        Failure::new(
+            ExitStatus::Failure,
+            format!("cannot read `{}`", file.display()),
+        )
+        .caused_by(err)
+    })?;
+    Ok(&start[..length] == WASM_MAGIC)
+}
+
+fn component_name(file: &Path, args: &RunArgs) -> anyhow::Result<ModuleId> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    ModuleId::new(&stem).map_err(|err| {
+        let what = format!("the file's name `{stem}` cannot be a module's id");
+        Failure::new(ExitStatus::Usage, what)
+            .hint("give a name with `--name`")
+            .caused_by(err)
+            .into()
+    })
+}
+
+/// The manifest for a single component: all that it sends goes upstream.
+fn component_manifest(file: &Path, name: &ModuleId, args: &RunArgs) -> anyhow::Result<String> {
+    let env: Map<String, Value> = args
+        .env
+        .iter()
+        .map(|env| (env.name.clone(), json!({ "value": env.value })))
+        .collect();
+    let grants: Vec<Value> = args
+        .grants
+        .iter()
+        .map(|grant| {
+            let kind = match grant.kind {
+                GrantKind::File => "file",
+                GrantKind::Folder => "folder",
+            };
+            let access = if grant.writable { "read-write" } else { "read" };
+            json!({ kind: grant.path, "access": access })
+        })
+        .collect();
+    let mut content = json!({
+        "$edgeAgent": { "properties.desired": {
+            "schemaVersion": "1.1",
+            "runtime": { "type": "docker", "settings": {} },
+            "modules": { name.as_str(): {
+                "type": "wasm",
+                "env": env,
+                "settings": {
+                    "image": format!("file:{}", file.display()),
+                    "wasm": { "grants": grants, "args": args.args },
+                },
+            } },
+        } },
+        "$edgeHub": { "properties.desired": {
+            "schemaVersion": "1.1",
+            "routes": { "upstream": format!("FROM /messages/modules/{name}/* INTO $upstream") },
+        } },
+    });
+    if let Some(twin) = &args.twin {
+        let text = text_file::read(twin, TEXT_MAX_BYTES).map_err(|err| unreadable(&err))?;
+        let desired: Value = serde_json::from_str(&text).map_err(|err| {
+            Failure::new(
+                ExitStatus::BadConfig,
+                format!("`{}` is not JSON", twin.display()),
+            )
+            .caused_by(err)
+        })?;
+        content[name.as_str()] = json!({ "properties.desired": desired });
+    }
+    Ok(json!({ "modulesContent": content }).to_string())
+}
+
+/// The host's name, with what an id may not hold replaced.
+fn host_name() -> anyhow::Result<DeviceId> {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let name: String = name
+        .chars()
+        .map(|c| if allowed(c) { c } else { '-' })
+        .take(128)
+        .collect();
+    let name = if name.is_empty() {
+        "device".to_owned()
+    } else {
+        name
+    };
+    DeviceId::new(&name).map_err(|err| {
+        Failure::new(
+            ExitStatus::Usage,
+            format!("the host's name `{name}` cannot be a device's id"),
+        )
+        .hint("give one with `--device`")
+        .caused_by(err)
+        .into()
+    })
+}
