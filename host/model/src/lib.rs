@@ -9,11 +9,6 @@
 //! Azure IoT Edge; where these leave room, the documentation of the item
 //! says what was chosen.
 
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "a test fails by panicking")
-)]
-
 pub mod identity;
 pub mod time;
 
