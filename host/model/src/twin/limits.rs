@@ -103,8 +103,8 @@ pub enum TwinError {
         /// The integer.
         number: Number,
     },
-    /// An array holds a null.
-    #[error("the array at `{path}` holds a null")]
+    /// A null stands in an array, itself or as a member of an object there.
+    #[error("a null stands in an array, at `{path}`")]
     NullInArray {
         /// Where.
         path: String,
@@ -216,6 +216,9 @@ fn joined(parent: &str, key: &str) -> String {
 struct Depth {
     objects: usize,
     nesting: usize,
+    /// Whether an array is on the way. A patch replaces arrays as they are,
+    /// so that a null in one deletes nothing and would stay.
+    in_array: bool,
 }
 
 // The path of an error grows on its way out, so that checking what is right
@@ -262,6 +265,7 @@ fn forbidden(c: char) -> Option<&'static str> {
 fn check_value(value: &Value, depth: Depth) -> Result<(), TwinError> {
     let path = String::new();
     match value {
+        Value::Null if depth.in_array => Err(TwinError::NullInArray { path }),
         Value::Null | Value::Bool(_) => Ok(()),
         Value::Number(number) if is_in_range(number) => Ok(()),
         Value::Number(number) => Err(TwinError::IntegerOutOfRange {
@@ -275,21 +279,19 @@ fn check_value(value: &Value, depth: Depth) -> Result<(), TwinError> {
         }),
         Value::String(_) => Ok(()),
         Value::Array(items) => {
-            let depth = deeper(Depth {
+            let inner = Depth {
                 nesting: depth.nesting + 1,
+                in_array: true,
                 ..depth
-            })?;
-            items.iter().try_for_each(|item| match item {
-                Value::Null => Err(TwinError::NullInArray {
-                    path: String::new(),
-                }),
-                item => check_value(item, depth),
-            })
+            };
+            let inner = deeper(inner)?;
+            items.iter().try_for_each(|item| check_value(item, inner))
         }
         Value::Object(members) => {
             let inner = Depth {
                 objects: depth.objects + 1,
                 nesting: depth.nesting + 1,
+                ..depth
             };
             check_members(members, deeper(inner)?)
         }

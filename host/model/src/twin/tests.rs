@@ -279,7 +279,7 @@ fn patches_are_read_strictly() {
         r#"{"a":{"$version":1}}"#,
         Err("the key `a.$version` contains a `$`"),
     );
-    check(r#"{"a":[null]}"#, Err("the array at `a` holds a null"));
+    check(r#"{"a":[null]}"#, Err("a null stands in an array, at `a`"));
     let deep = format!("{}1{}", "{\"a\":".repeat(12), "}".repeat(12));
     check(
         &deep,

@@ -60,9 +60,13 @@ fn keys_and_values_follow_the_rules() {
     );
     check(
         json!({"a": {"b": [1, null]}}),
-        "the array at `a.b` holds a null",
+        "a null stands in an array, at `a.b`",
     );
-    check(json!({"a": [[null]]}), "the array at `a` holds a null");
+    check(
+        json!({"a": [{"b": null}]}),
+        "a null stands in an array, at `a.b`",
+    );
+    check(json!({"a": [[null]]}), "a null stands in an array, at `a`");
     let range = "is out of range: -4503599627370496 to 4503599627370495";
     check(
         json!({"a": 4_503_599_627_370_496_u64}),
