@@ -559,7 +559,7 @@ async fn a_cancelled_wait_takes_nothing() {
     for number in 0..50 {
         // Woken and dropped before it can take the message.
         let mut cancelled = Box::pin(upstream.next());
-        assert!(futures_poll(&mut cancelled).is_none());
+        assert!(poll_once(&mut cancelled).is_none());
         send(&router, "sensor", None, &number.to_string()).await;
         drop(cancelled);
         assert_eq!(text(&next(&upstream).await), number.to_string());
@@ -567,8 +567,7 @@ async fn a_cancelled_wait_takes_nothing() {
     }
 }
 
-/// Polls once.
-fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::Pin::new(future).poll(&mut context) {
         std::task::Poll::Ready(output) => Some(output),
