@@ -201,7 +201,9 @@ impl Naive {
                 counted.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes))
             };
             let (all, mine) = (sum(None), sum(Some(new.sender)));
-            mine.0 + 1 + all.0 + 1 <= messages && mine.1 + new.bytes + all.1 + new.bytes <= bytes
+            // What the sender then holds is at most what is then free.
+            mine.0 + 1 <= messages.saturating_sub(all.0 + 1)
+                && mine.1 + new.bytes <= bytes.saturating_sub(all.1 + new.bytes)
         };
         let at = |endpoint: Option<&Endpoint>| {
             let here = held
