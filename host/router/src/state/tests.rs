@@ -202,7 +202,7 @@ impl Naive {
             };
             let (all, mine) = (sum(None), sum(Some(new.sender)));
             // What the sender then holds is at most what is then free.
-            mine.0 + 1 <= messages.saturating_sub(all.0 + 1)
+            mine.0 < messages.saturating_sub(all.0 + 1)
                 && mine.1 + new.bytes <= bytes.saturating_sub(all.1 + new.bytes)
         };
         let at = |endpoint: Option<&Endpoint>| {
