@@ -6,22 +6,22 @@ use test_guests::answer;
 use wasm_edge_sdk::SystemProperty::{self, *};
 use wasm_edge_sdk::{Message, Result, json, module};
 
-const SYSTEM_PROPERTIES: [SystemProperty; 15] = [
-    MessageId,
-    CorrelationId,
-    UserId,
-    To,
-    ContentType,
-    ContentEncoding,
-    CreationTime,
-    AbsoluteExpiryTime,
-    MessageSchema,
-    ComponentName,
-    ConnectionDeviceId,
-    ConnectionModuleId,
-    OutputName,
-    InputName,
-    EnqueuedTime,
+const SYSTEM_PROPERTIES: [(&str, SystemProperty); 15] = [
+    ("messageId", MessageId),
+    ("correlationId", CorrelationId),
+    ("userId", UserId),
+    ("to", To),
+    ("contentType", ContentType),
+    ("contentEncoding", ContentEncoding),
+    ("creationTime", CreationTime),
+    ("absoluteExpiryTime", AbsoluteExpiryTime),
+    ("messageSchema", MessageSchema),
+    ("componentName", ComponentName),
+    ("connectionDeviceId", ConnectionDeviceId),
+    ("connectionModuleId", ConnectionModuleId),
+    ("outputName", OutputName),
+    ("inputName", InputName),
+    ("enqueuedTime", EnqueuedTime),
 ];
 
 #[derive(Default)]
@@ -30,9 +30,9 @@ struct Describe;
 #[module]
 impl Describe {
     fn message(&mut self, message: &Message) -> Result {
-        let system: BTreeMap<String, String> = SYSTEM_PROPERTIES
+        let system: BTreeMap<&str, String> = SYSTEM_PROPERTIES
             .iter()
-            .filter_map(|name| Some((format!("{name:?}"), message.system_property(*name)?)))
+            .filter_map(|(name, property)| Some((*name, message.system_property(*property)?)))
             .collect();
         let part = |offset, length| message.body_part(offset, length).len();
         answer(&json!({

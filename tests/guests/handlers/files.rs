@@ -1,5 +1,5 @@
 //! Does with files what a message says, `{"op": ..., "path": ...}`, and answers what came of it.
-//! `op` is `read`, `write` (of `text`), `append`, `list`, `remove`, `create_folder`, `rename` (to `to`), `symlink` (from `to`), `hard_link` (from `to`) or `size`.
+//! `op` is `read`, `write` (of `text`), `append`, `list`, `remove`, `create_folder`, `rename` (to `to`), `symlink` or `hard_link` (of `path`, made at `to`), or `size`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

@@ -103,9 +103,9 @@ fn hoard(kind: &str, delivery: &Delivery, total: u64) -> Tally {
                 tally.add(Ok(()));
             });
         }
-        "twin" => times(BLOCK_BYTES).for_each(|n| {
-            // A few kilobytes under a new name fit at first; a megabyte never does.
-            let bytes = if n < 64 { 3_000 } else { BLOCK_BYTES };
+        "twin" => times(BODY_BYTES).for_each(|n| {
+            // A few kilobytes under a new name fit at first; more than a section may have never does.
+            let bytes = if n < 64 { 3_000 } else { BODY_BYTES };
             let patch = json!({ format!("key{n}"): ".".repeat(bytes) });
             tally.add(twin::report(&patch).map_err(|err| twin_error_name(&err).to_owned()));
         }),
@@ -122,13 +122,13 @@ fn hoard(kind: &str, delivery: &Delivery, total: u64) -> Tally {
             let written = fs::write(format!("/data/{n}"), vec![b'.'; BLOCK_BYTES]);
             tally.add(written.map_err(|err| err.kind().to_string()));
         }),
-        "empty_files" => (0..total / 4096).for_each(|n| {
+        "empty_files" => times(64 * 1024).for_each(|n| {
             tally.add(
                 fs::write(format!("/data/empty{n}"), []).map_err(|err| err.kind().to_string()),
             );
         }),
-        "methods" => times(BLOCK_BYTES).for_each(|_| {
-            let call = Call::device("ping").payload(json!(".".repeat(BLOCK_BYTES)));
+        "methods" => times(BODY_BYTES).for_each(|_| {
+            let call = Call::device("ping").payload(json!(".".repeat(BODY_BYTES)));
             tally.add(
                 call.invoke()
                     .map_err(|err| invoke_error_name(&err).to_owned()),
