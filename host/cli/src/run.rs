@@ -45,6 +45,7 @@ struct Running {
     devices: Vec<Device>,
     socket: ControlSocket,
     _announcement: Option<live::Announcement>,
+    code: CodeStore,
     _folder: Arc<DataFolder>,
 }
 
@@ -121,7 +122,8 @@ async fn start(
     }
     let views: Vec<_> = devices.iter().map(|device| device.view().clone()).collect();
     let console = Console::open(output.clone(), &views, hub.telemetry()?, stop);
-    let router = api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code).merge(hub.rest());
+    let router =
+        api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code.clone()).merge(hub.rest());
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
     let announcement = live::announce(folder.path());
     if let Err(err) = &announcement {
@@ -134,6 +136,7 @@ async fn start(
         upstream,
         devices,
         socket,
+        code,
         _announcement: announcement.ok(),
         _folder: folder,
     };
@@ -172,6 +175,8 @@ async fn apply(
             .record_applied(&target.digest)
             .context("cannot record the deployment")?;
     }
+    let code = running.code.clone();
+    tokio::task::spawn_blocking(move || code.drop_unused()).await??;
     Ok(())
 }
 
@@ -258,6 +263,7 @@ impl Running {
             upstream,
             devices,
             socket,
+            code: _,
             _announcement,
             _folder,
         } = self;

@@ -303,7 +303,7 @@ impl Agent {
             module: spec.id.clone(),
             size_bytes: image.bytes.len(),
         });
-        let digest = image.digest.clone();
+        let digest = image.digest;
         let begun = tokio::time::Instant::now();
         let (code, origin) = self.parts.code.load(image).await?;
         progress(match origin {

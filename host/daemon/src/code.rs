@@ -98,6 +98,15 @@ impl CodeStore {
         Ok((code, origin))
     }
 
+    /// Removes the code of images that nothing in this process uses. Blocks.
+    ///
+    /// # Errors
+    /// [`CodeStoreError::Precompiled`] if the folder cannot be read.
+    pub fn drop_unused(&self) -> Result<(), CodeStoreError> {
+        let used: Vec<ComponentDigest> = self.loaded().keys().copied().collect();
+        Ok(self.inner.cache.keep_only(&used)?)
+    }
+
     fn loaded(&self) -> MutexGuard<'_, HashMap<ComponentDigest, ModuleCode>> {
         self.inner
             .loaded

@@ -5,7 +5,7 @@
 //! through it, and held as long as the code is used.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
@@ -321,6 +321,8 @@ fn preamble(bytes: &[u8]) -> Preamble {
 
 #[cfg(feature = "compiler")]
 fn write_whole(folder: &Dir, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+
     let temporary = format!("{TEMPORARY}{name}");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
