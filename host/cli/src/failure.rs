@@ -51,6 +51,16 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> ExitStatus {
         .map_or(ExitStatus::Failure, |failure| failure.status)
 }
 
+/// An error with its causes on one line, for a message among others.
+#[cfg(feature = "hub")]
+pub(crate) fn chain(err: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(err), |err| err.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
 /// The hint of the first [`Failure`] in the chain that has one.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&str> {
     failures(error).find_map(|failure| failure.hint.as_deref())

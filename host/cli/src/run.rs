@@ -24,7 +24,7 @@ use wasm_edge_hub::hub::{Hub, HubOptions};
 
 use crate::args::run::RunArgs;
 use crate::exit_codes::ExitStatus;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
@@ -245,14 +245,6 @@ fn deploy_failed(err: DeployError, output: &Output) -> anyhow::Error {
         Some(hint) => failure.hint(hint).into(),
         None => failure.into(),
     }
-}
-
-fn chain(err: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(err), |err| err.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 impl Running {

@@ -20,6 +20,8 @@ use wasm_edge_hub::session::{self, SessionError, SessionEvents};
 use wasm_edge_model::identity::{ModuleIdentity, TwinOwner};
 use wasm_edge_model::message::Message;
 
+use crate::failure::chain;
+
 /// Events of one session that may wait for its device; the hub tells more only then.
 const EVENTS_MAX: usize = 16;
 
@@ -202,13 +204,4 @@ fn session_failed(err: SessionError) -> UpstreamError {
         SessionError::Closed(_) | SessionError::Hub(_) => UpstreamError::Unreachable { cause },
         SessionError::Twin(_) | SessionError::Message(_) => UpstreamError::Refused { cause },
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(err: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(err), |err| err.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
