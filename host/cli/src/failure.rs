@@ -54,11 +54,14 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> ExitStatus {
 /// An error with its causes on one line, for a message among others.
 #[cfg(feature = "hub")]
 pub(crate) fn chain(err: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(err), |err| err.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let mut text = err.to_string();
+    let mut next = err.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }
 
 /// The hint of the first [`Failure`] in the chain that has one.

@@ -42,6 +42,15 @@ pub enum CodeError {
         /// Name of the handler.
         name: String,
     },
+    /// `events` beside handlers.
+    #[error(
+        "the component imports `wasm-edge:module/events` and exports the handler `{name}`: \
+         only programs, which export `wasi:cli/run`, may import `events`"
+    )]
+    EventsInHandlers {
+        /// Name of a handler.
+        name: String,
+    },
     /// An import that modules do not get.
     #[error("the component imports something that modules do not get: {cause}")]
     Import {
@@ -94,7 +103,6 @@ impl ModuleCode {
                 cause: format!("{err:#}"),
             })?;
         let names = export_names(inner, component);
-        let handlers = handlers(&pre, &names)?;
         let imports = |name: &str| {
             let wanted = format!("{PACKAGE}{name}@{VERSION}");
             component
@@ -102,6 +110,13 @@ impl ModuleCode {
                 .imports(&inner.wasmtime)
                 .any(|(import, _)| import == wanted)
         };
+        let handlers = handlers(&pre, &names)?;
+        if handlers.program.is_none() && imports("events") {
+            let handler = names.iter().find(|name| name.starts_with(PACKAGE));
+            return Err(CodeError::EventsInHandlers {
+                name: handler.cloned().unwrap_or_default(),
+            });
+        }
         Ok(Self {
             inner: Arc::new(CodeInner {
                 engine: engine.clone(),

@@ -77,10 +77,9 @@ impl Running {
                 data,
                 own_folder: around.own_folder.clone(),
                 control: receiver,
-                messages: module
-                    .code
-                    .takes_messages()
-                    .then(|| link::messages(around.router.inbox(id))),
+                messages: module.code.takes_messages().then(|| {
+                    link::messages(around.router.inbox(id), around.logs.clone(), id.clone())
+                }),
                 gauges: Arc::clone(gauges),
             })),
         };

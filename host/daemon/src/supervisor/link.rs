@@ -7,13 +7,15 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{Message, OutputName};
 use wasm_edge_router::inbox::{CommitError, Delivery, Inbox};
 use wasm_edge_router::router::Router;
 use wasm_edge_router::sender::{Sender, StageError, Staged as RouterStaged};
+use wasm_edge_router::tries::AfterTry;
 use wasm_edge_runtime::guest::{
-    self, Completion, CryptoError, GuestIdentity, Invocation, InvokeError, LogLine, Messages,
-    MethodResponse, ModuleHost, SendError, Staged, TwinError,
+    self, Completion, CryptoError, GuestIdentity, Invocation, InvokeError, LogLevel, LogLine,
+    Messages, MethodResponse, ModuleHost, SendError, Staged, TwinError,
 };
 
 use super::{Module, Surroundings};
@@ -137,15 +139,17 @@ impl ModuleHost for ModuleLink {
 }
 
 /// The module's messages, for one instance.
-pub(super) fn messages(inbox: Inbox) -> Messages {
-    Box::pin(futures_util::stream::unfold(inbox, |inbox| async move {
-        let delivery = inbox.next().await;
-        let handed = hand_over(delivery);
-        Some((handed, inbox))
+pub(super) fn messages(inbox: Inbox, logs: Logs, module: ModuleId) -> Messages {
+    Box::pin(futures_util::stream::unfold(inbox, move |inbox| {
+        let (logs, module) = (logs.clone(), module.clone());
+        async move {
+            let delivery = inbox.next().await;
+            Some((hand_over(delivery, logs, module), inbox))
+        }
     }))
 }
 
-fn hand_over(delivery: Delivery) -> guest::Delivery {
+fn hand_over(delivery: Delivery, logs: Logs, module: ModuleId) -> guest::Delivery {
     let input = delivery
         .input()
         .cloned()
@@ -154,28 +158,73 @@ fn hand_over(delivery: Delivery) -> guest::Delivery {
         message: Arc::clone(delivery.message()),
         input,
         previous_tries: delivery.previous_tries(),
-        completion: Box::new(Ending(delivery)),
+        completion: Box::new(Ending {
+            delivery,
+            logs,
+            module,
+        }),
     }
 }
 
-/// Ends a delivery in the router's terms.
-struct Ending(Delivery);
+/// Ends a delivery in the router's terms, and logs when a message is put aside.
+struct Ending {
+    delivery: Delivery,
+    logs: Logs,
+    module: ModuleId,
+}
+
+impl Ending {
+    fn tell(logs: &Logs, module: &ModuleId, after: AfterTry, reason: &str) {
+        if let AfterTry::Aside(why) = after {
+            logs.note(
+                module,
+                LogLevel::Warn,
+                format!("a message was put aside, {}: {reason}", why.as_str()),
+            );
+        }
+    }
+}
 
 impl Completion for Ending {
     fn complete(self: Box<Self>, staged: Vec<Staged>) -> BoxFuture<'static, Result<(), SendError>> {
-        Box::pin(async move { self.0.complete(ours(staged)).await.map_err(not_committed) })
+        Box::pin(async move {
+            self.delivery
+                .complete(ours(staged))
+                .await
+                .map_err(not_committed)
+        })
     }
 
     fn retry(self: Box<Self>, after: Duration) {
-        self.0.retry(after);
+        let Self {
+            delivery,
+            logs,
+            module,
+        } = *self;
+        Self::tell(
+            &logs,
+            &module,
+            delivery.retry(after),
+            "it asked for it later too often",
+        );
     }
 
     fn reject(self: Box<Self>, reason: String) {
-        self.0.reject(&reason);
+        let Self {
+            delivery,
+            logs,
+            module,
+        } = *self;
+        Self::tell(&logs, &module, delivery.reject(&reason), &reason);
     }
 
     fn fail(self: Box<Self>, reason: String) {
-        self.0.fail(&reason);
+        let Self {
+            delivery,
+            logs,
+            module,
+        } = *self;
+        Self::tell(&logs, &module, delivery.fail(&reason), &reason);
     }
 }
 

@@ -97,7 +97,7 @@ fn backtrace(err: &Error) -> Vec<String> {
         .filter_map(|frame| frame.func_name());
     names
         .take(BACKTRACE_MAX)
-        .map(|name| cut(name.to_owned(), 256))
+        .map(|name| cut(format!("{:#}", rustc_demangle::demangle(name)), 256))
         .collect()
 }
 
