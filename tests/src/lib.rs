@@ -1,0 +1,19 @@
+//! The harness of the black-box tests: it starts the binary, feeds it, and waits for what it does.
+//!
+//! It owns processes, private home folders and test deployments, and knows the product only as a user does: by its
+//! command line, its output, its data folder and its management socket.
+//! It depends on no crate of the host.
+//! What is expected is said in `tests/*.rs`, one topic per file.
+//!
+//! Nothing here sleeps for a guess: a wait names what it waits for, looks often, and fails loudly after
+//! [`wait::LIMIT`] with all that the process printed.
+
+pub mod deployment;
+pub mod home;
+pub mod http;
+pub mod lines;
+pub mod outcome;
+pub mod paths;
+pub mod process;
+pub mod run;
+pub mod wait;

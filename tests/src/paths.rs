@@ -1,0 +1,84 @@
+//! Where the binary and the guests are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The binary under test: `WASM_EDGE_BIN`, else the one that the same build made, beside this test's executable.
+///
+/// # Panics
+/// When it is not there.
+pub fn binary() -> PathBuf {
+    if let Some(path) = env::var_os("WASM_EDGE_BIN") {
+        return path.into();
+    }
+    let binary = profile_folder().join("wasm-edge");
+    assert!(
+        binary.exists(),
+        "`{}` is not there: `cargo build -p wasm-edge-cli` makes it",
+        binary.display()
+    );
+    binary
+}
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the repository")
+        .to_owned()
+}
+
+/// The component of a guest of the tests, such as `echo`.
+///
+/// # Panics
+/// When it was not built.
+pub fn guest(name: &str) -> PathBuf {
+    component("tests", name)
+}
+
+/// The component of an example module, such as `heartbeat`.
+///
+/// # Panics
+/// When it was not built.
+pub fn example(name: &str) -> PathBuf {
+    component("examples", name)
+}
+
+/// A component in the text form, such as `core-module`.
+///
+/// # Panics
+/// When there is none of this name.
+pub fn text_component(name: &str) -> PathBuf {
+    built(repository().join(format!("tests/guests/wat/{name}.wat")))
+}
+
+fn component(folder: &str, name: &str) -> PathBuf {
+    let components = profile_folder()
+        .parent()
+        .expect("a profile's folder lies in the target folder")
+        .join("guests/components");
+    let of_target = components.join(format!("{folder}/{name}.wasm"));
+    if of_target.exists() {
+        return of_target;
+    }
+    // The guests' build has its target folder in the repository, wherever that of the host is.
+    built(repository().join(format!("target/guests/components/{folder}/{name}.wasm")))
+}
+
+fn built(path: PathBuf) -> PathBuf {
+    assert!(
+        path.exists(),
+        "`{}` is not there: `make guests` builds the guests",
+        path.display()
+    );
+    path
+}
+
+/// `target/<profile>`, from `target/<profile>/deps/<test>`.
+fn profile_folder() -> PathBuf {
+    let test = env::current_exe().expect("a process knows its executable");
+    test.ancestors()
+        .nth(2)
+        .expect("a test's executable lies in `deps`")
+        .to_owned()
+}

@@ -1,0 +1,342 @@
+//! `wasm-edge run` while it runs: what it prints, what its verbs and its socket say, and how it ends.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::home::Home;
+use crate::http;
+use crate::outcome::Outcome;
+use crate::process::Process;
+use crate::wait;
+
+/// The device of tests that name none.
+pub const DEVICE: &str = "d1";
+
+/// How to start a run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    args: Vec<OsString>,
+    devices: Vec<String>,
+    feed: bool,
+}
+
+/// A running `wasm-edge run`, whose output is `--output json`; dropping it kills it.
+#[derive(Debug)]
+pub struct Run<'a> {
+    home: &'a Home,
+    /// The process.
+    pub process: Process,
+}
+
+impl RunOptions {
+    /// Of a manifest or a component, on the device [`DEVICE`].
+    pub fn new(file: &Path) -> Self {
+        Self {
+            args: vec![file.into()],
+            devices: vec![DEVICE.to_owned()],
+            feed: false,
+        }
+    }
+
+    /// With these further arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// On these devices instead.
+    #[must_use]
+    pub fn devices(mut self, devices: &[&str]) -> Self {
+        self.devices = devices.iter().map(|device| (*device).to_owned()).collect();
+        self
+    }
+
+    /// With the test's lines as messages: [`Run::feed`].
+    #[must_use]
+    pub fn fed(mut self) -> Self {
+        self.feed = true;
+        self.args(["--input", "-"])
+    }
+
+    /// The whole command line behind the program's name.
+    pub fn command_line(&self, home: &Home) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["run".into()];
+        args.extend(self.args.iter().cloned());
+        for device in &self.devices {
+            args.extend(["--device".into(), device.into()]);
+        }
+        args.extend(["--output".into(), "json".into()]);
+        args.extend(["--data-dir".into(), home.data().into()]);
+        args
+    }
+
+    /// Starts it and waits until its socket answers.
+    pub fn start<'a>(&self, home: &'a Home) -> Run<'a> {
+        self.start_command(home, home.command(self.command_line(home)))
+    }
+
+    /// Runs it to its end, which is to come by itself.
+    pub fn to_end(&self, home: &Home) -> Outcome {
+        Process::start(home.command(self.command_line(home))).wait()
+    }
+
+    /// As [`RunOptions::start`], by another command.
+    ///
+    /// # Panics
+    /// When it ends before its socket answers.
+    pub fn start_command<'a>(&self, home: &'a Home, mut command: Command) -> Run<'a> {
+        if self.feed {
+            command.stdin(Stdio::piped());
+        }
+        let mut process = Process::start(command);
+        let id = process.id();
+        wait::until_so("the socket of the run to answer", || {
+            if process.has_ended() {
+                panic!("the run has ended: {:#?}", process.wait());
+            }
+            // A stale socket does not answer, and one of another process has another id.
+            let info = http::ask(&home.data(), "GET", "/v1/info", None);
+            info.is_some_and(|info| info.body["pid"] == id)
+        });
+        Run { home, process }
+    }
+}
+
+impl Run<'_> {
+    /// Starts a manifest or a component on [`DEVICE`] and waits until all its modules that are to run do.
+    pub fn of<'a>(home: &'a Home, file: &Path) -> Run<'a> {
+        let run = RunOptions::new(file).start(home);
+        run.wait_running();
+        run
+    }
+
+    /// Runs another command on the data folder of this run.
+    pub fn verb(&self, args: &[&str]) -> Outcome {
+        let output = self.verb_command(args).output();
+        output.expect("the binary can be started").into()
+    }
+
+    /// Starts another command on the data folder of this run.
+    pub fn verb_process(&self, args: &[&str]) -> Process {
+        Process::start(self.verb_command(args))
+    }
+
+    fn verb_command(&self, args: &[&str]) -> Command {
+        let mut command = self.home.command(args);
+        command.arg("--data-dir").arg(self.home.data());
+        command
+    }
+
+    /// Hands a message to the single component: one line of `--input`.
+    pub fn feed(&mut self, line: &Value) {
+        self.process.write_line(&line.to_string());
+    }
+
+    /// What the socket answers to a GET.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn get(&self, path: &str) -> Value {
+        let answer = http::ask(&self.home.data(), "GET", path, None);
+        let answer = answer.expect("the run answers on its socket");
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.body
+    }
+
+    /// Calls a direct method of a module of [`DEVICE`] from the service side; answers status and payload.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn call(&self, module: &str, method: &str, payload: &Value) -> (Value, Value) {
+        let body = json!({
+            "methodName": method, "payload": payload,
+            "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
+        });
+        let path = format!("/twins/{DEVICE}/modules/{module}/methods");
+        let answer = http::ask(&self.home.data(), "POST", &path, Some(&body));
+        let answer = answer.expect("the run answers on its socket");
+        assert_eq!(answer.status, 200, "{method}: {answer:?}");
+        (
+            answer.body["status"].clone(),
+            answer.body["payload"].clone(),
+        )
+    }
+
+    /// Lets the guest `feed` on [`DEVICE`] send these messages; done when the device has taken them.
+    ///
+    /// # Panics
+    /// When one is not taken.
+    pub fn send(&self, messages: &Value) {
+        let answer = self.call("feed", "send", messages);
+        assert_eq!(answer.0, 200, "{answer:?}");
+    }
+
+    /// How many components this process has compiled.
+    ///
+    /// # Panics
+    /// When the run does not say.
+    pub fn components_compiled(&self) -> u64 {
+        let info = self.get("/v1/info");
+        let compiled = info["componentsCompiled"].as_u64();
+        compiled.unwrap_or_else(|| panic!("no number: {info}"))
+    }
+
+    /// All modules, as `list` has them.
+    ///
+    /// # Panics
+    /// When `list` fails.
+    pub fn modules(&self) -> Vec<Value> {
+        let list = self.verb(&["list", "--output", "json"]).ok().json();
+        list["modules"].as_array().expect("a list").clone()
+    }
+
+    /// A module, as `list` has it.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub fn module(&self, name: &str) -> Value {
+        self.find_module(name)
+            .unwrap_or_else(|| panic!("no module `{name}`"))
+    }
+
+    /// A module as `inspect` has it.
+    pub fn inspect(&self, name: &str) -> Value {
+        self.verb(&["inspect", name, "--output", "json"])
+            .ok()
+            .json()
+    }
+
+    /// Waits until a module is there and as `is_so` says.
+    pub fn wait_module(&self, name: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        wait::until(&format!("the module `{name}` to be so"), || {
+            let seen = self.find_module(name)?;
+            if last != seen {
+                last.clone_from(&seen);
+            }
+            is_so(&seen).then_some(seen)
+        })
+    }
+
+    /// Waits until all modules that are to run do, and are ready.
+    pub fn wait_running(&self) {
+        wait::until_so("all modules to run", || {
+            let list = self.get("/v1/modules");
+            let modules = list["modules"].as_array();
+            modules.is_some_and(|modules| {
+                let runs = |module: &Value| {
+                    module["desiredStatus"] != "running"
+                        || (module["status"] == "running" && module["ready"] == true)
+                };
+                !modules.is_empty() && modules.iter().all(runs)
+            })
+        });
+    }
+
+    fn find_module(&self, name: &str) -> Option<Value> {
+        let list = self.get("/v1/modules");
+        let modules = list["modules"].as_array()?;
+        modules
+            .iter()
+            .find(|module| module["module"] == name)
+            .cloned()
+    }
+
+    /// A module's twin, as the service side sees it.
+    pub fn twin(&self, module: &str) -> Value {
+        self.verb(&["twin", "get", module, "--output", "json"])
+            .ok()
+            .json()
+    }
+
+    /// Changes a module's desired properties from the service side; answers the new twin.
+    pub fn patch(&self, module: &str, patch: &Value) -> Value {
+        let args = [
+            "twin",
+            "patch",
+            module,
+            &patch.to_string(),
+            "--output",
+            "json",
+        ];
+        self.verb(&args).ok().json()
+    }
+
+    /// Waits until a reported property of a module, by its JSON pointer, is this one; answers the twin.
+    pub fn wait_reported(&self, module: &str, pointer: &str, value: &Value) -> Value {
+        wait::until(
+            &format!("{pointer} = {value} to be reported by `{module}`"),
+            || {
+                let twin = self.twin(module);
+                let reported = twin["properties"]["reported"].pointer(pointer);
+                (reported == Some(value)).then(|| twin.clone())
+            },
+        )
+    }
+
+    /// Waits for a message upstream from line `from` of the output on: JSON that `look` takes.
+    ///
+    /// Answers it with the number of the next line. Bodies of more than 200 characters are not shown here.
+    pub fn upstream<T>(
+        &self,
+        module: &str,
+        from: usize,
+        mut look: impl FnMut(&Value) -> Option<T>,
+    ) -> (T, usize) {
+        let what = format!("a message of `{module}` to go upstream");
+        self.process
+            .find_json(&what, from, |line| look(&upstream_body(line, module)?))
+    }
+
+    /// All bodies that a module has sent upstream so far; one that is no JSON is a text.
+    pub fn all_upstream(&self, module: &str) -> Vec<Value> {
+        bodies(&self.process.stdout.all(), module)
+    }
+
+    /// Waits for a log line of a module, from the guest or the host, that holds a text; answers it.
+    pub fn wait_log(&self, module: &str, text: &str) -> Value {
+        let what = format!("`{text}` in the log of `{module}`");
+        let found = self.process.find_json(&what, 0, |line| {
+            let of_module = line["module"] == module;
+            let said = line["text"].as_str().unwrap_or_default();
+            (of_module && said.contains(text)).then(|| line.clone())
+        });
+        found.0
+    }
+
+    /// Ctrl-C: ends it in order and answers how it ended.
+    pub fn interrupt(mut self) -> Outcome {
+        self.process.signal(Signal::INT);
+        self.process.wait()
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(mut self) -> Outcome {
+        self.process.signal(Signal::KILL);
+        self.process.wait()
+    }
+}
+
+/// All bodies that a module sent upstream, of the lines that a run has printed.
+pub fn bodies(lines: &[String], module: &str) -> Vec<Value> {
+    let parse = |line: &String| serde_json::from_str(line).expect("each line is JSON");
+    lines
+        .iter()
+        .filter_map(|line| upstream_body(&parse(line), module))
+        .collect()
+}
+
+/// The body in a line about a message that went upstream.
+fn upstream_body(line: &Value, module: &str) -> Option<Value> {
+    if line["module"] != module || line["stream"] != "host" {
+        return None;
+    }
+    let text = line["text"].as_str()?.strip_prefix("upstream ")?;
+    let (_output, body) = text.split_once(' ')?;
+    Some(serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
+}

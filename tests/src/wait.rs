@@ -1,0 +1,37 @@
+//! Waiting for something to be so.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// After this a wait has failed. Generous, since test machines are slow and shared; no test measures by it.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// How often is looked.
+pub const LOOK_EVERY: Duration = Duration::from_millis(15);
+
+/// Looks until there is something.
+///
+/// # Panics
+/// When there is nothing within [`LIMIT`].
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            begun.elapsed() < LIMIT,
+            "waited {} s in vain: {what}",
+            LIMIT.as_secs()
+        );
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Looks until it is so.
+///
+/// # Panics
+/// When it is not within [`LIMIT`].
+pub fn until_so(what: &str, mut look: impl FnMut() -> bool) {
+    until(what, || look().then_some(()));
+}
