@@ -71,9 +71,12 @@ pub(super) async fn feed(
     }
     let aside = injector.pending().set_aside - aside_before;
     if aside > 0 {
-        output.warn(&format!(
-            "{aside} messages were put aside; the log says why"
-        ));
+        let were = if aside == 1 {
+            "message was"
+        } else {
+            "messages were"
+        };
+        output.warn(&format!("{aside} {were} put aside; the log says why"));
     }
     Ok(if faulty > 0 {
         ExitStatus::InvalidInput
