@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+
 /// Why a named text could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TextFileError {
@@ -38,6 +41,21 @@ impl TextFileError {
     /// Whether there is no such file.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// As the failure of a command whose manifest or configuration it is.
+    pub(crate) fn into_failure(self) -> Failure {
+        let status = if self.is_not_found() {
+            ExitStatus::NotFound
+        } else {
+            ExitStatus::BadConfig
+        };
+        match self {
+            Self::Read { name, source } => {
+                Failure::new(status, format!("cannot read {name}")).caused_by(source)
+            }
+            other => Failure::new(status, other.to_string()),
+        }
     }
 }
 

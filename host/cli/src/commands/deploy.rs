@@ -66,7 +66,8 @@ struct RouteLine {
 /// # Errors
 /// When it cannot be read, or has faults: the faults are the data, the error says how many there are.
 pub(super) fn check(args: &DeployCheckArgs, output: &Output) -> anyhow::Result<ExitStatus> {
-    let text = text_file::read(&args.file, FILE_SIZE_MAX_BYTES).map_err(unreadable)?;
+    let text =
+        text_file::read(&args.file, FILE_SIZE_MAX_BYTES).map_err(TextFileError::into_failure)?;
     let report = Report::of(args.file.display().to_string(), &text);
     if output.is_json() {
         output.json(&report)?;
@@ -261,18 +262,4 @@ fn routes_table(routes: &[RouteLine]) -> Table {
         table.row([route.route.clone(), route.from.clone(), route.to.clone()]);
     }
     table
-}
-
-fn unreadable(err: TextFileError) -> Failure {
-    let status = if err.is_not_found() {
-        ExitStatus::NotFound
-    } else {
-        ExitStatus::BadConfig
-    };
-    match err {
-        TextFileError::Read { name, source } => {
-            Failure::new(status, format!("cannot read {name}")).caused_by(source)
-        }
-        other => Failure::new(status, other.to_string()),
-    }
 }

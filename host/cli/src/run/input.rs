@@ -63,7 +63,11 @@ pub(super) async fn feed(
         .await
         .expect("reading lines does not panic")
         .map_err(|err| {
-            Failure::new(ExitStatus::InvalidInput, format!("cannot read `{name}`")).caused_by(err)
+            let status = match err.kind() {
+                std::io::ErrorKind::NotFound => ExitStatus::NotFound,
+                _ => ExitStatus::InvalidInput,
+            };
+            Failure::new(status, format!("cannot read `{name}`")).caused_by(err)
         })?;
     let mut look = tokio::time::interval(LOOK_EVERY);
     while injector.pending().messages > 0 {

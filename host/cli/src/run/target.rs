@@ -62,7 +62,7 @@ impl Loaded {
                     .into());
             }
             (
-                text_file::read(&file, TEXT_MAX_BYTES).map_err(|err| unreadable(&err))?,
+                text_file::read(&file, TEXT_MAX_BYTES).map_err(TextFileError::into_failure)?,
                 None,
             )
         };
@@ -128,10 +128,6 @@ fn check(text: &str, file: &Path, output: &Output) -> anyhow::Result<Manifest> {
             Err(Failure::new(ExitStatus::BadConfig, what).hint(hint).into())
         }
     }
-}
-
-fn unreadable(err: &TextFileError) -> Failure {
-    Failure::new(ExitStatus::BadConfig, err.to_string())
 }
 
 fn is_component(file: &Path) -> anyhow::Result<bool> {
@@ -200,7 +196,7 @@ fn component_manifest(file: &Path, name: &ModuleId, args: &RunArgs) -> anyhow::R
         } },
     });
     if let Some(twin) = &args.twin {
-        let text = text_file::read(twin, TEXT_MAX_BYTES).map_err(|err| unreadable(&err))?;
+        let text = text_file::read(twin, TEXT_MAX_BYTES).map_err(TextFileError::into_failure)?;
         let desired: Value = serde_json::from_str(&text).map_err(|err| {
             Failure::new(
                 ExitStatus::BadConfig,
