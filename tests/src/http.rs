@@ -1,11 +1,12 @@
 //! The management socket: one HTTP request per connection.
 
-use std::io::{Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use serde_json::Value;
 
+use crate::lines::Lines;
 use crate::wait;
 
 /// An answer: its status and its body, null where it has none.
@@ -22,15 +23,8 @@ pub struct Answer {
 /// # Panics
 /// When what answers does not speak HTTP.
 pub fn ask(data: &Path, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-    let mut stream = UnixStream::connect(data.join("control.sock")).ok()?;
-    let body = body.map(ToString::to_string).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let mut stream = request(data, method, path, body)?;
     stream.set_read_timeout(Some(wait::LIMIT)).ok()?;
-    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8(answer).expect("answers are UTF-8");
@@ -53,4 +47,62 @@ pub fn ask(data: &Path, method: &str, path: &str, body: Option<&Value>) -> Optio
         status: status.unwrap_or_else(|| panic!("no HTTP: {answer}")),
         body,
     })
+}
+
+/// Asks for a stream of lines; it is being sent when this returns. It ends with the process.
+///
+/// # Panics
+/// When there is none.
+pub fn stream(data: &Path, path: &str) -> Lines {
+    let stream = request(data, "GET", path, None).expect("somebody listens on the socket");
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let length = reader.read_line(&mut head).expect("the head can be read");
+        assert!(length > 0, "no whole head: {head}");
+    }
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(
+        head.to_lowercase().contains("transfer-encoding: chunked"),
+        "{head}"
+    );
+    Lines::collect(Chunked { reader, left: 0 }).0
+}
+
+fn request(data: &Path, method: &str, path: &str, body: Option<&Value>) -> Option<UnixStream> {
+    let mut stream = UnixStream::connect(data.join("control.sock")).ok()?;
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    Some(stream)
+}
+
+/// A body in the chunked coding (RFC 9112, section 7.1) without it.
+struct Chunked<R> {
+    reader: BufReader<R>,
+    /// Bytes left of the chunk.
+    left: usize,
+}
+
+impl<R: Read> Read for Chunked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let mut line = String::new();
+            while line.trim().is_empty() {
+                line.clear();
+                if self.reader.read_line(&mut line)? == 0 {
+                    return Ok(0);
+                }
+            }
+            self.left = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        }
+        let length = buffer.len().min(self.left);
+        let length = self.reader.read(&mut buffer[..length])?;
+        self.left -= length;
+        Ok(length)
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::home::Home;
 use crate::http;
+use crate::lines::Lines;
 use crate::outcome::Outcome;
 use crate::process::Process;
 use crate::wait;
@@ -30,6 +31,52 @@ pub struct Run<'a> {
     home: &'a Home,
     /// The process.
     pub process: Process,
+}
+
+/// Messages that go upstream, one after the other.
+#[derive(Debug)]
+pub struct Telemetry {
+    lines: Lines,
+    next: usize,
+}
+
+impl Telemetry {
+    /// The next message of a module.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn next(&mut self, module: &str) -> Value {
+        self.find(|message| message["module"] == module)
+    }
+
+    /// The next message that is so; those before it are passed over.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn find(&mut self, mut is_so: impl FnMut(&Value) -> bool) -> Value {
+        let found = self.lines.find(self.next, |line| {
+            let message: Value = serde_json::from_str(line).expect("each line is JSON");
+            assert!(message.get("lost").is_none(), "{message}");
+            is_so(&message).then_some(message)
+        });
+        let (message, next) =
+            found.unwrap_or_else(|| panic!("waited in vain for a message\n{}", self.lines.text()));
+        self.next = next;
+        message
+    }
+}
+
+/// The body of a message of [`Telemetry`] as JSON.
+///
+/// # Panics
+/// When it is none.
+pub fn body(message: &Value) -> Value {
+    if let Some(body) = message.get("body") {
+        return body.clone();
+    }
+    let text = message["bodyText"].as_str();
+    let text = text.unwrap_or_else(|| panic!("no text: {message}"));
+    serde_json::from_str(text).unwrap_or_else(|err| panic!("{err}: {message}"))
 }
 
 impl RunOptions {
@@ -174,6 +221,12 @@ impl Run<'_> {
     pub fn send(&self, messages: &Value) {
         let answer = self.call("feed", "send", messages);
         assert_eq!(answer.0, 200, "{answer:?}");
+    }
+
+    /// The messages that go upstream from now on, whole, as `monitor` has them.
+    pub fn telemetry(&self) -> Telemetry {
+        let lines = http::stream(&self.home.data(), "/wasm-edge/v1/telemetry");
+        Telemetry { lines, next: 0 }
     }
 
     /// How many components this process has compiled.
