@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wasm_edge_runtime::events::{Control, MethodCall};
@@ -62,7 +63,7 @@ impl Running {
                     cause,
                 })))
             }
-            Ok(data) => Box::pin(instance::run(InstanceConfig {
+            Ok(data) => Box::pin(contained(InstanceConfig {
                 code: module.code.clone(),
                 host: Arc::clone(link) as Arc<dyn wasm_edge_runtime::guest::ModuleHost>,
                 limits: module.spec.limits.clone(),
@@ -145,6 +146,19 @@ impl Running {
             }
         }
     }
+}
+
+/// Runs an instance; a panic of the host on its behalf ends this instance and nothing else.
+async fn contained(config: InstanceConfig) -> Exit {
+    let running = std::panic::AssertUnwindSafe(instance::run(config));
+    running.catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let cause = text.unwrap_or_else(|| "a panic without a text".to_owned());
+        Exit::of(ExitReason::HostFault { cause })
+    })
 }
 
 async fn at(time: Option<Instant>) {
