@@ -60,3 +60,8 @@ pub mod __private {
     pub use crate::handlers::*;
     pub use wit_bindgen;
 }
+
+/// Compiles the code of the guide for module authors.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/modules.md")]
+struct Guide;
