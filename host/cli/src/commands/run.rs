@@ -18,6 +18,7 @@ const BLOCKING_MAX: usize = 16;
 /// Runs until the first signal, which ends in order; a second one ends at once.
 pub(super) fn execute(args: RunArgs, output: &Output) -> anyhow::Result<ExitStatus> {
     logging::install(output)?;
+    raise_open_files();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, WORKERS_MAX))
@@ -47,4 +48,18 @@ pub(super) fn execute(args: RunArgs, output: &Output) -> anyhow::Result<ExitStat
     // Work in blocking threads is not waited for: an orderly end has none left, another one must not hang.
     runtime.shutdown_background();
     status
+}
+
+/// Allows this process as many open files as the system lets it have: each module may hold some, and the
+/// usual limit is from times when a process was one program.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(err) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%err, "the limit of open files stays as it is");
+    }
 }
