@@ -22,6 +22,7 @@ demo: guests
 
 test: guests
 	scripts/check-readme.sh
+	scripts/check-docs.sh
 	scripts/check-manifests.sh examples/deployments/canonical.json \
 		host/model/tests/golden/manifests/valid/schema-*.json || [ $$? -eq 2 ] # 2: no Python here to check with
 	cd sdk-guest && cargo test --quiet --workspace
