@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::guest::{LOG_TEXT_MAX_BYTES, LogLevel, LogLine, LogStream, ModuleHost, cut};
 
@@ -66,8 +66,7 @@ struct LineBuffer {
 
 impl LineBuffer {
     fn take(&mut self, bytes: &[u8]) {
-        let mut parts = bytes.split_inclusive(|byte| *byte == b'\n');
-        while let Some(part) = parts.next() {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ended) = match part.split_last() {
                 Some((b'\n', text)) => (text, true),
                 _ => (part, false),
@@ -134,6 +133,9 @@ impl Pollable for LineStream {
 
 impl OutputStream for LineStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_MAX_BYTES {
+            return Err(StreamError::trap("written more than check-write allowed"));
+        }
         self.take(&bytes);
         Ok(())
     }

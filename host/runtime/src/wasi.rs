@@ -68,6 +68,7 @@ impl GuestState {
         GuardedFiles {
             files: &mut self.files,
             table: &mut self.table,
+            budget: &self.budget,
         }
     }
 }

@@ -55,6 +55,8 @@ pub(crate) enum GrantError {
 pub(crate) struct GrantedFile {
     folder: Dir,
     name: OsString,
+    /// Whether it is one of procfs, which was then found to be about the machine and not about a process.
+    in_proc: bool,
     pub(crate) access: Access,
 }
 
@@ -67,9 +69,13 @@ impl GrantedFile {
         };
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = rustix::fs::openat(self.folder.as_fd(), &self.name, flags, Mode::empty())?;
-        match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
-            FileType::RegularFile => Ok(File::from(file)),
-            _ => Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied)),
+        // What lies under the name now may be something else than what was granted, also by a mount.
+        let plain = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode).is_file();
+        let foreign = !self.in_proc && file_system_magic(&file)? == PROC_MAGIC;
+        if plain && !foreign {
+            Ok(File::from(file))
+        } else {
+            Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied))
         }
     }
 }
@@ -181,9 +187,11 @@ fn open_one(grant: &Grant, own_folder: &Path) -> Result<One, GrantError> {
     };
     let folder = Dir::open_ambient_dir(parent, ambient_authority()).map_err(failed)?;
     check_file(grant, &folder, name, own_folder)?;
+    let in_proc = file_system_magic(&folder).map_err(failed)? == PROC_MAGIC;
     Ok(One::File(GrantedFile {
         folder,
         name: name.to_owned(),
+        in_proc,
         access: grant.access,
     }))
 }
@@ -265,7 +273,13 @@ fn is_plain_proc_file(real: &Path) -> bool {
     !process
         && !matches!(
             first.as_ref(),
-            "kcore" | "kmem" | "kpagecount" | "kpageflags" | "sysrq-trigger"
+            "kcore"
+                | "kmem"
+                | "kpagecgroup"
+                | "kpagecount"
+                | "kpageflags"
+                | "sysrq-trigger"
+                | "vmcore"
         )
 }
 

@@ -13,20 +13,22 @@ use wasmtime_wasi::filesystem::{
     Descriptor, Dir, File as WasiFile, WasiFilesystemCtx, WasiFilesystemCtxView,
 };
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
-use wasmtime_wasi::p2::bindings::filesystem::types::{
-    self, ErrorCode, HostDescriptor, HostDirectoryEntryStream,
-};
+use wasmtime_wasi::p2::bindings::filesystem::types::{self, ErrorCode, HostDescriptor};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::grants::{self, GrantError, GrantedFile, GrantedFolder, OpenGrants};
 use super::quota::DataQuota;
-use stream::QuotaStream;
+use crate::budget::{Charge, HostBudget};
+use crate::host::events::HostLimitExceeded;
+use stream::{QuotaUse, ReadStream, StreamPlaces, WriteStream};
 
+mod descriptor;
+mod listing;
 mod stream;
 
-/// Descriptors and streams of files that one module may have open: each holds a file of the host
-/// process, which has few.
+/// Descriptors that one module may have open beside those of its granted places: each holds a file of the
+/// host process, which has few.
 const OPEN_FILES_MAX: usize = 64;
 
 /// The path of a module's own folder.
@@ -49,6 +51,9 @@ enum Origin {
 pub(crate) struct Files {
     preopens: Vec<(String, Preopen)>,
     origins: HashMap<u32, Origin>,
+    /// What lists of folders hold until the guest drops them.
+    listings: HashMap<u32, Charge>,
+    streams: StreamPlaces,
     quota: Arc<DataQuota>,
     wasi: WasiFilesystemCtx,
     /// Granted paths that are not there, for the module's log.
@@ -115,6 +120,8 @@ impl Files {
         Ok(Self {
             preopens,
             origins: HashMap::new(),
+            listings: HashMap::new(),
+            streams: StreamPlaces::default(),
             quota,
             wasi: WasiFilesystemCtx::default(),
             missing,
@@ -145,6 +152,7 @@ impl HasData for HasFiles {
 pub(crate) struct GuardedFiles<'a> {
     pub(crate) files: &'a mut Files,
     pub(crate) table: &'a mut ResourceTable,
+    pub(crate) budget: &'a Arc<HostBudget>,
 }
 
 impl GuardedFiles<'_> {
@@ -185,8 +193,12 @@ impl GuardedFiles<'_> {
         Ok(fd)
     }
 
+    fn open_files_max(&self) -> usize {
+        OPEN_FILES_MAX + self.files.preopens.len()
+    }
+
     fn check_open_files(&self) -> FsResult<()> {
-        if self.files.origins.len() >= OPEN_FILES_MAX {
+        if self.files.origins.len() >= self.open_files_max() {
             Err(ErrorCode::InsufficientMemory.into())
         } else {
             Ok(())
@@ -288,25 +300,52 @@ impl GuardedFiles<'_> {
         Ok(fd)
     }
 
-    fn wrap_output(
+    fn read_stream(
+        &mut self,
+        stream: Resource<DynInputStream>,
+    ) -> FsResult<Resource<DynInputStream>> {
+        let inner = self.table.delete(stream)?;
+        let place = self
+            .files
+            .streams
+            .take()
+            .ok_or(ErrorCode::InsufficientMemory)?;
+        let stream = ReadStream::new(inner, Arc::clone(self.budget), place);
+        Ok(self.table.push(Box::new(stream) as DynInputStream)?)
+    }
+
+    /// `position` is where the first byte goes; `None` appends.
+    fn write_stream(
         &mut self,
         fd: &Resource<Descriptor>,
         stream: Resource<DynOutputStream>,
-        offset: Option<u64>,
+        position: Option<u64>,
     ) -> FsResult<Resource<DynOutputStream>> {
-        if !matches!(self.origin(fd)?, Origin::Data) {
-            return Ok(stream);
-        }
-        let file = self.file(fd)?;
         let inner = self.table.delete(stream)?;
-        let quota = Arc::clone(&self.files.quota);
-        let wrapped: DynOutputStream = Box::new(QuotaStream::new(inner, file, quota, offset));
-        Ok(self.table.push(wrapped)?)
+        let place = self
+            .files
+            .streams
+            .take()
+            .ok_or(ErrorCode::InsufficientMemory)?;
+        let quota = match self.origin(fd)? {
+            Origin::Data => Some(QuotaUse {
+                quota: Arc::clone(&self.files.quota),
+                file: self.file(fd)?,
+                position,
+            }),
+            _ => None,
+        };
+        let stream = WriteStream::new(inner, quota, Arc::clone(self.budget), place);
+        Ok(self.table.push(Box::new(stream) as DynOutputStream)?)
     }
 }
 
 impl preopens::Host for GuardedFiles<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        if self.files.origins.len() > self.open_files_max() {
+            let text = format!("more than {OPEN_FILES_MAX} open files");
+            return Err(wasmtime::Error::new(HostLimitExceeded(text)));
+        }
         let mut directories = Vec::with_capacity(self.files.preopens.len());
         for (guest, preopen) in &self.files.preopens {
             let (folder, perms, origin) = match preopen {
@@ -348,6 +387,15 @@ impl types::Host for GuardedFiles<'_> {
         &mut self,
         err: Resource<wasmtime::Error>,
     ) -> wasmtime::Result<Option<ErrorCode>> {
+        let failed = self.table.get(&err)?.downcast_ref::<std::io::Error>();
+        let quota = Some(rustix::io::Errno::DQUOT.raw_os_error());
+        if failed.is_some_and(|failed| failed.raw_os_error() == quota) {
+            // wasmtime-wasi knows no name for it.
+            return Ok(Some(ErrorCode::Quota));
+        }
         self.inner().filesystem_error_code(err)
     }
 }
+
+#[cfg(test)]
+mod tests;

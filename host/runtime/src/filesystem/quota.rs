@@ -2,10 +2,11 @@
 //!
 //! Growth is charged before it happens. What was deleted is noticed by counting the folder anew,
 //! once a charge would fail; files that are deleted but still open count until they are closed.
+//! What cannot be counted, such as folders nested deeper than a path is long, leaves nothing to be written.
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use cap_std::fs::Dir;
@@ -105,9 +106,16 @@ impl DataQuota {
             .sum();
         let mut folders = vec![PathBuf::from(".")];
         while let Some(folder) = folders.pop() {
-            for entry in self.folder.read_dir(&folder)? {
-                let entry = entry?;
-                let Ok(metadata) = entry.metadata() else {
+            let entries = match self.folder.read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(err) if folders.is_empty() && folder == Path::new(".") => return Err(err),
+                // Counted as full, or it would be a place to hide in.
+                Err(_) => return Ok(u64::MAX),
+            };
+            for entry in entries {
+                let Ok((entry, metadata)) =
+                    entry.and_then(|entry| entry.metadata().map(|metadata| (entry, metadata)))
+                else {
                     continue;
                 };
                 used_bytes = used_bytes.saturating_add(blocks(metadata.len()));
@@ -182,5 +190,59 @@ mod tests {
         let file = File::create(temp.path().join("sparse")).expect("made");
         assert!(quota.charge_growth(&file, 1 << 40).is_err());
         assert!(quota.charge_growth(&file, u64::MAX).is_err());
+    }
+
+    #[test]
+    fn entries_that_are_no_files_count_a_block_and_links_lead_nowhere() {
+        let (temp, dir) = folder();
+        let big = temp.path().join("big");
+        std::fs::write(&big, [0; 3 * BLOCK_BYTES as usize]).expect("written");
+        std::fs::hard_link(&big, temp.path().join("hard")).expect("linked");
+        std::os::unix::fs::symlink("/usr", temp.path().join("out")).expect("linked");
+        std::os::unix::fs::symlink(".", temp.path().join("round")).expect("linked");
+        let quota = DataQuota::new(dir, 0).expect("counted");
+        // A hard link counts as a file of its own: which of the names goes first is not known.
+        assert_eq!(quota.lock().used_bytes, (3 + 3 + 1 + 1) * BLOCK_BYTES);
+    }
+
+    #[test]
+    fn a_quota_of_nothing_lets_nothing_be_made() {
+        let (_temp, dir) = folder();
+        let quota = DataQuota::new(dir, 0).expect("counted");
+        assert!(quota.charge_entry().is_err());
+        quota.freed();
+        assert!(quota.charge_entry().is_err());
+    }
+
+    #[test]
+    fn folders_nested_deeper_than_a_path_is_long_leave_nothing_to_be_written() {
+        let (temp, dir) = folder();
+        let name = "n".repeat(200);
+        let mut deepest = dir.try_clone().expect("a handle");
+        for _ in 0..30 {
+            deepest.create_dir(&name).expect("made");
+            deepest = deepest.open_dir(&name).expect("opened");
+        }
+        let quota = DataQuota::new(dir.try_clone().expect("a handle"), 1 << 30).expect("it opens");
+        assert!(quota.charge_entry().is_err());
+        // Once they are gone there is room again.
+        dir.remove_dir_all(&name).expect("removed");
+        quota.freed();
+        quota.charge_entry().expect("there is room");
+        drop(temp);
+    }
+
+    #[test]
+    fn a_file_that_shrinks_and_grows_within_its_blocks_costs_nothing() {
+        let (temp, dir) = folder();
+        let quota = DataQuota::new(dir, BLOCK_BYTES).expect("counted");
+        quota.charge_entry().expect("fits");
+        let file = File::create(temp.path().join("a")).expect("made");
+        quota.charge_growth(&file, 1).expect("within its block");
+        quota
+            .charge_growth(&file, BLOCK_BYTES)
+            .expect("within its block");
+        quota.charge_growth(&file, 0).expect("no growth");
+        assert!(quota.charge_growth(&file, BLOCK_BYTES + 1).is_err());
     }
 }

@@ -10,7 +10,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-use super::messages::{MessageHandle, changed_message, new_message};
+use super::messages::{MessageHandle, changed_message, held_bytes, new_message};
 use super::methods::checked_response;
 use crate::bindings::wasm_edge::module::{events, messages, methods};
 use crate::budget::Charge;
@@ -109,7 +109,7 @@ impl GuestState {
 
     fn delivery(&mut self, delivery: Delivery) -> wasmtime::Result<Resource<DeliveryHandle>> {
         let charge = self
-            .charge(delivery.message.size_bytes(), "kept deliveries")
+            .charge(held_bytes(&delivery.message), "kept deliveries")
             .map_err(host_limit)?;
         let Delivery {
             message,
@@ -217,7 +217,7 @@ impl events::HostDelivery for GuestState {
             delivery.previous_tries,
         );
         let charge = self
-            .charge(message.size_bytes(), "kept messages")
+            .charge(held_bytes(&message), "kept messages")
             .map_err(host_limit)?;
         Ok(self
             .table
@@ -240,7 +240,7 @@ impl events::HostDelivery for GuestState {
         changes: Vec<messages::PropertyChange>,
     ) -> wasmtime::Result<Result<(), messages::SendError>> {
         let original = Arc::clone(&self.table.get(&this)?.message);
-        self.stage_with(&this, output, Ok(changed_message(&original, changes)))
+        self.stage_with(&this, output, changed_message(&original, changes))
     }
 
     async fn complete(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wasm_edge_model::message::{
-    InputName, Message, OutputName, Properties, SystemProperties, SystemProperty,
+    InputName, Message, OutputName, PROPERTIES_MAX, Properties, SystemProperties, SystemProperty,
 };
 use wasmtime::component::Resource;
 
@@ -13,7 +13,10 @@ use crate::guest::{SendError, Staged};
 use crate::state::{GuestState, Kind, StagedSend};
 
 /// What a handle or a staged message costs the host beside its bytes.
-const OVERHEAD_BYTES: usize = 256;
+const OVERHEAD_BYTES: usize = 512;
+
+/// What a property costs the host beside its text: the headers of two strings and the allocator's share.
+const PROPERTY_OVERHEAD_BYTES: usize = 96;
 
 /// A message as a guest holds it; its body is shared with the queue.
 #[expect(unreachable_pub, reason = "generated bindings re-export it")]
@@ -63,9 +66,8 @@ impl messages::Host for GuestState {
         changes: Vec<messages::PropertyChange>,
     ) -> wasmtime::Result<Result<(), messages::SendError>> {
         let original = Arc::clone(&self.table.get(&message)?.message);
-        let message = changed_message(&original, changes);
-        let sent = self
-            .stage(output, message)
+        let sent = changed_message(&original, changes)
+            .and_then(|message| self.stage(output, message))
             .map(|send| self.staged.push(send));
         Ok(self.settle(sent).await.map_err(Into::into))
     }
@@ -155,7 +157,7 @@ impl GuestState {
             "" => None,
             name => Some(OutputName::new(name).map_err(|err| SendError::Invalid(err.to_string()))?),
         };
-        let charge = self.charge(message.size_bytes(), "staged messages")?;
+        let charge = self.charge(held_bytes(&message), "staged messages")?;
         let staged = self.host.stage(output, message)?;
         Ok(StagedSend::new(staged, charge))
     }
@@ -182,8 +184,25 @@ impl GuestState {
     }
 }
 
+/// What the host holds for a message, in bytes; a body that several messages share counts for each.
+pub(crate) fn held_bytes(message: &Message) -> usize {
+    let properties = message.properties.len() + message.system.len();
+    message.size_bytes() + message.system.bytes() + properties * PROPERTY_OVERHEAD_BYTES
+}
+
+/// Refuses more properties than a message may have before they are looked at: each is compared with all others.
+fn check_property_count(count: usize) -> Result<(), SendError> {
+    if count > PROPERTIES_MAX {
+        return Err(SendError::Invalid(format!(
+            "{count} properties; a message has at most {PROPERTIES_MAX}"
+        )));
+    }
+    Ok(())
+}
+
 /// A new message from a guest's record, checked.
 pub(crate) fn new_message(outgoing: messages::Outgoing) -> Result<Message, SendError> {
+    check_property_count(outgoing.properties.len())?;
     let mut properties = Properties::default();
     for (name, value) in outgoing.properties {
         if properties.get(&name).is_some() {
@@ -211,11 +230,12 @@ pub(crate) fn new_message(outgoing: messages::Outgoing) -> Result<Message, SendE
     })
 }
 
-/// A message with the same body and changed properties.
+/// A message with the same body and changed properties; all that a message can have may be removed, and as many set.
 pub(crate) fn changed_message(
     original: &Message,
     changes: Vec<messages::PropertyChange>,
-) -> Message {
+) -> Result<Message, SendError> {
+    check_property_count(changes.len() / 2)?;
     let mut message = original.clone();
     for change in changes {
         match change {
@@ -225,7 +245,7 @@ pub(crate) fn changed_message(
             }
         }
     }
-    message
+    Ok(message)
 }
 
 impl From<SendError> for messages::SendError {

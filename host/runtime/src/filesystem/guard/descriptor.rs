@@ -1,6 +1,15 @@
 //! What a guest does with descriptors: each call is checked against the place that the descriptor came
 //! from, then handed to wasmtime-wasi.
 
+use wasmtime::component::Resource;
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    self, ErrorCode, HostDescriptor, HostDirectoryEntryStream,
+};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
+
+use super::{GuardedFiles, Origin, listing};
+
 impl HostDescriptor for GuardedFiles<'_> {
     async fn advise(
         &mut self,
@@ -67,8 +76,17 @@ impl HostDescriptor for GuardedFiles<'_> {
         fd: Resource<Descriptor>,
     ) -> FsResult<Resource<types::DirectoryEntryStream>> {
         self.folder(&fd)?;
-        self.check_open_files()?;
-        self.inner().read_directory(fd).await
+        let Descriptor::Dir(dir) = self.table.get(&fd)? else {
+            return Err(ErrorCode::NotDirectory.into());
+        };
+        let bytes = listing::size_bytes(dir).await?;
+        let charge = self
+            .budget
+            .charge(bytes)
+            .ok_or(ErrorCode::InsufficientMemory)?;
+        let stream = self.inner().read_directory(fd).await?;
+        self.files.listings.insert(stream.rep(), charge);
+        Ok(stream)
     }
 
     async fn sync(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
@@ -168,8 +186,12 @@ impl HostDescriptor for GuardedFiles<'_> {
         let opened = self
             .inner()
             .open_at(fd, path_flags, path, oflags, flags)
-            .await?;
-        let opened = self.check_opened(opened)?;
+            .await;
+        if opened.is_err() {
+            // The entry that was charged is not there.
+            self.freed(&origin);
+        }
+        let opened = self.check_opened(opened?)?;
         if let (Origin::Data, Descriptor::File(file)) = (&origin, self.table.get(&opened)?) {
             self.files.quota.opened(&file.file);
         }
@@ -232,7 +254,8 @@ impl HostDescriptor for GuardedFiles<'_> {
         fd: Resource<Descriptor>,
         offset: types::Filesize,
     ) -> FsResult<Resource<DynInputStream>> {
-        self.inner().read_via_stream(fd, offset)
+        let stream = self.inner().read_via_stream(fd, offset)?;
+        self.read_stream(stream)
     }
 
     fn write_via_stream(
@@ -243,7 +266,7 @@ impl HostDescriptor for GuardedFiles<'_> {
         let stream = self
             .inner()
             .write_via_stream(Resource::new_borrow(fd.rep()), offset)?;
-        self.wrap_output(&fd, stream, Some(offset))
+        self.write_stream(&fd, stream, Some(offset))
     }
 
     fn append_via_stream(
@@ -253,7 +276,7 @@ impl HostDescriptor for GuardedFiles<'_> {
         let stream = self
             .inner()
             .append_via_stream(Resource::new_borrow(fd.rep()))?;
-        self.wrap_output(&fd, stream, None)
+        self.write_stream(&fd, stream, None)
     }
 
     async fn is_same_object(
@@ -300,6 +323,7 @@ impl HostDirectoryEntryStream for GuardedFiles<'_> {
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.files.listings.remove(&stream.rep());
         HostDirectoryEntryStream::drop(&mut self.inner(), stream)
     }
 }
