@@ -28,7 +28,7 @@ use crate::supervisor::{Module, Supervisor};
 use crate::twins::Twins;
 use crate::twins::sync::Sync;
 use crate::upstream::pump::Sessions;
-use crate::upstream::{Credentials, Upstream, UpstreamError};
+use crate::upstream::{Credentials, Interest, Upstream, UpstreamError};
 use plan::{Command, Placed};
 
 /// How long a group of one start order has to become ready before the next one is started.
@@ -335,6 +335,9 @@ impl Agent {
             upstream: Arc::clone(&self.parts.upstream),
             sessions: self.parts.sessions.clone(),
             methods: self.parts.methods.clone(),
+            interest: Interest {
+                methods: code.takes_methods(),
+            },
         };
         let stop = CancellationToken::new();
         let (told, synced) = watch::channel(false);

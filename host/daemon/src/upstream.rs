@@ -29,8 +29,20 @@ pub trait Upstream: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Credentials, UpstreamError>>;
 
     /// Opens the session of one module identity. A session opened later ends the one before.
-    fn connect(&self, module: ModuleIdentity)
-    -> BoxFuture<'static, Result<Session, UpstreamError>>;
+    ///
+    /// Direct methods reach it only if the module takes any: to a caller it is not there otherwise.
+    fn connect(
+        &self,
+        module: ModuleIdentity,
+        interest: Interest,
+    ) -> BoxFuture<'static, Result<Session, UpstreamError>>;
+}
+
+/// What a session is opened for, beside twin and telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Whether the module takes direct methods.
+    pub methods: bool,
 }
 
 /// What a module identity is known by.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use wasm_edge_daemon::upstream::{
-    Credentials, MethodAnswer, Session, SessionCalls, SessionEvent, TwinDocument, Upstream,
-    UpstreamError,
+    Credentials, Interest, MethodAnswer, Session, SessionCalls, SessionEvent, TwinDocument,
+    Upstream, UpstreamError,
 };
 use wasm_edge_hub::error::HubError;
 use wasm_edge_hub::hub::Hub;
@@ -78,6 +78,7 @@ impl Upstream for HubUpstream {
     fn connect(
         &self,
         module: ModuleIdentity,
+        interest: Interest,
     ) -> BoxFuture<'static, Result<Session, UpstreamError>> {
         let (hub, sessions) = (self.hub.clone(), self.sessions.clone());
         Box::pin(async move {
@@ -85,7 +86,7 @@ impl Upstream for HubUpstream {
                 .connect(&TwinOwner::Module(module))
                 .await
                 .map_err(failed)?;
-            session.accept_methods(true);
+            session.accept_methods(interest.methods);
             let (sender, receiver) = mpsc::channel(EVENTS_MAX);
             sessions.spawn(pass_on(events, sender));
             Ok(Session {

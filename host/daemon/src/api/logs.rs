@@ -16,9 +16,6 @@ use wasm_edge_model::identity::ModuleId;
 use super::{ApiError, ApiState};
 use crate::logs::LogEntry;
 
-/// Lines that are shown if nothing else is asked for.
-const TAIL_DEFAULT: usize = 1000;
-
 /// What may be asked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +49,7 @@ pub(super) async fn read(
             )));
         }
     }
-    let tail = query.tail.unwrap_or(TAIL_DEFAULT);
+    let tail = query.tail.unwrap_or(usize::MAX);
     let mut kept = Vec::new();
     let mut feeds = Vec::new();
     for view in views {

@@ -10,7 +10,7 @@ use wasm_edge_runtime::events::MethodCall;
 use super::{Taken, Twin};
 use crate::methods::Methods;
 use crate::upstream::pump::Sessions;
-use crate::upstream::{Session, SessionEvent, Upstream, UpstreamError};
+use crate::upstream::{Interest, Session, SessionEvent, Upstream, UpstreamError};
 
 /// First wait before a session is tried again; it doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub(crate) struct Sync {
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) sessions: Sessions,
     pub(crate) methods: Methods,
+    pub(crate) interest: Interest,
 }
 
 /// Why a session ended.
@@ -86,7 +87,10 @@ impl Sync {
         synced: &tokio::sync::watch::Sender<bool>,
         wait: &mut Duration,
     ) -> Result<(), End> {
-        let mut session = self.upstream.connect(self.identity.clone()).await?;
+        let mut session = self
+            .upstream
+            .connect(self.identity.clone(), self.interest)
+            .await?;
         self.read_whole(&session).await?;
         self.sessions
             .opened(&self.identity.module, Arc::clone(&session.calls));
