@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn memories_and_tables_of_a_store_are_added_up() {
         let used = Arc::new(AtomicU64::new(7));
-        let mut limiter = MemoryLimiter::new(200_000, Arc::clone(&used));
+        let mut limiter = MemoryLimiter::new(190_000, Arc::clone(&used));
         assert!(limiter.memory_growing(0, 65_536, None).expect("no trap"));
         assert!(limiter.memory_growing(0, 65_536, None).expect("no trap"));
         assert!(limiter.table_growing(0, 100, None).expect("no trap"));

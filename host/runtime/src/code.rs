@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
-use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::bindings::exports::wasm_edge::module as exports;
-use crate::engine::{Engine, EngineInner};
+use crate::engine::Engine;
 use crate::state::{GuestState, Kind};
+use exports::{Exports, Handlers};
+
+pub(crate) mod exports;
 
 /// The package whose exports a component may have, with its version.
 const PACKAGE: &str = "wasm-edge:module/";
@@ -75,19 +75,6 @@ pub(crate) struct CodeInner {
     _mapped: std::fs::File,
 }
 
-/// The handlers of a component, by their place in it.
-#[derive(Default)]
-pub(crate) struct Handlers {
-    pub(crate) message: Option<exports::message_handler::GuestIndices>,
-    pub(crate) twin: Option<exports::twin_handler::GuestIndices>,
-    pub(crate) method: Option<exports::method_handler::GuestIndices>,
-    pub(crate) timer: Option<exports::timer_handler::GuestIndices>,
-    pub(crate) init: Option<exports::init::GuestIndices>,
-    pub(crate) shutdown: Option<exports::shutdown::GuestIndices>,
-    pub(crate) health: Option<exports::health::GuestIndices>,
-    pub(crate) program: Option<CommandPre<GuestState>>,
-}
-
 impl ModuleCode {
     /// Checks and links a component.
     pub(crate) fn new(
@@ -102,7 +89,6 @@ impl ModuleCode {
             .map_err(|err| CodeError::Import {
                 cause: format!("{err:#}"),
             })?;
-        let names = export_names(inner, component);
         let imports = |name: &str| {
             let wanted = format!("{PACKAGE}{name}@{VERSION}");
             component
@@ -110,11 +96,11 @@ impl ModuleCode {
                 .imports(&inner.wasmtime)
                 .any(|(import, _)| import == wanted)
         };
-        let handlers = handlers(&pre, &names)?;
+        let exports = Exports::new(inner, component, &pre)?;
+        let handlers = exports.handlers()?;
         if handlers.program.is_none() && imports("events") {
-            let handler = names.iter().find(|name| name.starts_with(PACKAGE));
             return Err(CodeError::EventsInHandlers {
-                name: handler.cloned().unwrap_or_default(),
+                name: exports.first_handler().unwrap_or_default(),
             });
         }
         Ok(Self {
@@ -166,76 +152,5 @@ impl ModuleCode {
     }
 }
 
-fn export_names(engine: &EngineInner, component: &Component) -> Vec<String> {
-    let ty = component.component_type();
-    ty.exports(&engine.wasmtime)
-        .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
-        .map(|(name, _)| name.to_owned())
-        .collect()
-}
-
-fn handlers(pre: &InstancePre<GuestState>, names: &[String]) -> Result<Handlers, CodeError> {
-    let mut handlers = Handlers::default();
-    let mut first_handler = None;
-    let mut is_program = false;
-    for name in names {
-        if name.starts_with("wasi:cli/run@0.2.") {
-            is_program = true;
-            continue;
-        }
-        if !name.starts_with("wasm-edge:") {
-            continue;
-        }
-        let unknown = || CodeError::UnknownExport { name: name.clone() };
-        let (interface, version) = name
-            .strip_prefix(PACKAGE)
-            .and_then(|rest| rest.split_once('@'))
-            .ok_or_else(unknown)?;
-        if version != VERSION {
-            return Err(unknown());
-        }
-        let wrong = |err: wasmtime::Error| CodeError::WrongExport {
-            name: name.clone(),
-            cause: format!("{err:#}"),
-        };
-        match interface {
-            "message-handler" => {
-                handlers.message =
-                    Some(exports::message_handler::GuestIndices::new(pre).map_err(wrong)?)
-            }
-            "twin-handler" => {
-                handlers.twin = Some(exports::twin_handler::GuestIndices::new(pre).map_err(wrong)?)
-            }
-            "method-handler" => {
-                handlers.method =
-                    Some(exports::method_handler::GuestIndices::new(pre).map_err(wrong)?)
-            }
-            "timer-handler" => {
-                handlers.timer =
-                    Some(exports::timer_handler::GuestIndices::new(pre).map_err(wrong)?)
-            }
-            "init" => handlers.init = Some(exports::init::GuestIndices::new(pre).map_err(wrong)?),
-            "shutdown" => {
-                handlers.shutdown = Some(exports::shutdown::GuestIndices::new(pre).map_err(wrong)?)
-            }
-            "health" => {
-                handlers.health = Some(exports::health::GuestIndices::new(pre).map_err(wrong)?)
-            }
-            _ => return Err(unknown()),
-        }
-        first_handler.get_or_insert_with(|| name.clone());
-    }
-    match (is_program, first_handler) {
-        (true, Some(name)) => Err(CodeError::HandlerInProgram { name }),
-        (false, None) => Err(CodeError::NothingToRun),
-        (false, Some(_)) => Ok(handlers),
-        (true, None) => {
-            let wrong = |err: wasmtime::Error| CodeError::WrongExport {
-                name: "wasi:cli/run".to_owned(),
-                cause: format!("{err:#}"),
-            };
-            handlers.program = Some(CommandPre::new(pre.clone()).map_err(wrong)?);
-            Ok(handlers)
-        }
-    }
-}
+#[cfg(all(test, feature = "compiler"))]
+mod tests;

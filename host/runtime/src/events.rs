@@ -162,3 +162,6 @@ impl EventSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,6 @@ pub async fn run(config: InstanceConfig) -> Exit {
     gauges.host_memory_bytes.store(0, Ordering::Relaxed);
     exit
 }
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests;

@@ -24,3 +24,6 @@ mod host;
 mod state;
 mod stdio;
 mod wasi;
+
+#[cfg(test)]
+mod fake;

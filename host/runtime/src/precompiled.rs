@@ -370,3 +370,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect()
 }
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests;

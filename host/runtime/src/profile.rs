@@ -114,3 +114,6 @@ fn compilation(config: &mut Config) {
 
 #[cfg(not(feature = "compiler"))]
 fn compilation(_config: &mut Config) {}
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests;

@@ -167,3 +167,6 @@ impl AsyncWrite for LineStream {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

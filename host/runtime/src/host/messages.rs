@@ -282,3 +282,60 @@ impl From<messages::SystemProperty> for SystemProperty {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(count: usize) -> messages::Outgoing {
+        messages::Outgoing {
+            body: Vec::new(),
+            properties: (0..count).map(|n| (n.to_string(), String::new())).collect(),
+            system_properties: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn more_properties_than_a_message_has_are_refused_before_they_are_compared() {
+        let message = new_message(outgoing(PROPERTIES_MAX)).expect("as many as there may be");
+        // As many as fit one call: compared with each other they would hold a thread for a second.
+        let refused = new_message(outgoing(20_000));
+        assert!(matches!(refused, Err(SendError::Invalid(text)) if text.starts_with("20000 ")));
+
+        let set = |n: usize| messages::PropertyChange::Set((n.to_string(), "x".to_owned()));
+        let remove = |n: usize| messages::PropertyChange::Remove(n.to_string());
+        let replaced = (0..PROPERTIES_MAX)
+            .map(remove)
+            .chain((1000..1000 + PROPERTIES_MAX).map(set))
+            .collect();
+        let changed = changed_message(&message, replaced).expect("all replaced");
+        assert_eq!(changed.properties.len(), PROPERTIES_MAX);
+        assert_eq!(changed.properties.get("1000"), Some("x"));
+        let refused = changed_message(&message, (0..20_000).map(set).collect());
+        assert!(matches!(refused, Err(SendError::Invalid(_))));
+    }
+
+    #[test]
+    fn what_a_message_takes_counts_also_where_its_text_is_short() {
+        let small = new_message(outgoing(200)).expect("valid");
+        assert!(held_bytes(&small) > 200 * 90, "{}", held_bytes(&small));
+        let mut system = small.clone();
+        system
+            .system
+            .set(SystemProperty::MessageId, "x".repeat(100));
+        assert!(held_bytes(&system) > held_bytes(&small) + 100);
+    }
+
+    #[test]
+    fn a_property_twice_and_one_that_the_host_sets_are_refused() {
+        let mut twice = outgoing(1);
+        twice.properties.push(("0".to_owned(), String::new()));
+        assert!(matches!(new_message(twice), Err(SendError::Invalid(_))));
+        let mut forged = outgoing(0);
+        forged.system_properties = vec![(
+            messages::SystemProperty::ConnectionModuleId,
+            "other".to_owned(),
+        )];
+        assert!(matches!(new_message(forged), Err(SendError::Invalid(_))));
+    }
+}
