@@ -12,7 +12,7 @@ struct Keys;
 impl Keys {
     fn message(&mut self, message: &Message) -> Result {
         if message.property("decrypt").is_some() {
-            let ciphertext = from_hex(&message.text()?)?;
+            let ciphertext = from_hex(message.text()?.trim_matches('"'))?;
             let plaintext = identity::decrypt(&ciphertext);
             let text = plaintext.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             return answer(&json!({ "text": text.map_err(name) }));
