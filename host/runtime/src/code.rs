@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineInner};
 use crate::state::{GuestState, Kind};
 use exports::{Exports, Handlers};
 
@@ -83,6 +83,7 @@ impl ModuleCode {
         mapped: std::fs::File,
     ) -> Result<Self, CodeError> {
         let inner = engine.inner();
+        check_imports(inner, component)?;
         let pre = inner
             .linker
             .instantiate_pre(component)
@@ -154,3 +155,35 @@ impl ModuleCode {
 
 #[cfg(all(test, feature = "compiler"))]
 mod tests;
+
+/// Refuses imports of interfaces that no module gets, all by name, before the linker finds the first.
+fn check_imports(engine: &EngineInner, component: &Component) -> Result<(), CodeError> {
+    const GIVEN: [&str; 6] = [
+        "wasm-edge:module/",
+        "wasi:cli/",
+        "wasi:clocks/",
+        "wasi:filesystem/",
+        "wasi:io/",
+        "wasi:random/",
+    ];
+    let ty = component.component_type();
+    let foreign: Vec<String> = ty
+        .imports(&engine.wasmtime)
+        .filter(|(name, _)| !GIVEN.iter().any(|given| name.starts_with(given)))
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let network = foreign
+        .iter()
+        .any(|name| name.starts_with("`wasi:sockets/") || name.starts_with("`wasi:http/"));
+    let why = if network {
+        "; modules get no network"
+    } else {
+        ""
+    };
+    Err(CodeError::Import {
+        cause: format!("{}{why}", foreign.join(", ")),
+    })
+}

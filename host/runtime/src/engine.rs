@@ -79,6 +79,13 @@ impl Engine {
             ticker: Arc::clone(&self.inner.ticker),
         }
     }
+
+    /// The clock of epochs, for host calls that wait on behalf of a guest.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock {
+            ticker: Arc::clone(&self.inner.ticker),
+        }
+    }
 }
 
 fn add_module_interfaces(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
@@ -110,10 +117,40 @@ impl Ticker {
         }
     }
 
+    fn leave(&self) {
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+
     fn wake(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
+    }
+}
+
+/// The clock of epochs as a running guest's host calls see it.
+pub(crate) struct Clock {
+    ticker: Arc<Ticker>,
+}
+
+impl Clock {
+    /// The guest waits and does not run, until the answer is dropped: a device whose modules all wait sleeps.
+    pub(crate) fn pause(&self) -> Paused {
+        self.ticker.leave();
+        Paused {
+            ticker: Arc::clone(&self.ticker),
+        }
+    }
+}
+
+/// A guest that waits; it may run again when this is dropped.
+pub(crate) struct Paused {
+    ticker: Arc<Ticker>,
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.ticker.enter();
     }
 }
 
@@ -124,7 +161,7 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.ticker.running.fetch_sub(1, Ordering::SeqCst);
+        self.ticker.leave();
     }
 }
 

@@ -7,6 +7,7 @@ use wasmtime_wasi::WasiCtx;
 
 use crate::budget::{Charge, HostBudget, MemoryLimiter};
 use crate::deadline::Deadline;
+use crate::engine::Clock;
 use crate::events::SharedEvents;
 use crate::filesystem::guard::Files;
 use crate::guest::{ModuleHost, Staged};
@@ -46,6 +47,7 @@ pub(crate) struct GuestState {
     pub(crate) limiter: MemoryLimiter,
     pub(crate) budget: Arc<HostBudget>,
     pub(crate) deadline: Deadline,
+    pub(crate) clock: Clock,
     pub(crate) events: SharedEvents,
     pub(crate) gauges: Arc<Gauges>,
     /// What the running handler has sent; always empty for a program outside a delivery.

@@ -10,6 +10,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::deadline::Deadline;
+use crate::engine::Clock;
 use crate::filesystem::guard::{GuardedFiles, HasFiles};
 use crate::state::{GuestState, Kind};
 
@@ -60,6 +61,7 @@ impl GuestState {
         Waits {
             table: &mut self.table,
             deadline: &self.deadline,
+            clock: &self.clock,
             kind: self.kind,
         }
     }
@@ -83,6 +85,7 @@ impl HasData for HasWaits {
 pub(crate) struct Waits<'a> {
     table: &'a mut ResourceTable,
     deadline: &'a Deadline,
+    clock: &'a Clock,
     kind: Kind,
 }
 
@@ -96,7 +99,9 @@ impl Waits<'_> {
 
 impl io::poll::Host for Waits<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        let paused = self.clock.pause();
         let ready = io::poll::Host::poll(self.table, pollables).await;
+        drop(paused);
         self.waited();
         ready
     }
@@ -108,9 +113,11 @@ impl io::poll::HostPollable for Waits<'_> {
     }
 
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        io::poll::HostPollable::block(self.table, pollable).await?;
+        let paused = self.clock.pause();
+        let ready = io::poll::HostPollable::block(self.table, pollable).await;
+        drop(paused);
         self.waited();
-        Ok(())
+        ready
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {

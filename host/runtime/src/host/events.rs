@@ -65,6 +65,7 @@ impl events::Host for GuestState {
     async fn next(&mut self, timeout_ms: Option<u32>) -> wasmtime::Result<Option<events::Event>> {
         loop {
             let events = self.events.clone();
+            let paused = self.clock.pause();
             let next = events.next();
             let event = match timeout_ms {
                 None => next.await,
@@ -73,6 +74,7 @@ impl events::Host for GuestState {
                     tokio::time::timeout(timeout, next).await.unwrap_or(None)
                 }
             };
+            drop(paused);
             self.deadline.restart();
             self.gauges
                 .host_memory_bytes

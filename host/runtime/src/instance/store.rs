@@ -98,6 +98,7 @@ pub(super) fn build(
         files,
         limiter: MemoryLimiter::new(limits.memory_limit_bytes, Arc::clone(&gauges.memory_bytes)),
         budget: HostBudget::new(limits.host_memory_limit_bytes),
+        clock: code.inner().engine.clock(),
         deadline: Deadline::new(limits.call_deadline, limits.cpu_limit_millis),
         events,
         gauges,
