@@ -320,16 +320,29 @@ impl Run<'_> {
         self.verb(&args).ok().json()
     }
 
+    /// Restarts a module of [`DEVICE`].
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn restart(&self, module: &str) {
+        let path = format!("/v1/modules/{DEVICE}/{module}/restart");
+        let answer = http::ask(&self.home.data(), "POST", &path, None);
+        let answer = answer.expect("the run answers on its socket");
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Waits until a module's twin is so, and answers it.
+    pub fn wait_twin(&self, module: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        wait::until(&format!("the twin of `{module}` to be so"), || {
+            Some(self.twin(module)).filter(&is_so)
+        })
+    }
+
     /// Waits until a reported property of a module, by its JSON pointer, is this one; answers the twin.
     pub fn wait_reported(&self, module: &str, pointer: &str, value: &Value) -> Value {
-        wait::until(
-            &format!("{pointer} = {value} to be reported by `{module}`"),
-            || {
-                let twin = self.twin(module);
-                let reported = twin["properties"]["reported"].pointer(pointer);
-                (reported == Some(value)).then(|| twin.clone())
-            },
-        )
+        self.wait_twin(module, |twin| {
+            twin["properties"]["reported"].pointer(pointer) == Some(value)
+        })
     }
 
     /// Waits for a message upstream from line `from` of the output on: JSON that `look` takes.

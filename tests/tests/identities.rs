@@ -28,7 +28,9 @@ fn assert_apart(one: &Value, other: &Value) {
 fn one_image_under_two_names_is_two_modules() {
     let home = Home::new();
     let counter = |name: &str, x: u64| {
-        Module::guest("counter-state").named(name).desired(json!({ "x": x }))
+        Module::guest("counter-state")
+            .named(name)
+            .desired(json!({ "x": x }))
     };
     let manifest = Deployment::new()
         .module(Module::guest("feed"))
@@ -41,11 +43,17 @@ fn one_image_under_two_names_is_two_modules() {
         .write(&home);
     let run = Run::of(&home, &manifest);
 
-    assert_apart(&identity(&run, "d1", "left"), &identity(&run, "d1", "right"));
+    assert_apart(
+        &identity(&run, "d1", "left"),
+        &identity(&run, "d1", "right"),
+    );
     let (left, right) = (run.twin("left"), run.twin("right"));
     assert_eq!(left["properties"]["desired"]["x"], 1);
     assert_eq!(right["properties"]["desired"]["x"], 2);
-    assert_eq!(run.module("left")["imageDigest"], run.module("right")["imageDigest"]);
+    assert_eq!(
+        run.module("left")["imageDigest"],
+        run.module("right")["imageDigest"]
+    );
 
     run.send(&json!([
         { "output": "left" }, { "output": "left" }, { "output": "left" }, { "output": "right" },
@@ -56,18 +64,25 @@ fn one_image_under_two_names_is_two_modules() {
 
     // A restart empties the memory of one instance, and of no other; `/data` stays.
     run.restart("left");
-    run.wait_module("left", |module| module["restartCount"] == 1 && module["ready"] == true);
+    run.wait_module("left", |module| {
+        module["restartCount"] == 1 && module["ready"] == true
+    });
     run.send(&json!([{ "output": "left" }, { "output": "right" }]));
     let (counts, _) = run.upstream("left", next, |body| Some(body.clone()));
     assert_eq!(counts, json!({ "memory": 1, "data": 4 }));
-    run.upstream("right", 0, |body| (*body == json!({ "memory": 2, "data": 2 })).then_some(()));
+    run.upstream("right", 0, |body| {
+        (*body == json!({ "memory": 2, "data": 2 })).then_some(())
+    });
     run.interrupt().ok();
 
     let count = |module: &str| {
         let file = home.in_data(&format!("devices/d1/modules/{module}/data/count"));
         std::fs::read_to_string(file).expect("the module wrote it")
     };
-    assert_eq!((count("left"), count("right")), ("4".to_owned(), "2".to_owned()));
+    assert_eq!(
+        (count("left"), count("right")),
+        ("4".to_owned(), "2".to_owned())
+    );
 }
 
 #[test]
@@ -77,15 +92,30 @@ fn one_image_on_two_devices_is_two_modules_under_one_hub() {
         .module(Module::guest("twin-echo").desired(json!({ "x": 1 })))
         .upstream("twin-echo")
         .write(&home);
-    let run = RunOptions::new(&manifest).devices(&["north", "south"]).start(&home);
+    let run = RunOptions::new(&manifest)
+        .devices(&["north", "south"])
+        .start(&home);
     run.wait_running();
-    assert_apart(&identity(&run, "north", "twin-echo"), &identity(&run, "south", "twin-echo"));
+    assert_apart(
+        &identity(&run, "north", "twin-echo"),
+        &identity(&run, "south", "twin-echo"),
+    );
 
     // A verb that cannot tell which device is meant asks.
-    run.verb(&["twin", "get", "twin-echo"]).ended_with(5).says(&["north", "south", "--device"]);
+    run.verb(&["twin", "get", "twin-echo"])
+        .ended_with(5)
+        .says(&["north", "south", "--device"]);
 
     let mut telemetry = run.telemetry();
-    run.verb(&["twin", "patch", "twin-echo", r#"{"x": 2}"#, "--device", "south"]).ok();
+    run.verb(&[
+        "twin",
+        "patch",
+        "twin-echo",
+        r#"{"x": 2}"#,
+        "--device",
+        "south",
+    ])
+    .ok();
     let message = telemetry.next("twin-echo");
     assert_eq!(message["device"], "south", "{message}");
     assert_eq!(body(&message)["kind"], "patch");
@@ -97,7 +127,12 @@ fn one_image_on_two_devices_is_two_modules_under_one_hub() {
     assert_eq!(reported("north"), 1);
 
     let listed = run.get("/v1/modules");
-    let listed: Vec<_> = listed["modules"].as_array().unwrap().iter().map(|module| &module["device"]).collect();
+    let listed: Vec<_> = listed["modules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|module| &module["device"])
+        .collect();
     assert_eq!(listed, ["north", "south"]);
     run.interrupt().ok();
 }
