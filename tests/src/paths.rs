@@ -44,7 +44,7 @@ pub fn example(name: &str) -> PathBuf {
     component("examples", name)
 }
 
-/// A component in the text form, such as `core-module`.
+/// A component in the text form, such as `no-exports`.
 ///
 /// # Panics
 /// When there is none of this name.

@@ -31,6 +31,9 @@ fn images_that_cannot_be_modules_are_refused_by_name() {
     refused(&home, &text, &["text.wasm"]);
     let empty = home.write("empty.wasm", "");
     refused(&home, &empty, &["empty.wasm"]);
+    // The preamble of a core module and nothing behind it: a valid, empty module.
+    let core = home.write("core.wasm", b"\0asm\x01\0\0\0");
+    refused(&home, &core, &["core module", "component"]);
     refused(&home, home.path(), &["is not a file"]);
     refused(&home, &paths::guest("sockets"), &["wasi:sockets"]);
     refused(
