@@ -66,7 +66,7 @@ fn compiled(home: &Home, component: &str) -> (PathBuf, PathBuf) {
 
 /// Runs `echo` where its compiled code was changed: it is noticed, made anew, and `echo` does what it does.
 fn check_made_anew(home: &Home, code: &PathBuf, original: &[u8]) {
-    let changed = stamps(&[code.clone()]);
+    let changed = stamps(std::slice::from_ref(code));
     let messages = home.write_lines("in", &[json!({ "body": { "still": "echo" } })]);
     let ended = RunOptions::new(&guest("echo"))
         .args(["--input"])
@@ -83,7 +83,7 @@ fn check_made_anew(home: &Home, code: &PathBuf, original: &[u8]) {
             .contains(r#"upstream out {\"still\":\"echo\"}"#),
         "{ended:#?}"
     );
-    assert_ne!(stamps(&[code.clone()]), changed);
+    assert_ne!(stamps(std::slice::from_ref(code)), changed);
     assert!(
         fs::read(code).unwrap() == original,
         "what was made anew is what it was"
