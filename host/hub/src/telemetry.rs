@@ -29,6 +29,9 @@ pub const READERS_MAX: usize = 16;
 /// What a message is taken to cost beside its body and properties: the structures that hold it.
 const MESSAGE_OVERHEAD_BYTES: usize = 512;
 
+/// What a property is taken to cost beside its text: two strings' headers and the allocator's share.
+const PROPERTY_OVERHEAD_BYTES: usize = 96;
+
 /// A message that the hub accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Telemetry {
@@ -91,7 +94,11 @@ impl Kept {
 
     fn push(&mut self, telemetry: Telemetry) {
         let message = &telemetry.message;
-        let size_bytes = message.size_bytes() + message.system.bytes() + MESSAGE_OVERHEAD_BYTES;
+        let properties = message.properties.len() + message.system.len();
+        let size_bytes = message.size_bytes()
+            + message.system.bytes()
+            + properties * PROPERTY_OVERHEAD_BYTES
+            + MESSAGE_OVERHEAD_BYTES;
         self.messages.push_back((Arc::new(telemetry), size_bytes));
         self.size_bytes += size_bytes;
         while self.size_bytes > KEPT_MAX_BYTES || self.messages.len() > KEPT_MAX_MESSAGES {

@@ -4,15 +4,16 @@
 //! place are counted, and the count is printed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_daemon::api::DeviceView;
-use wasm_edge_hub::telemetry::{TelemetryEvent, TelemetryReader};
+use wasm_edge_hub::telemetry::{Telemetry, TelemetryEvent, TelemetryReader};
 use wasm_edge_model::message::SystemProperty;
 
 use crate::output::Output;
@@ -20,6 +21,19 @@ use crate::run_view::{LogLevel, LogLine, LogStream, Names, RunView};
 
 /// Lines that may wait for the printing thread.
 const WAITING_MAX: usize = 1024;
+
+/// Bytes of lines that may wait for the printing thread: a module may log 16 KiB a line, and a reader who does
+/// not read must not make this process keep it all.
+const WAITING_MAX_BYTES: usize = 512 * 1024;
+
+/// What a line costs beside its text and fields.
+const LINE_OVERHEAD_BYTES: usize = 256;
+
+/// What a field costs beside its name and value.
+const FIELD_OVERHEAD_BYTES: usize = 96;
+
+/// Characters of properties that are shown with a message, all together.
+const PROPERTIES_SHOWN_MAX: usize = 4096;
 
 /// Characters of a message that are shown.
 const BODY_SHOWN_MAX: usize = 200;
@@ -29,7 +43,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// The open console.
 pub(super) struct Console {
-    lines: SyncSender<LogLine>,
+    lines: Lines,
     readers: JoinSet<()>,
     printed: tokio::sync::oneshot::Receiver<()>,
 }
@@ -47,18 +61,17 @@ impl Console {
         } else {
             Names::DevicesAndModules
         };
-        let (lines, waiting) = sync_channel(WAITING_MAX);
+        let (lines, waiting) = Lines::open();
         let (done, printed) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
-            print(&output, names, &waiting, &stop);
+            print(&output, names, waiting, &stop);
             let _ = done.send(());
         });
-        let lost = Arc::new(AtomicU64::new(0));
         let mut readers = JoinSet::new();
         for view in devices {
-            readers.spawn(read_logs(view.clone(), lines.clone(), Arc::clone(&lost)));
+            readers.spawn(read_logs(view.clone(), lines.clone()));
         }
-        readers.spawn(read_telemetry(telemetry, lines.clone(), lost));
+        readers.spawn(read_telemetry(telemetry, lines.clone()));
         Self {
             lines,
             readers,
@@ -80,7 +93,98 @@ impl Console {
     }
 }
 
-fn print(output: &Output, names: Names, waiting: &Receiver<LogLine>, stop: &CancellationToken) {
+/// The way of lines to the printing thread, bounded in number and bytes. Clones share it.
+#[derive(Clone)]
+struct Lines {
+    sender: SyncSender<LogLine>,
+    /// Bytes of the lines that wait: added by those who pass lines on, taken off by the printing thread.
+    waiting_bytes: Arc<AtomicUsize>,
+    /// Lines that found no place since the last one that did.
+    lost: Arc<AtomicU64>,
+}
+
+/// The printing thread's end of [`Lines`].
+struct Waiting {
+    receiver: Receiver<LogLine>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Lines {
+    fn open() -> (Self, Waiting) {
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let lines = Self {
+            sender,
+            waiting_bytes: Arc::clone(&waiting_bytes),
+            lost: Arc::default(),
+        };
+        let waiting = Waiting {
+            receiver,
+            waiting_bytes,
+        };
+        (lines, waiting)
+    }
+
+    /// Hands a line to the printing thread; one that finds no place is counted.
+    fn pass(&self, line: LogLine) {
+        let missed = self.lost.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            let note = LogLine {
+                time: line.time,
+                device: line.device.clone(),
+                module: String::new(),
+                stream: LogStream::Host,
+                level: LogLevel::Warn,
+                text: format!(
+                    "{missed} lines are not shown: they came faster than they could be printed"
+                ),
+                fields: Default::default(),
+            };
+            if !self.has_taken(note) {
+                self.lost.fetch_add(missed, Ordering::Relaxed);
+            }
+        }
+        if !self.has_taken(line) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn missed(&self, lines: u64) {
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    fn has_taken(&self, line: LogLine) -> bool {
+        let bytes = size_bytes(&line);
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let taken = before + bytes <= WAITING_MAX_BYTES && self.sender.try_send(line).is_ok();
+        if !taken {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        taken
+    }
+}
+
+impl Iterator for Waiting {
+    type Item = LogLine;
+
+    fn next(&mut self) -> Option<LogLine> {
+        let line = self.receiver.recv().ok()?;
+        self.waiting_bytes
+            .fetch_sub(size_bytes(&line), Ordering::Relaxed);
+        Some(line)
+    }
+}
+
+/// What a line takes in memory.
+fn size_bytes(line: &LogLine) -> usize {
+    let field = |(name, value): (&String, &Value)| {
+        name.len() + value.as_str().map_or(0, str::len) + FIELD_OVERHEAD_BYTES
+    };
+    let fields: usize = line.fields.iter().map(field).sum();
+    line.text.len() + fields + LINE_OVERHEAD_BYTES
+}
+
+fn print(output: &Output, names: Names, waiting: Waiting, stop: &CancellationToken) {
     let view = RunView::new(output, names);
     for line in waiting {
         if view.print(&line).is_err() {
@@ -90,86 +194,110 @@ fn print(output: &Output, names: Names, waiting: &Receiver<LogLine>, stop: &Canc
     }
 }
 
-async fn read_logs(view: DeviceView, lines: SyncSender<LogLine>, lost: Arc<AtomicU64>) {
+async fn read_logs(view: DeviceView, lines: Lines) {
     let mut feed = view.logs.follow();
     loop {
         match feed.recv().await {
             Ok(entry) => match serde_json::from_value::<LogLine>(entry.to_json()) {
-                Ok(line) => pass(&lines, line, &lost),
+                Ok(line) => lines.pass(line),
                 Err(err) => tracing::error!(%err, "a log line has an unknown form"),
             },
-            Err(RecvError::Lagged(missed)) => {
-                lost.fetch_add(missed, Ordering::Relaxed);
-            }
+            Err(RecvError::Lagged(missed)) => lines.missed(missed),
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-async fn read_telemetry(
-    mut telemetry: TelemetryReader,
-    lines: SyncSender<LogLine>,
-    lost: Arc<AtomicU64>,
-) {
+async fn read_telemetry(mut telemetry: TelemetryReader, lines: Lines) {
     while let Some(event) = telemetry.next().await {
         match event {
-            TelemetryEvent::Lost(missed) => {
-                lost.fetch_add(missed, Ordering::Relaxed);
-            }
-            TelemetryEvent::Message(telemetry) => {
-                let message = &telemetry.message;
-                let output = message
-                    .system
-                    .get(SystemProperty::OutputName)
-                    .unwrap_or_default();
-                let body = String::from_utf8_lossy(&message.body);
-                let mut shown: String = body.chars().take(BODY_SHOWN_MAX).collect();
-                if shown.len() < body.len() {
-                    shown.push('…');
-                }
-                let fields = message
-                    .properties
-                    .iter()
-                    .map(|(name, value)| (name.to_owned(), value.into()))
-                    .collect();
-                let line = LogLine {
-                    time: telemetry.enqueued,
-                    device: telemetry.source.device().to_string(),
-                    module: telemetry
-                        .source
-                        .module()
-                        .map(ToString::to_string)
-                        .unwrap_or_default(),
-                    stream: LogStream::Host,
-                    level: LogLevel::Info,
-                    text: format!("upstream {output} {shown}"),
-                    fields,
-                };
-                pass(&lines, line, &lost);
-            }
+            TelemetryEvent::Lost(missed) => lines.missed(missed),
+            TelemetryEvent::Message(telemetry) => lines.pass(shown(&telemetry)),
         }
     }
 }
 
-/// Hands a line to the printing thread; one that finds no place is counted.
-fn pass(lines: &SyncSender<LogLine>, line: LogLine, lost: &AtomicU64) {
-    let missed = lost.swap(0, Ordering::Relaxed);
-    if missed > 0 {
-        let note = LogLine {
-            module: String::new(),
-            stream: LogStream::Host,
-            level: LogLevel::Warn,
-            text: format!(
-                "{missed} lines are not shown: they came faster than they could be printed"
-            ),
+/// A message that went upstream as a line.
+fn shown(telemetry: &Telemetry) -> LogLine {
+    let message = &telemetry.message;
+    let output = message
+        .system
+        .get(SystemProperty::OutputName)
+        .unwrap_or_default();
+    let body = String::from_utf8_lossy(&message.body);
+    let mut shown: String = body.chars().take(BODY_SHOWN_MAX).collect();
+    if shown.len() < body.len() {
+        shown.push('…');
+    }
+    let mut left = PROPERTIES_SHOWN_MAX;
+    let properties = message.properties.iter().take_while(|(name, value)| {
+        let length = name.len() + value.len();
+        let fits = length <= left;
+        left = left.saturating_sub(length);
+        fits
+    });
+    LogLine {
+        time: telemetry.enqueued,
+        device: telemetry.source.device().to_string(),
+        module: telemetry
+            .source
+            .module()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        stream: LogStream::Host,
+        level: LogLevel::Info,
+        text: format!("upstream {output} {shown}"),
+        fields: properties
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> LogLine {
+        LogLine {
+            time: Timestamp::from_unix_millis(0),
+            device: "d".to_owned(),
+            module: "m".to_owned(),
+            stream: LogStream::Log,
+            level: LogLevel::Info,
+            text: text.to_owned(),
             fields: Default::default(),
-            ..line.clone()
-        };
-        if lines.try_send(note).is_err() {
-            lost.fetch_add(missed, Ordering::Relaxed);
         }
     }
-    if lines.try_send(line).is_err() {
-        lost.fetch_add(1, Ordering::Relaxed);
+
+    #[test]
+    fn lines_that_nobody_reads_are_counted_and_not_kept() {
+        let (lines, mut waiting) = Lines::open();
+        let text = "x".repeat(16 * 1024);
+        for _ in 0..1000 {
+            lines.pass(line(&text));
+        }
+        let mut kept = 0;
+        while let Ok(line) = waiting.receiver.try_recv() {
+            kept += 1;
+            lines
+                .waiting_bytes
+                .fetch_sub(size_bytes(&line), Ordering::Relaxed);
+        }
+        assert_eq!(kept, WAITING_MAX_BYTES / size_bytes(&line(&text)));
+        lines.pass(line("next"));
+        let note = waiting.next().expect("the count comes first").text;
+        let expected = format!("{} lines are not shown", 1000 - kept);
+        assert!(note.starts_with(&expected), "{note}");
+        assert_eq!(waiting.next().expect("a line").text, "next");
+        assert_eq!(lines.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn short_lines_are_bounded_by_their_number() {
+        let (lines, waiting) = Lines::open();
+        for _ in 0..10 * WAITING_MAX {
+            lines.pass(line(""));
+        }
+        assert_eq!(waiting.receiver.try_iter().count(), WAITING_MAX);
     }
 }
