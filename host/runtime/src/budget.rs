@@ -49,6 +49,10 @@ impl HostBudget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn left_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.used_bytes())
+    }
+
     pub(crate) fn limit_bytes(&self) -> u64 {
         self.limit_bytes
     }

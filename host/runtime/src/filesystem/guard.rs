@@ -18,7 +18,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::grants::{self, GrantError, GrantedFile, GrantedFolder, OpenGrants};
-use super::quota::DataQuota;
+use super::quota::{DataQuota, Note};
 use crate::budget::{Charge, HostBudget};
 use crate::host::events::HostLimitExceeded;
 use stream::{QuotaUse, ReadStream, StreamPlaces, WriteStream};
@@ -82,16 +82,19 @@ pub(crate) enum FilesError {
 }
 
 impl Files {
-    /// Opens `/data` and all grants. `own_folder` is the device's data folder, which is never granted.
+    /// Opens `/data` and all grants. `own_folder` is the device's data folder, which is never granted; `note` takes
+    /// what is to be said in the module's log.
     pub(crate) fn open(
         data: &CapDir,
         data_limit_bytes: u64,
         grants: &[Grant],
         own_folder: &Path,
+        note: Note,
     ) -> Result<Self, FilesError> {
         let quota = DataQuota::new(
             data.try_clone().map_err(FilesError::Data)?,
             data_limit_bytes,
+            note,
         )
         .map_err(FilesError::Data)?;
         let mut preopens = vec![(

@@ -2,6 +2,8 @@
 //!
 //! Growth is charged before it happens. What was deleted is noticed by counting the folder anew,
 //! once a charge would fail; files that are deleted but still open count until they are closed.
+//! Guests hear of it by an error, and whoever looks after them by a note: a C library makes an input/output error
+//! of any failed write to a stream.
 //! What cannot be counted, such as folders nested deeper than a path is long, leaves nothing to be written.
 
 use std::fs::File;
@@ -15,18 +17,23 @@ use cap_std::fs::Dir;
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 /// The quota of one module's `/data`.
-#[derive(Debug)]
 pub(crate) struct DataQuota {
     folder: Dir,
     limit_bytes: u64,
+    note: Note,
     state: Mutex<State>,
 }
+
+/// Takes a line for the module's log.
+pub(crate) type Note = Box<dyn Fn(String) + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct State {
     used_bytes: u64,
     /// Something was deleted or cut since the last count.
     stale: bool,
+    /// It was noted that there is no room, and there was none since.
+    noted: bool,
     open: Vec<Weak<File>>,
 }
 
@@ -36,10 +43,11 @@ pub(crate) struct QuotaExceeded;
 
 impl DataQuota {
     /// Counts what is there. More than the limit is accepted then, but nothing on top.
-    pub(crate) fn new(folder: Dir, limit_bytes: u64) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn new(folder: Dir, limit_bytes: u64, note: Note) -> std::io::Result<Arc<Self>> {
         let quota = Self {
             folder,
             limit_bytes,
+            note,
             state: Mutex::default(),
         };
         let used_bytes = quota.count(&[])?;
@@ -87,11 +95,18 @@ impl DataQuota {
         if !fits(state.used_bytes) && state.stale {
             let open: Vec<_> = state.open.iter().filter_map(Weak::upgrade).collect();
             if let Ok(used_bytes) = self.count(&open) {
+                state.noted &= used_bytes >= state.used_bytes;
                 state.used_bytes = used_bytes;
                 state.stale = open.iter().any(is_deleted);
             }
         }
         if !fits(state.used_bytes) {
+            if !std::mem::replace(&mut state.noted, true) {
+                (self.note)(format!(
+                    "`/data` is full: {} of {} bytes are used, and {bytes} more were wanted",
+                    state.used_bytes, self.limit_bytes
+                ));
+            }
             return Err(QuotaExceeded);
         }
         state.used_bytes += bytes;
@@ -153,13 +168,41 @@ mod tests {
         (temp, dir)
     }
 
+    fn quota(dir: Dir, limit_bytes: u64) -> Arc<DataQuota> {
+        DataQuota::new(dir, limit_bytes, Box::new(drop)).expect("counted")
+    }
+
+    #[test]
+    fn that_there_is_no_room_is_noted_once_and_again_after_there_was_some() {
+        let (temp, dir) = folder();
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let note = {
+            let notes = Arc::clone(&notes);
+            Box::new(move |text| notes.lock().expect("not poisoned").push(text))
+        };
+        let quota = DataQuota::new(dir, BLOCK_BYTES, note).expect("counted");
+        let path = temp.path().join("a");
+        for _ in 0..2 {
+            quota.charge_entry().expect("fits");
+            std::fs::write(&path, [1]).expect("written");
+            for _ in 0..3 {
+                assert!(quota.charge_entry().is_err());
+            }
+            std::fs::remove_file(&path).expect("removed");
+            quota.freed();
+        }
+        let notes = notes.lock().expect("not poisoned");
+        let expected = "`/data` is full: 4096 of 4096 bytes are used, and 4096 more were wanted";
+        assert_eq!(*notes, [expected, expected]);
+    }
+
     #[test]
     fn what_is_there_counts_in_blocks() {
         let (temp, dir) = folder();
         std::fs::write(temp.path().join("a"), [0; 5000]).expect("written");
         std::fs::create_dir(temp.path().join("d")).expect("made");
         std::fs::write(temp.path().join("d/b"), []).expect("written");
-        let quota = DataQuota::new(dir, 5 * BLOCK_BYTES).expect("counted");
+        let quota = quota(dir, 5 * BLOCK_BYTES);
         assert_eq!(quota.lock().used_bytes, 4 * BLOCK_BYTES);
         quota.charge_entry().expect("one block is left");
         assert!(quota.charge_entry().is_err());
@@ -168,7 +211,7 @@ mod tests {
     #[test]
     fn deleting_gives_space_back_but_not_while_the_file_is_open() {
         let (temp, dir) = folder();
-        let quota = DataQuota::new(dir, 2 * BLOCK_BYTES).expect("counted");
+        let quota = quota(dir, 2 * BLOCK_BYTES);
         let path = temp.path().join("a");
         quota.charge_entry().expect("fits");
         let mut file = File::create(&path).expect("made");
@@ -186,7 +229,7 @@ mod tests {
     #[test]
     fn a_far_offset_is_charged_as_if_it_were_filled() {
         let (temp, dir) = folder();
-        let quota = DataQuota::new(dir, 1 << 20).expect("counted");
+        let quota = quota(dir, 1 << 20);
         let file = File::create(temp.path().join("sparse")).expect("made");
         assert!(quota.charge_growth(&file, 1 << 40).is_err());
         assert!(quota.charge_growth(&file, u64::MAX).is_err());
@@ -200,7 +243,7 @@ mod tests {
         std::fs::hard_link(&big, temp.path().join("hard")).expect("linked");
         std::os::unix::fs::symlink("/usr", temp.path().join("out")).expect("linked");
         std::os::unix::fs::symlink(".", temp.path().join("round")).expect("linked");
-        let quota = DataQuota::new(dir, 0).expect("counted");
+        let quota = quota(dir, 0);
         // A hard link counts as a file of its own: which of the names goes first is not known.
         assert_eq!(quota.lock().used_bytes, (3 + 3 + 1 + 1) * BLOCK_BYTES);
     }
@@ -208,7 +251,7 @@ mod tests {
     #[test]
     fn a_quota_of_nothing_lets_nothing_be_made() {
         let (_temp, dir) = folder();
-        let quota = DataQuota::new(dir, 0).expect("counted");
+        let quota = quota(dir, 0);
         assert!(quota.charge_entry().is_err());
         quota.freed();
         assert!(quota.charge_entry().is_err());
@@ -223,7 +266,7 @@ mod tests {
             deepest.create_dir(&name).expect("made");
             deepest = deepest.open_dir(&name).expect("opened");
         }
-        let quota = DataQuota::new(dir.try_clone().expect("a handle"), 1 << 30).expect("it opens");
+        let quota = quota(dir.try_clone().expect("a handle"), 1 << 30);
         assert!(quota.charge_entry().is_err());
         // Once they are gone there is room again.
         dir.remove_dir_all(&name).expect("removed");
@@ -235,7 +278,7 @@ mod tests {
     #[test]
     fn a_file_that_shrinks_and_grows_within_its_blocks_costs_nothing() {
         let (temp, dir) = folder();
-        let quota = DataQuota::new(dir, BLOCK_BYTES).expect("counted");
+        let quota = quota(dir, BLOCK_BYTES);
         quota.charge_entry().expect("fits");
         let file = File::create(temp.path().join("a")).expect("made");
         quota.charge_growth(&file, 1).expect("within its block");

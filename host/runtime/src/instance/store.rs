@@ -67,15 +67,26 @@ pub(super) fn build(
         own_folder,
         gauges,
     } = setup;
-    let files = Files::open(&data, limits.data_limit_bytes, &grants, &own_folder)?;
+    let note = {
+        let host = Arc::clone(&host);
+        move |text| {
+            host.log(LogLine {
+                stream: LogStream::Host,
+                level: LogLevel::Warn,
+                text,
+                fields: Vec::new(),
+            });
+        }
+    };
+    let files = Files::open(
+        &data,
+        limits.data_limit_bytes,
+        &grants,
+        &own_folder,
+        Box::new(note.clone()),
+    )?;
     for path in &files.missing {
-        let text = format!("the granted `{path}` is not there");
-        host.log(LogLine {
-            stream: LogStream::Host,
-            level: LogLevel::Warn,
-            text,
-            fields: Vec::new(),
-        });
+        note(format!("the granted `{path}` is not there"));
     }
     let output = [
         LineStream::new(Arc::clone(&host), LogStream::Stdout),

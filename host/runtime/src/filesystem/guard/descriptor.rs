@@ -79,7 +79,7 @@ impl HostDescriptor for GuardedFiles<'_> {
         let Descriptor::Dir(dir) = self.table.get(&fd)? else {
             return Err(ErrorCode::NotDirectory.into());
         };
-        let bytes = listing::size_bytes(dir).await?;
+        let bytes = listing::size_bytes(dir, self.budget.left_bytes()).await?;
         let charge = self
             .budget
             .charge(bytes)

@@ -40,8 +40,14 @@ impl Guest {
         let data = CapDir::open_ambient_dir(host.path().join("data"), ambient_authority())
             .expect("it opens");
         let grants = grants(host.path());
-        let files = Files::open(&data, data_limit_bytes, &grants, Path::new("/nowhere"))
-            .expect("all can be opened");
+        let files = Files::open(
+            &data,
+            data_limit_bytes,
+            &grants,
+            Path::new("/nowhere"),
+            Box::new(drop),
+        )
+        .expect("all can be opened");
         Self {
             files,
             table: ResourceTable::new(),
