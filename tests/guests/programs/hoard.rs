@@ -15,6 +15,9 @@ use wasm_edge_sdk::{Message, Outgoing, identity, json, log, timer, twin};
 const TOTAL_BYTES: u64 = 1 << 30;
 const BODY_BYTES: usize = 200 * 1024;
 const LINE_BYTES: usize = 16 * 1024;
+
+/// What a property without text may cost a host that does not count it.
+const PROPERTY_BYTES: usize = 100;
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// What came of the attempts.
@@ -83,6 +86,26 @@ fn hoard(kind: &str, delivery: &Delivery, total: u64) -> Tally {
             .for_each(|_| stage(&mut tally, delivery, Outgoing::new(vec![b'.'; BODY_BYTES]))),
         "properties" => {
             times(BODY_BYTES).for_each(|n| stage(&mut tally, delivery, many_properties(n)))
+        }
+        "tiny_properties" => {
+            times(PROPERTY_BYTES * 256)
+                .for_each(|_| stage(&mut tally, delivery, tiny_properties()));
+        }
+        "sent" => times(BODY_BYTES).for_each(|_| {
+            let sent = Outgoing::new(vec![b'.'; BODY_BYTES]).send("waiting");
+            tally.add(sent.map_err(|err| send_error_name(&err).to_owned()));
+        }),
+        "open_files" => keep_going(&mut tally, total, || {
+            fs::File::create("/data/open").map_err(|err| err.kind().to_string())
+        }),
+        "lists" => {
+            let made = (0..2000).try_for_each(|n| fs::write(format!("/data/{n:0>200}"), []));
+            tally.add(made.map_err(|err| err.kind().to_string()));
+            keep_going(&mut tally, total / 3, || {
+                let mut list = fs::read_dir("/data").map_err(|err| err.kind().to_string())?;
+                list.next();
+                Ok(list)
+            });
         }
         "handles" => keep(&mut tally, total, || delivery.message()),
         "pollables" => keep(&mut tally, total, events::subscribe),
@@ -154,6 +177,20 @@ fn many_properties(n: u64) -> Outgoing {
     (0..256).fold(Outgoing::default(), |outgoing, i| {
         outgoing.property(format!("name{n}-{i}"), &value)
     })
+}
+
+fn tiny_properties() -> Outgoing {
+    (0..256).fold(Outgoing::default(), |outgoing, i| {
+        outgoing.property(i.to_string(), "")
+    })
+}
+
+/// Keeps what it gets, and goes on after errors; each attempt counts for the kilobytes that it may cost the host.
+fn keep_going<T>(tally: &mut Tally, total: u64, make: impl Fn() -> Result<T, String>) {
+    let mut kept = Vec::new();
+    for _ in 0..total / (256 * 1024) {
+        kept.extend(tally.add(make()));
+    }
 }
 
 /// Keeps handles until the module's memory is half full of them: the host ends the program where it holds too many.
