@@ -255,6 +255,8 @@ fn shown(telemetry: &Telemetry) -> LogLine {
 
 #[cfg(test)]
 mod tests {
+    use wasm_edge_model::time::Timestamp;
+
     use super::*;
 
     fn line(text: &str) -> LogLine {
