@@ -249,6 +249,47 @@ async fn a_share_of_the_processor_is_kept_by_pauses() {
     assert_eq!(paused, [0, 0, 50, 450]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn waits_in_the_host_are_not_the_guest_s_time() {
+    // Sleeps for minutes with a deadline of 50 ms.
+    let text = r#"(component
+        (import "wasi:io/poll@0.2.0" (instance $poll
+            (export "pollable" (type $pollable (sub resource)))
+            (export "[method]pollable.block" (func (param "self" (borrow $pollable))))))
+        (alias export $poll "pollable" (type $pollable))
+        (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+            (alias outer 1 $pollable (type $pollable))
+            (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
+        (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+        (core func $block (canon lower (func $poll "[method]pollable.block")))
+        (core module $m
+            (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
+            (import "host" "block" (func $block (param i32)))
+            (func (export "g") (param i32)
+                (call $block (call $subscribe (i64.const 660000000000)))))
+        (core instance $i (instantiate $m
+            (with "host" (instance
+                (export "subscribe" (func $subscribe))
+                (export "block" (func $block))))))
+        (func $grace (param "grace-ms" u32) (canon lift (core func $i "g")))
+        (instance $e (export "shutdown" (func $grace)))
+        (export "wasm-edge:module/shutdown@0.1.0" (instance $e)))"#;
+    let limits = Limits {
+        call_deadline: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let almost = text.replace("660000000000", "659000000000");
+    let begun = Instant::now();
+    assert_eq!(reason(&almost, limits.clone()).await, ExitReason::Stopped);
+    assert!(begun.elapsed().as_secs() >= 659);
+    // They have a limit of their own.
+    let expected = ExitReason::WaitedTooLong { limit_ms: 660_000 };
+    assert_eq!(
+        reason(&text.replace("660000000000", "661000000000"), limits).await,
+        expected
+    );
+}
+
 #[tokio::test]
 async fn an_allowance_in_the_host_that_is_used_up_is_named() {
     // Asks for its events' pollable until the host holds too many.
