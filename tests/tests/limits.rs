@@ -105,6 +105,9 @@ fn endless_recursion_ends_the_module_and_not_the_host() {
         seen["statusDescription"],
         "trapped: wasm trap: call stack exhausted"
     );
+    for name in ["feed", "echo"] {
+        run.wait_module(name, |module| module["ready"] == true);
+    }
     echo_answers(&run, &mut telemetry);
     run.interrupt().ok();
 }
