@@ -1,6 +1,6 @@
 //! What an instance hears of: control from the device, timers, messages, in this order.
 //!
-//! One [`EventSource`] per instance merges the three. The loop for handlers and the `events` interface
+//! One `EventSource` per instance merges the three. The loop for handlers and the `events` interface
 //! for programs both take from it, so both see the same order.
 
 use std::collections::VecDeque;
