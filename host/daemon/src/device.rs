@@ -180,5 +180,6 @@ impl Device {
         self.agent.stop(FLUSH_MAX).await;
         self.stop.cancel();
         let _ = self.pump.await;
+        self.view.logs.close();
     }
 }

@@ -93,8 +93,13 @@ pub fn level_name(level: LogLevel) -> &'static str {
 #[derive(Clone)]
 pub struct Logs {
     device: DeviceId,
-    modules: Arc<Mutex<BTreeMap<ModuleId, ModuleLog>>>,
-    feed: broadcast::Sender<Arc<LogEntry>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+struct Shared {
+    modules: BTreeMap<ModuleId, ModuleLog>,
+    /// `None` once the device has ended, so that those who follow come to an end too.
+    feed: Option<broadcast::Sender<Arc<LogEntry>>>,
 }
 
 struct ModuleLog {
@@ -108,61 +113,54 @@ impl Logs {
     pub fn new(device: DeviceId) -> Self {
         Self {
             device,
-            modules: Arc::default(),
-            feed: broadcast::Sender::new(FEED_LINES),
+            shared: Arc::new(Mutex::new(Shared {
+                modules: BTreeMap::new(),
+                feed: Some(broadcast::Sender::new(FEED_LINES)),
+            })),
         }
+    }
+
+    /// Ends the feeds of those that follow; what was logged can still be read.
+    pub fn close(&self) {
+        self.lock().feed = None;
     }
 
     /// Sets how many lines per second a module may log for long; as many may come at once.
     pub fn set_rate(&self, module: &ModuleId, lines_per_second: u32) {
         let now = Instant::now();
-        self.lock()
-            .entry(module.clone())
-            .or_insert_with(|| ModuleLog::new(now))
-            .allowance = Allowance::new(lines_per_second, now);
+        self.lock().of(module, now).allowance = Allowance::new(lines_per_second, now);
     }
 
     /// Takes a line of a module; beyond the module's rate it is counted instead.
     pub fn take(&self, module: &ModuleId, line: LogLine) {
         let now = Instant::now();
-        let mut modules = self.lock();
-        let log = modules
-            .entry(module.clone())
-            .or_insert_with(|| ModuleLog::new(now));
-        let refilled = log.allowance.take(now);
+        let mut shared = self.lock();
+        let allowance = &mut shared.of(module, now).allowance;
+        let rate = allowance.rate;
+        let refilled = allowance.take(now);
         let Some(suppressed) = refilled else { return };
         if suppressed > 0 {
-            let text = format!(
-                "{suppressed} lines were dropped: more than {} a second",
-                log.allowance.rate
-            );
+            let text = format!("{suppressed} lines were dropped: more than {rate} a second");
             let note = LogLine {
                 stream: LogStream::Host,
                 level: LogLevel::Warn,
                 text,
                 fields: Vec::new(),
             };
-            self.keep(log, module, note);
+            shared.keep(self.entry(module, note));
         }
-        self.keep(log, module, line);
+        shared.keep(self.entry(module, line));
     }
 
     /// Writes a line of the device about a module; it is never dropped.
     pub fn note(&self, module: &ModuleId, level: LogLevel, text: String) {
-        let mut modules = self.lock();
-        let log = modules
-            .entry(module.clone())
-            .or_insert_with(|| ModuleLog::new(Instant::now()));
-        self.keep(
-            log,
-            module,
-            LogLine {
-                stream: LogStream::Host,
-                level,
-                text,
-                fields: Vec::new(),
-            },
-        );
+        let note = LogLine {
+            stream: LogStream::Host,
+            level,
+            text,
+            fields: Vec::new(),
+        };
+        self.lock().keep(self.entry(module, note));
     }
 
     /// The newest `tail` lines of one module or of all, oldest first, and the feed of those that follow.
@@ -173,8 +171,9 @@ impl Logs {
         module: Option<&ModuleId>,
         tail: usize,
     ) -> (Vec<Arc<LogEntry>>, broadcast::Receiver<Arc<LogEntry>>) {
-        let modules = self.lock();
-        let wanted = modules
+        let shared = self.lock();
+        let wanted = shared
+            .modules
             .iter()
             .filter(|(id, _)| module.is_none_or(|module| module == *id));
         let mut lines: Vec<_> = wanted
@@ -182,21 +181,37 @@ impl Logs {
             .collect();
         lines.sort_by_key(|entry| entry.time);
         let first = lines.len().saturating_sub(tail);
-        (lines.split_off(first), self.feed.subscribe())
+        (lines.split_off(first), shared.subscribe())
     }
 
-    /// Follows all lines from now on.
+    /// Follows all lines from now on, until the logs are closed.
     pub fn follow(&self) -> broadcast::Receiver<Arc<LogEntry>> {
-        self.feed.subscribe()
+        self.lock().subscribe()
     }
 
-    fn keep(&self, log: &mut ModuleLog, module: &ModuleId, line: LogLine) {
-        let entry = Arc::new(LogEntry {
+    fn entry(&self, module: &ModuleId, line: LogLine) -> Arc<LogEntry> {
+        Arc::new(LogEntry {
             time: clock::now(),
             device: self.device.clone(),
             module: module.clone(),
             line,
-        });
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn of(&mut self, module: &ModuleId, now: Instant) -> &mut ModuleLog {
+        self.modules
+            .entry(module.clone())
+            .or_insert_with(|| ModuleLog::new(now))
+    }
+
+    fn keep(&mut self, entry: Arc<LogEntry>) {
+        let log = self.of(&entry.module, Instant::now());
         log.kept_bytes += entry.bytes();
         log.kept.push_back(Arc::clone(&entry));
         while log.kept_bytes > KEPT_BYTES_PER_MODULE {
@@ -205,12 +220,18 @@ impl Logs {
             };
             log.kept_bytes -= oldest.bytes();
         }
-        // Nobody follows: that is fine.
-        let _ = self.feed.send(entry);
+        if let Some(feed) = &self.feed {
+            // Nobody follows: that is fine.
+            let _ = feed.send(entry);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ModuleId, ModuleLog>> {
-        self.modules.lock().unwrap_or_else(PoisonError::into_inner)
+    fn subscribe(&self) -> broadcast::Receiver<Arc<LogEntry>> {
+        match &self.feed {
+            Some(feed) => feed.subscribe(),
+            // Its sender is gone, so it ends at once.
+            None => broadcast::channel(1).1,
+        }
     }
 }
 
@@ -321,5 +342,19 @@ mod tests {
         assert_eq!(texts, ["2", "3"]);
         logs.take(&module("m"), line("4"));
         assert_eq!(feed.recv().await.expect("a line").line.text, "4");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_the_feeds_after_their_last_line_and_keeps_what_was_logged() {
+        let logs = Logs::new(DeviceId::new("d").expect("valid"));
+        let mut feed = logs.follow();
+        logs.take(&module("m"), line("last"));
+        logs.close();
+        logs.take(&module("m"), line("after"));
+        assert_eq!(feed.recv().await.expect("a line").line.text, "last");
+        feed.recv().await.expect_err("closed");
+        let (kept, mut late) = logs.read(None, usize::MAX);
+        assert_eq!(kept.len(), 2);
+        late.recv().await.expect_err("closed");
     }
 }
