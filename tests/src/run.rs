@@ -89,6 +89,16 @@ impl RunOptions {
         }
     }
 
+    /// Of devices that have a manifest each.
+    pub fn of_devices(devices: &[(&str, &Path)]) -> Self {
+        let with_file = |(device, file): &(&str, &Path)| format!("{device}={}", file.display());
+        Self {
+            args: Vec::new(),
+            devices: devices.iter().map(with_file).collect(),
+            feed: false,
+        }
+    }
+
     /// With these further arguments.
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
@@ -200,11 +210,25 @@ impl Run<'_> {
     /// # Panics
     /// When there is no answer.
     pub fn call(&self, module: &str, method: &str, payload: &Value) -> (Value, Value) {
+        self.call_on(DEVICE, module, method, payload)
+    }
+
+    /// As [`Run::call`], of a module of another device.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn call_on(
+        &self,
+        device: &str,
+        module: &str,
+        method: &str,
+        payload: &Value,
+    ) -> (Value, Value) {
         let body = json!({
             "methodName": method, "payload": payload,
             "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
         });
-        let path = format!("/twins/{DEVICE}/modules/{module}/methods");
+        let path = format!("/twins/{device}/modules/{module}/methods");
         let answer = http::ask(&self.home.data(), "POST", &path, Some(&body));
         let answer = answer.expect("the run answers on its socket");
         assert_eq!(answer.status, 200, "{method}: {answer:?}");
@@ -219,7 +243,15 @@ impl Run<'_> {
     /// # Panics
     /// When one is not taken.
     pub fn send(&self, messages: &Value) {
-        let answer = self.call("feed", "send", messages);
+        self.send_on(DEVICE, messages);
+    }
+
+    /// As [`Run::send`], on another device.
+    ///
+    /// # Panics
+    /// When one is not taken.
+    pub fn send_on(&self, device: &str, messages: &Value) {
+        let answer = self.call_on(device, "feed", "send", messages);
         assert_eq!(answer.0, 200, "{answer:?}");
     }
 
@@ -279,15 +311,17 @@ impl Run<'_> {
     /// Waits until all modules that are to run do, and are ready.
     pub fn wait_running(&self) {
         wait::until_so("all modules to run", || {
-            let list = self.get("/v1/modules");
-            let modules = list["modules"].as_array();
-            modules.is_some_and(|modules| {
-                let runs = |module: &Value| {
-                    module["desiredStatus"] != "running"
-                        || (module["status"] == "running" && module["ready"] == true)
-                };
-                !modules.is_empty() && modules.iter().all(runs)
-            })
+            let (info, list) = (self.get("/v1/info"), self.get("/v1/modules"));
+            let modules = list["modules"].as_array().expect("a list");
+            let devices = info["devices"].as_array().expect("a list");
+            let runs = |module: &Value| {
+                module["desiredStatus"] != "running"
+                    || (module["status"] == "running" && module["ready"] == true)
+            };
+            // Devices get their modules one after the other.
+            let has_modules =
+                |device: &Value| modules.iter().any(|module| module["device"] == *device);
+            devices.iter().all(has_modules) && modules.iter().all(runs)
         });
     }
 
