@@ -17,6 +17,7 @@ use wasm_edge_daemon::agent::{DeployError, Progress};
 use wasm_edge_daemon::api;
 use wasm_edge_daemon::api::socket::ControlSocket;
 use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
@@ -151,33 +152,57 @@ async fn apply(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     for (target, device) in targets.iter().zip(&mut running.devices) {
-        let fresh = device.applied()?.as_deref() != Some(target.digest.as_str());
-        if fresh || args.reapply {
-            let applied = running
-                .hub
-                .apply_configuration(&target.device, &target.content())
-                .await;
-            applied.with_context(|| {
-                format!(
-                    "the hub does not take the deployment for `{}`",
-                    target.device
-                )
-            })?;
-        } else {
-            output.note(&Text::new().plain("the deployment is the one applied last; twins stay as they are (--reapply sets them)"));
-        }
         let progress = |progress: Progress| tell(output, &progress);
+        let prepared = tokio::select! {
+            prepared = device.prepare(&target.manifest, &target.folder, &progress) => prepared,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let prepared = prepared.map_err(|err| deploy_failed(err, output))?;
+        set_twins(&running.hub, device, target, args, output).await?;
         tokio::select! {
-            applied = device.apply(&target.manifest, &target.folder, &progress) => applied.map_err(|err| deploy_failed(err, output))?,
+            () = device.carry_out(prepared, &progress) => {}
             () = stop.cancelled() => return Ok(()),
         }
-        device
-            .record_applied(&target.digest)
-            .context("cannot record the deployment")?;
     }
     let code = running.code.clone();
-    tokio::task::spawn_blocking(move || code.drop_unused()).await??;
+    if let Err(err) = tokio::task::spawn_blocking(move || code.drop_unused()).await? {
+        tracing::warn!(err = %chain(&err), "code that nothing uses could not be removed");
+    }
     Ok(())
+}
+
+/// Sets the twins of a deployment, unless they were set from the same manifest before: changes made since then
+/// stay. What the deployment needs is there at this point, so that a bad one changes no twin.
+async fn set_twins(
+    hub: &Hub,
+    device: &Device,
+    target: &Loaded,
+    args: &RunArgs,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let identity = hub.ensure_device(&target.device).await?;
+    let applied = AppliedManifest {
+        manifest_sha256: target.digest.clone(),
+        device_generation_id: identity.generation_id,
+    };
+    if device.applied()?.as_ref() == Some(&applied) && !args.reapply {
+        output.note(&Text::new().plain(
+            "the deployment is the one applied last; twins stay as they are (--reapply sets them)",
+        ));
+        return Ok(());
+    }
+    let set = hub
+        .apply_configuration(&target.device, &target.content())
+        .await;
+    set.with_context(|| {
+        format!(
+            "the hub does not take the deployment for `{}`",
+            target.device
+        )
+    })?;
+    device
+        .record_applied(&applied)
+        .context("cannot record the deployment")
 }
 
 /// Waits for the end that the arguments ask for.

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,8 @@ use crate::code::{CodeStore, CodeStoreError};
 use crate::logs::Logs;
 use crate::methods::Methods;
 use crate::supervisor::{Module, Supervisor};
-use crate::twins::Twins;
 use crate::twins::sync::Sync;
+use crate::twins::{Twin, Twins};
 use crate::upstream::pump::Sessions;
 use crate::upstream::{Credentials, Interest, Upstream, UpstreamError};
 use plan::{Command, Placed};
@@ -153,6 +154,13 @@ struct Prepared {
     placed: Placed,
     code: ModuleCode,
     credentials: Credentials,
+    twin: Twin,
+}
+
+/// A deployment with all that it needs, ready to be carried out.
+pub struct PreparedDeployment {
+    table: RouteTable,
+    modules: BTreeMap<ModuleId, Prepared>,
 }
 
 impl Agent {
@@ -165,35 +173,71 @@ impl Agent {
         }
     }
 
-    /// Applies a manifest; `folder` is where its `file:` images start.
+    /// Makes ready all that a manifest needs: images, code, identities. Nothing that runs is touched.
     ///
-    /// Done when all modules were started and are ready, or have had [`READY_TIMEOUT`].
+    /// `folder` is where `file:` images start.
     ///
     /// # Errors
-    /// [`DeployError`]; what runs goes on as it was.
-    pub async fn apply(
-        &mut self,
+    /// [`DeployError`].
+    pub async fn prepare(
+        &self,
         manifest: &Manifest,
         folder: &Path,
         progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
-    ) -> Result<(), DeployError> {
+    ) -> Result<PreparedDeployment, DeployError> {
         let table = RouteTable::new(&manifest.routes, manifest.store_and_forward.time_to_live)?;
-        let mut prepared = self.prepare(manifest, folder, progress).await?;
-        let desired: BTreeMap<ModuleId, Placed> = prepared
+        let codes = self.load_all(manifest, folder, progress).await?;
+        let mut modules = BTreeMap::new();
+        for (spec, digest, code) in codes {
+            let provisioned = self.parts.upstream.provision(self.identity(&spec.id)).await;
+            let credentials = provisioned.map_err(|source| DeployError::Identity {
+                module: spec.id.clone(),
+                source,
+            })?;
+            let (twins, id) = (self.parts.twins.clone(), spec.id.clone());
+            let opened = tokio::task::spawn_blocking(move || twins.of(&id)).await;
+            let twin =
+                opened.expect("the store does not panic, and the runtime outlives the device")?;
+            let placed = Placed {
+                spec: spec.clone(),
+                image_digest: digest.to_string(),
+            };
+            modules.insert(
+                spec.id.clone(),
+                Prepared {
+                    placed,
+                    code,
+                    credentials,
+                    twin,
+                },
+            );
+        }
+        Ok(PreparedDeployment { table, modules })
+    }
+
+    /// Makes the device match what was prepared.
+    ///
+    /// Done when all modules were started and are ready, or each start order has had [`READY_TIMEOUT`].
+    pub async fn carry_out(
+        &mut self,
+        deployment: PreparedDeployment,
+        progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
+    ) {
+        let PreparedDeployment { table, mut modules } = deployment;
+        let desired: BTreeMap<ModuleId, Placed> = modules
             .iter()
             .map(|(id, prepared)| (id.clone(), prepared.placed.clone()))
             .collect();
-        let commands = plan::plan(&self.placed, &desired);
         let mut table = Some(table);
-        for command in commands {
+        for command in plan::plan(&self.placed, &desired) {
             match command {
                 Command::RemoveModule(id) => self.remove(&id, desired.contains_key(&id)).await,
                 Command::CreateModule(id) => {
                     if let Some(table) = table.take() {
                         self.parts.router.apply(table);
                     }
-                    if let Some(prepared) = prepared.remove(&id) {
-                        self.create(prepared)?;
+                    if let Some(prepared) = modules.remove(&id) {
+                        self.create(prepared);
                     }
                 }
                 Command::StartModules(ids) => self.start(&ids, progress).await,
@@ -203,7 +247,6 @@ impl Agent {
             self.parts.router.apply(table);
         }
         self.placed = desired;
-        Ok(())
     }
 
     /// Stops all modules and their sessions.
@@ -225,29 +268,36 @@ impl Agent {
         while tokio::time::Instant::now() < deadline && !self.is_flushed() {
             pause.tick().await;
         }
+        let waiting = self.waiting_upstream();
+        if waiting > 0 {
+            tracing::warn!(device = %self.parts.device, messages = waiting, "messages did not reach the hub and are lost with this process");
+        }
+    }
+
+    fn waiting_upstream(&self) -> usize {
+        let endpoints = self.parts.router.snapshot().endpoints;
+        let upstream = endpoints
+            .iter()
+            .find(|endpoint| endpoint.endpoint.module().is_none());
+        upstream.map_or(0, |endpoint| {
+            endpoint.queued_messages + endpoint.in_hand_messages
+        })
     }
 
     fn is_flushed(&self) -> bool {
-        let snapshot = self.parts.router.snapshot();
-        let upstream = snapshot
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.endpoint.module().is_none());
-        let sent = upstream
-            .is_none_or(|endpoint| endpoint.queued_messages + endpoint.in_hand_messages == 0);
-        let twins = self
+        let mut twins = self
             .links
             .keys()
             .filter_map(|id| self.parts.twins.of(id).ok());
-        sent && twins.into_iter().all(|twin| twin.unsent().is_none())
+        self.waiting_upstream() == 0 && twins.all(|twin| twin.unsent().is_none())
     }
 
-    async fn prepare(
+    async fn load_all<'a>(
         &self,
-        manifest: &Manifest,
+        manifest: &'a Manifest,
         folder: &Path,
         progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
-    ) -> Result<BTreeMap<ModuleId, Prepared>, DeployError> {
+    ) -> Result<Vec<(&'a ModuleSpec, Digest, ModuleCode)>, DeployError> {
         let mut codes = Vec::new();
         let mut failed = Vec::new();
         for spec in manifest.modules.values() {
@@ -256,35 +306,11 @@ impl Agent {
                 Err(err) => failed.push((spec.id.clone(), err)),
             }
         }
-        if !failed.is_empty() {
-            return Err(DeployError::Images(failed));
+        if failed.is_empty() {
+            Ok(codes)
+        } else {
+            Err(DeployError::Images(failed))
         }
-        let mut prepared = BTreeMap::new();
-        for (spec, digest, code) in codes {
-            let identity = self.identity(&spec.id);
-            let credentials = self
-                .parts
-                .upstream
-                .provision(identity)
-                .await
-                .map_err(|source| DeployError::Identity {
-                    module: spec.id.clone(),
-                    source,
-                })?;
-            let placed = Placed {
-                spec: spec.clone(),
-                image_digest: digest.to_string(),
-            };
-            prepared.insert(
-                spec.id.clone(),
-                Prepared {
-                    placed,
-                    code,
-                    credentials,
-                },
-            );
-        }
-        Ok(prepared)
     }
 
     async fn load(
@@ -318,14 +344,14 @@ impl Agent {
         Ok((digest, code))
     }
 
-    fn create(&mut self, prepared: Prepared) -> Result<(), DeployError> {
+    fn create(&mut self, prepared: Prepared) {
         let Prepared {
             placed,
             code,
             credentials,
+            twin,
         } = prepared;
         let id = placed.spec.id.clone();
-        let twin = self.parts.twins.of(&id)?;
         self.parts
             .logs
             .set_rate(&id, placed.spec.limits.log_lines_per_second);
@@ -351,7 +377,6 @@ impl Agent {
             credentials,
             twin,
         });
-        Ok(())
     }
 
     async fn remove(&mut self, id: &ModuleId, comes_again: bool) {
@@ -365,24 +390,26 @@ impl Agent {
         }
     }
 
+    /// Starts modules of one start order and waits until all are ready, or their time is over.
     async fn start(
         &mut self,
         ids: &[ModuleId],
         progress: &(dyn Fn(Progress) + Send + std::marker::Sync),
     ) {
-        for id in ids {
-            if let Some(link) = self.links.get_mut(id) {
+        let supervisor = &self.parts.supervisor;
+        let links = &self.links;
+        join_all(ids.iter().map(|id| async move {
+            if let Some(link) = links.get(id) {
+                let mut synced = link.synced.clone();
                 // Out of time, the module starts with the twin that is stored here.
-                let _ = tokio::time::timeout(SYNC_TIMEOUT, link.synced.wait_for(|synced| *synced))
-                    .await;
+                let _ = tokio::time::timeout(SYNC_TIMEOUT, synced.wait_for(|synced| *synced)).await;
             }
-            self.parts.supervisor.start(id).await;
-        }
-        for id in ids {
-            if !self.parts.supervisor.wait_ready(id, READY_TIMEOUT).await {
+            supervisor.start(id).await;
+            if !supervisor.wait_ready(id, READY_TIMEOUT).await {
                 progress(Progress::NotReady { module: id.clone() });
             }
-        }
+        }))
+        .await;
     }
 
     fn identity(&self, module: &ModuleId) -> ModuleIdentity {

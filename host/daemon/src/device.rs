@@ -14,10 +14,10 @@ use wasm_edge_store::folder::FolderError;
 use wasm_edge_store::folder::device::DeviceFolder;
 use wasm_edge_store::keys::{KeyError, MasterKey};
 
-use crate::agent::{Agent, AgentParts, DeployError, Progress};
+use crate::agent::{Agent, AgentParts, DeployError, PreparedDeployment, Progress};
 use crate::api::DeviceView;
 use crate::code::CodeStore;
-use crate::deployment;
+use crate::deployment::{self, AppliedManifest};
 use crate::injector::Injector;
 use crate::keys::Keyring;
 use crate::logs::Logs;
@@ -146,33 +146,42 @@ impl Device {
         Injector::new(self.view.router.clone())
     }
 
-    /// The digest of the manifest that was applied last, as [`Device::record_applied`] was given it.
+    /// The manifest whose twins were set last.
     ///
     /// # Errors
     /// [`StartError::Folder`].
-    pub fn applied(&self) -> Result<Option<String>, StartError> {
+    pub fn applied(&self) -> Result<Option<AppliedManifest>, StartError> {
         Ok(deployment::applied(&self.folder)?)
     }
 
-    /// Records the digest of a manifest that was applied.
+    /// Records that the twins of a manifest are set.
     ///
     /// # Errors
     /// The I/O error.
-    pub fn record_applied(&self, manifest_sha256: &str) -> std::io::Result<()> {
-        deployment::record(&self.folder, manifest_sha256)
+    pub fn record_applied(&self, applied: &AppliedManifest) -> std::io::Result<()> {
+        deployment::record(&self.folder, applied)
     }
 
-    /// Applies a manifest: see [`Agent::apply`].
+    /// Makes ready all that a manifest needs: see [`Agent::prepare`].
     ///
     /// # Errors
     /// [`DeployError`].
-    pub async fn apply(
-        &mut self,
+    pub async fn prepare(
+        &self,
         manifest: &wasm_edge_model::manifest::Manifest,
         folder: &std::path::Path,
         progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<(), DeployError> {
-        self.agent.apply(manifest, folder, progress).await
+    ) -> Result<PreparedDeployment, DeployError> {
+        self.agent.prepare(manifest, folder, progress).await
+    }
+
+    /// Makes the device match what was prepared: see [`Agent::carry_out`].
+    pub async fn carry_out(
+        &mut self,
+        deployment: PreparedDeployment,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) {
+        self.agent.carry_out(deployment, progress).await;
     }
 
     /// Stops in order: modules in reverse start order, then what is on its way to the hub, then the rest.

@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod api;
 pub mod code;
+pub mod deployment;
 pub mod device;
 pub mod folder;
 pub mod injector;
@@ -19,4 +20,3 @@ pub mod twins;
 pub mod upstream;
 
 mod clock;
-mod deployment;

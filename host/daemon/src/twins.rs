@@ -200,7 +200,7 @@ impl Twin {
         sent: Unsent,
         version: Option<u64>,
     ) -> Result<(), DatabaseError> {
-        self.change(|record| {
+        self.change(None, |record| {
             record.reported_at_hub = sent.reported;
             record.reported_version = version.unwrap_or(record.reported_version + 1);
         })
@@ -209,7 +209,7 @@ impl Twin {
 
     /// Takes the hub's whole twin: its desired properties, and what it has of the reported ones.
     pub(crate) async fn take_document(&self, document: TwinDocument) -> Result<(), DatabaseError> {
-        let changed = self.change(|record| {
+        let changed = self.change(None, |record| {
             if record.reported_version == 0 && record.reported.is_empty() {
                 // A device that lost its store, or is new: what was reported before still holds.
                 record.reported = document.reported.clone();
@@ -219,10 +219,7 @@ impl Twin {
             record.reported_at_hub = document.reported;
             record.reported_version = document.reported_version;
         });
-        changed.await?;
-        self.lock().last_patch = None;
-        self.announce();
-        Ok(())
+        changed.await
     }
 
     /// Takes a change of the desired properties.
@@ -231,25 +228,33 @@ impl Twin {
         patch: Map<String, Value>,
         version: u64,
     ) -> Result<Taken, DatabaseError> {
-        let present = self.lock().record.desired_version;
+        let present = self.desired_version();
         if version <= present {
             return Ok(Taken::Old);
         }
         if version > present + 1 {
             return Ok(Taken::Gap);
         }
-        let merged = self.change(|record| {
+        let merged = self.change(Some(patch.clone()), |record| {
             merge_patch(&mut record.desired, &patch);
             record.desired_version = version;
         });
         merged.await?;
-        self.lock().last_patch = Some(patch);
-        self.announce();
         Ok(Taken::Merged)
     }
 
-    /// Changes the record and stores it, unless nothing changed.
-    async fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), DatabaseError> {
+    /// The version of the desired properties.
+    pub(crate) fn desired_version(&self) -> u64 {
+        self.lock().record.desired_version
+    }
+
+    /// Changes the record and stores it, unless nothing changed. `patch` is what leads to a new version of the
+    /// desired properties, if one patch does.
+    async fn change(
+        &self,
+        patch: Option<Map<String, Value>>,
+        change: impl FnOnce(&mut Record),
+    ) -> Result<(), DatabaseError> {
         let _storing = self.inner.storing.lock().await;
         let changed = {
             let state = self.lock();
@@ -261,7 +266,18 @@ impl Twin {
             record
         };
         self.store(changed.clone()).await?;
-        self.lock().record = changed;
+        let version = {
+            let mut state = self.lock();
+            let version = changed.desired_version;
+            if state.record.desired_version != version {
+                state.last_patch = patch;
+            }
+            state.record = changed;
+            version
+        };
+        self.inner
+            .desired_version
+            .send_if_modified(|told| std::mem::replace(told, version) != version);
         Ok(())
     }
 
@@ -276,11 +292,6 @@ impl Twin {
         stored
             .await
             .expect("the store does not panic, and the runtime outlives the device")
-    }
-
-    fn announce(&self) {
-        let version = self.lock().record.desired_version;
-        self.inner.desired_version.send_replace(version);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -64,6 +64,8 @@ pub(crate) struct EventSource {
     sleep: Option<Pin<Box<Sleep>>>,
     peeked: VecDeque<Event>,
     stopping: bool,
+    /// The last event was a tick: messages come first now, so that a short period starves none.
+    ticked: bool,
 }
 
 /// The shared form: the store's state and its pollables look at the same source.
@@ -80,6 +82,7 @@ impl SharedEvents {
             sleep: None,
             peeked: VecDeque::new(),
             stopping: false,
+            ticked: false,
         })))
     }
 
@@ -114,12 +117,23 @@ impl EventSource {
             self.stopping |= matches!(control, None | Some(Control::Shutdown(_)));
             return Poll::Ready(control.map(Event::Control));
         }
+        if std::mem::take(&mut self.ticked)
+            && let Poll::Ready(delivery) = self.poll_messages(cx)
+        {
+            return Poll::Ready(Some(Event::Message(delivery)));
+        }
         if let Poll::Ready(tick) = self.poll_timers(cx) {
+            self.ticked = true;
             return Poll::Ready(Some(Event::Tick(tick)));
         }
+        self.poll_messages(cx)
+            .map(|delivery| Some(Event::Message(delivery)))
+    }
+
+    fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         if let Some(messages) = &mut self.messages {
             match messages.as_mut().poll_next(cx) {
-                Poll::Ready(Some(delivery)) => return Poll::Ready(Some(Event::Message(delivery))),
+                Poll::Ready(Some(delivery)) => return Poll::Ready(delivery),
                 Poll::Ready(None) => self.messages = None,
                 Poll::Pending => {}
             }

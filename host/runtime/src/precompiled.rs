@@ -171,11 +171,12 @@ impl PrecompiledCache {
         let kept: Vec<String> = components.iter().map(|component| hex(component)).collect();
         for entry in self.folder.entries()? {
             let name = entry?.file_name();
-            let stem = Path::new(&name)
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy();
-            if !kept.iter().any(|kept| *kept == stem) {
+            let path = Path::new(&name);
+            let ours = path
+                .extension()
+                .is_some_and(|extension| extension == "cwasm" || extension == "json");
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            if ours && !kept.iter().any(|kept| *kept == stem) {
                 self.folder.remove_file(&name)?;
             }
         }

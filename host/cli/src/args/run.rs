@@ -54,7 +54,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) reapply: bool,
 
-    /// End in order after this time, such as 20s or 5m
+    /// End in order after this time, such as 20s or 5m, counted from when the deployment runs
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) run_for: Option<Duration>,
 

@@ -30,11 +30,16 @@ pub(super) fn execute(args: RunArgs, output: &Output) -> anyhow::Result<ExitStat
     let status = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut running = std::pin::pin!(run::run(args, output, stop.clone()));
+        // Too large a file is an error to be told, not the end of the process.
+        let _too_large = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        // In a task of its own, so that signals are heard while it is in the middle of reading a file.
+        let (output_of_run, stop_of_run) = (output.clone(), stop.clone());
+        let mut running =
+            tokio::spawn(async move { run::run(args, &output_of_run, stop_of_run).await });
         let mut signals = 0;
         loop {
             tokio::select! {
-                ended = &mut running => return ended,
+                ended = &mut running => return ended?,
                 _ = interrupt.recv() => signals += 1,
                 _ = terminate.recv() => signals += 1,
             }

@@ -120,7 +120,7 @@ impl Running {
     /// The instance stands still while this is not polled, and goes on with the next call.
     pub(super) async fn news(&mut self) -> News {
         loop {
-            let untold = self.told != Some(*self.desired.borrow()) && self.end_at.is_none();
+            let untold = self.told != Some(self.twin.desired_version()) && self.end_at.is_none();
             let end_at = self.end_at;
             tokio::select! {
                 biased;

@@ -64,6 +64,10 @@ impl Sync {
             let module = &self.identity.module;
             match end {
                 End::Closed => tracing::debug!(%module, "the session with the hub ended"),
+                End::Failed(UpstreamError::Refused { cause }) => {
+                    tracing::warn!(%module, %cause, "the hub refuses the module");
+                    self.sessions.refused(module, cause);
+                }
                 End::Failed(err) => tracing::warn!(%module, %err, "no session with the hub"),
                 End::Store(err) => tracing::error!(%module, %err, "the twin cannot be stored"),
             }

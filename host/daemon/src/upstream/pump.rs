@@ -24,37 +24,50 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct SessionsInner {
-    open: Mutex<HashMap<ModuleId, Arc<dyn SessionCalls>>>,
-    opened: Notify,
+    known: Mutex<HashMap<ModuleId, Known>>,
+    changed: Notify,
+}
+
+/// What is known of a module's session; nothing is while it is being opened.
+#[derive(Clone)]
+enum Known {
+    Open(Arc<dyn SessionCalls>),
+    /// The hub does not take the identity, for this reason.
+    Refused(String),
 }
 
 impl Sessions {
     pub(crate) fn opened(&self, module: &ModuleId, calls: Arc<dyn SessionCalls>) {
-        self.lock().insert(module.clone(), calls);
-        self.inner.opened.notify_waiters();
+        self.lock().insert(module.clone(), Known::Open(calls));
+        self.inner.changed.notify_waiters();
+    }
+
+    pub(crate) fn refused(&self, module: &ModuleId, cause: String) {
+        self.lock().insert(module.clone(), Known::Refused(cause));
+        self.inner.changed.notify_waiters();
     }
 
     pub(crate) fn ended(&self, module: &ModuleId) {
         self.lock().remove(module);
     }
 
-    fn find(&self, module: &ModuleId) -> Option<Arc<dyn SessionCalls>> {
+    fn find(&self, module: &ModuleId) -> Option<Known> {
         self.lock().get(module).cloned()
     }
 
     /// The session of a module, waited for a little.
-    async fn wait(&self, module: &ModuleId) -> Option<Arc<dyn SessionCalls>> {
-        let opened = self.inner.opened.notified();
-        if let Some(calls) = self.find(module) {
-            return Some(calls);
+    async fn wait(&self, module: &ModuleId) -> Option<Known> {
+        let changed = self.inner.changed.notified();
+        if let Some(known) = self.find(module) {
+            return Some(known);
         }
-        let _ = tokio::time::timeout(NO_SESSION_WAIT, opened).await;
+        let _ = tokio::time::timeout(NO_SESSION_WAIT, changed).await;
         self.find(module)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ModuleId, Arc<dyn SessionCalls>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ModuleId, Known>> {
         self.inner
-            .open
+            .known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,9 +89,18 @@ pub async fn run(inbox: Inbox, sessions: Sessions, stop: CancellationToken) {
 
 async fn send(delivery: Delivery, sessions: &Sessions) {
     let module = delivery.source().module().clone();
-    let Some(calls) = sessions.wait(&module).await else {
-        delivery.retry(NO_SESSION_WAIT);
-        return;
+    let calls = match sessions.wait(&module).await {
+        Some(Known::Open(calls)) => calls,
+        Some(Known::Refused(cause)) => {
+            // Waiting would hold up the messages of all other modules behind it.
+            tracing::warn!(%module, %cause, "a message for the hub was put aside");
+            delivery.reject(&cause);
+            return;
+        }
+        None => {
+            delivery.retry(NO_SESSION_WAIT);
+            return;
+        }
     };
     match calls.send(Arc::clone(delivery.message())).await {
         Ok(()) => {
