@@ -97,19 +97,19 @@ fn all_faults_of_a_manifest_are_told_with_their_places() {
 fn a_bad_manifest_leaves_what_was_applied_before_as_it_was() {
     let home = Home::new();
     let deployment =
-        Deployment::new().module(Module::guest("twin-echo").desired(json!({ "x": 1 })));
-    let manifest = deployment.clone().write(&home);
+        |x: u64| Deployment::new().module(Module::guest("twin-echo").desired(json!({ "x": x })));
+    let manifest = deployment(1).write(&home);
     let run = Run::of(&home, &manifest);
     run.wait_reported("twin-echo", "/x", &json!(1));
     run.interrupt().ok();
 
-    deployment.clone().route("wrong", "nonsense").write(&home);
+    deployment(2).route("wrong", "nonsense").write(&home);
     RunOptions::new(&manifest).to_end(&home).ended_with(78);
     let missing = Module::of("missing", &home.path().join("absent.wasm"));
-    deployment.clone().module(missing).write(&home);
+    deployment(3).module(missing).write(&home);
     RunOptions::new(&manifest).to_end(&home).ended_with(78);
 
-    deployment.write(&home);
+    deployment(1).write(&home);
     let run = Run::of(&home, &manifest);
     assert_eq!(run.twin("twin-echo")["properties"]["desired"]["x"], 1);
     assert_eq!(run.components_compiled(), 0);
