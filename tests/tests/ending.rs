@@ -163,3 +163,24 @@ fn a_socket_left_by_a_killed_process_is_replaced() {
     assert_eq!(run.modules().len(), 3);
     run.interrupt().ok();
 }
+
+#[test]
+fn signals_are_heard_while_a_file_is_read_that_never_ends() {
+    let home = Home::new();
+    let fifo = home.path().join("fifo.json");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    let options = RunOptions::new(&fifo);
+    let mut process = Process::start(home.command(options.command_line(&home)));
+    // Opened for writing once the run reads it, and kept open without a byte.
+    let _writer = std::fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+    process.signal(Signal::INT);
+    process.signal(Signal::TERM);
+    process.wait().ended_with(130);
+}

@@ -204,3 +204,30 @@ fn a_handler_that_never_ends_is_ended_at_its_deadline_while_others_go_on() {
     run.wait_module("slow", |module| module["restartCount"].as_u64() >= Some(1));
     run.interrupt().ok();
 }
+
+#[test]
+fn a_module_that_the_hub_refuses_holds_up_no_other() {
+    let home = Home::new();
+    let heartbeat = |name: &str| {
+        Module::of(name, &wasm_edge_tests::paths::example("heartbeat"))
+            .desired(json!({ "interval_ms": 20 }))
+    };
+    let manifest = Deployment::new()
+        .module(heartbeat("deleted"))
+        .module(heartbeat("other"))
+        .upstream("deleted")
+        .upstream("other")
+        .write(&home);
+    let run = Run::of(&home, &manifest);
+    let beats = |body: &serde_json::Value| body["beats"].as_u64();
+    run.upstream("deleted", 0, beats);
+    let answer =
+        wasm_edge_tests::http::ask(&home.data(), "DELETE", "/devices/d1/modules/deleted", None)
+            .unwrap();
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let (last, next) = run.upstream("other", 0, beats);
+    run.upstream("other", next, |body| {
+        beats(body).filter(|n| *n > last + 100)
+    });
+    run.interrupt().ok();
+}

@@ -87,6 +87,48 @@ fn starting_again_does_not_undo_a_twin_patch_but_a_reapply_or_a_changed_manifest
 }
 
 #[test]
+fn a_patch_made_before_all_modules_were_ready_is_not_undone_either() {
+    let home = Home::new();
+    let manifest = deployment(1)
+        .module(Module::guest("ready-late"))
+        .write(&home);
+    let run = RunOptions::new(&manifest).start(&home);
+    run.wait_module("twin-echo", |module| module["ready"] == true);
+    run.patch("twin-echo", &json!({ "x": 5 }));
+    run.interrupt().ok();
+    let run = RunOptions::new(&manifest).start(&home);
+    run.wait_module("twin-echo", |module| module["ready"] == true);
+    assert_eq!(run.twin("twin-echo")["properties"]["desired"]["x"], 5);
+    run.interrupt().ok();
+}
+
+#[test]
+fn a_hub_that_lost_its_store_gets_the_twins_of_the_deployment_again() {
+    let home = Home::new();
+    let manifest = deployment(1).write(&home);
+    let run = Run::of(&home, &manifest);
+    run.wait_reported("twin-echo", "/x", &json!(1));
+    run.interrupt().ok();
+    std::fs::remove_dir_all(home.in_data("hub")).unwrap();
+    let run = Run::of(&home, &manifest);
+    assert_eq!(run.twin("twin-echo")["properties"]["desired"]["x"], 1);
+    // The device still has what was reported, and brings it to the new hub.
+    run.wait_reported("twin-echo", "/x", &json!(1));
+    run.interrupt().ok();
+}
+
+#[test]
+fn something_foreign_among_the_compiled_code_harms_nothing() {
+    let home = Home::new();
+    let manifest = deployment(1).write(&home);
+    Run::of(&home, &manifest).interrupt().ok();
+    std::fs::create_dir(home.in_data("precompiled/native64-1/odd")).unwrap();
+    let run = Run::of(&home, &manifest);
+    assert_eq!(run.components_compiled(), 0);
+    run.interrupt().ok();
+}
+
+#[test]
 fn what_a_module_was_told_is_stored_is_there_after_kill_9_at_any_moment() {
     let home = Home::new();
     let manifest = deployment(1).write(&home);
