@@ -88,8 +88,22 @@ async fn info(axum::extract::State(state): axum::extract::State<ApiState>) -> Js
         "dataFolder": inner.data_folder,
         "startedTime": inner.started_time,
         "componentsCompiled": inner.code.compiled(),
+        "upstream": inner.devices.iter().map(upstream).collect::<Vec<_>>(),
         "stopGraceMs": supervisor::STOP_GRACE.as_millis(),
     }))
+}
+
+/// What waits on a device's way to its hub.
+fn upstream(view: &DeviceView) -> Value {
+    let endpoints = view.router.snapshot().endpoints;
+    let upstream = endpoints
+        .iter()
+        .find(|endpoint| endpoint.endpoint.module().is_none());
+    json!({
+        "device": view.device,
+        "messagesQueued": upstream.map_or(0, |endpoint| endpoint.queued_messages + endpoint.in_hand_messages),
+        "messagesSetAside": upstream.map_or(0, |endpoint| endpoint.aside_messages),
+    })
 }
 
 impl ApiState {

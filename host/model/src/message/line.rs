@@ -108,7 +108,11 @@ impl MessageLine {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "expected a JSON object such as {\"input\": \"in\", \"body\": 1}"
+)]
 struct RawLine<'a> {
     input: Option<String>,
     output: Option<String>,
