@@ -343,7 +343,7 @@ fn write_whole(folder: &Dir, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-const TEMPORARY: &str = ".new-";
+const TEMPORARY: &str = ".tmp-";
 
 fn remove_leftovers(folder: &Dir) -> std::io::Result<()> {
     for entry in folder.entries()? {

@@ -67,17 +67,7 @@ pub(super) fn build(
         own_folder,
         gauges,
     } = setup;
-    let note = {
-        let host = Arc::clone(&host);
-        move |text| {
-            host.log(LogLine {
-                stream: LogStream::Host,
-                level: LogLevel::Warn,
-                text,
-                fields: Vec::new(),
-            });
-        }
-    };
+    let note = noting(&host);
     let files = Files::open(
         &data,
         limits.data_limit_bytes,
@@ -116,6 +106,16 @@ pub(super) fn build(
         staged: Vec::new(),
     };
     let mut store = Store::new(&code.inner().engine.inner().wasmtime, state);
+    bound(&mut store);
+    Ok(BuiltStore {
+        store,
+        output,
+        limits,
+    })
+}
+
+/// Sets the limits that wasmtime itself enforces.
+fn bound(store: &mut Store<GuestState>) {
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOST_CALL_MAX_BYTES);
     store.set_max_component_handles(HANDLES_MAX);
@@ -128,9 +128,17 @@ pub(super) fn build(
         )),
         Verdict::Exceeded => Err(wasmtime::Error::new(DeadlineExceeded)),
     });
-    Ok(BuiltStore {
-        store,
-        output,
-        limits,
-    })
+}
+
+/// Writes what the host has to say into the module's log.
+fn noting(host: &Arc<dyn ModuleHost>) -> impl Fn(String) + Clone + Send + Sync + 'static + use<> {
+    let host = Arc::clone(host);
+    move |text| {
+        host.log(LogLine {
+            stream: LogStream::Host,
+            level: LogLevel::Warn,
+            text,
+            fields: Vec::new(),
+        });
+    }
 }
