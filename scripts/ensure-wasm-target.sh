@@ -47,20 +47,17 @@ apt() {
         -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 "$@"
 }
 
-# The URI of the Debian archive that this machine already uses, else Debian's own.
+# The URI of the Debian archive that this machine already uses.
 mirror() {
-    {
-        cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true
-        echo "URIs: http://deb.debian.org/debian"
-    } |
+    { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
         sed -n -e 's/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' -e 's/^URIs: *\([^ ]*\).*/\1/p' |
-        grep -m 1 '/debian/*$'
+        awk '/\/debian\/*$/ && !found { print; found = 1 } END { exit !found }'
 }
 
 # Asks apt for the lists of the suites, of which those that the archive does not have may be missing.
 apt_lists() {
     local uri keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=""
-    uri=$(mirror)
+    uri=$(mirror) || fail "apt's sources on this machine name no Debian archive"
     [ ! -e "$keyring" ] || signed="[signed-by=$keyring] "
     mkdir -p "$cache/apt/state/lists/partial" "$cache/apt/cache/archives/partial"
     : >"$cache/apt/status"
