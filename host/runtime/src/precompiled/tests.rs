@@ -230,7 +230,7 @@ fn code_that_no_engine_made_is_not_loaded_even_when_it_is_signed() {
 fn files_that_a_crash_left_unfinished_are_removed() {
     let device = Device::new();
     device.compile();
-    std::fs::write(device.path(".new-abc.cwasm"), b"half").expect("written");
+    std::fs::write(device.path(".tmp-abc.cwasm"), b"half").expect("written");
     assert!(device.is_cached());
     assert!(device.names().iter().all(|name| !name.starts_with('.')));
 }
