@@ -125,27 +125,27 @@ impl Lines {
         (lines, waiting)
     }
 
-    /// Hands a line to the printing thread; one that finds no place is counted.
+    /// Hands a line to the printing thread; one that finds no place is counted, and the count goes before the
+    /// next one that does.
     fn pass(&self, line: LogLine) {
-        let missed = self.lost.swap(0, Ordering::Relaxed);
-        if missed > 0 {
-            let note = LogLine {
-                time: line.time,
-                device: line.device.clone(),
-                module: String::new(),
-                stream: LogStream::Host,
-                level: LogLevel::Warn,
-                text: format!(
-                    "{missed} lines are not shown: they came faster than they could be printed"
-                ),
-                fields: Default::default(),
-            };
-            if !self.has_taken(note) {
-                self.lost.fetch_add(missed, Ordering::Relaxed);
-            }
+        let missed = self.lost.load(Ordering::Relaxed);
+        let note = (missed > 0).then(|| missed_note(&line, missed));
+        let (line_bytes, note_bytes) = (size_bytes(&line), note.as_ref().map_or(0, size_bytes));
+        if !self.has_reserved(line_bytes + note_bytes) {
+            self.missed(1);
+            return;
         }
-        if !self.has_taken(line) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(note) = note {
+            if self.sender.try_send(note).is_err() {
+                self.release(line_bytes + note_bytes);
+                self.missed(1);
+                return;
+            }
+            self.lost.fetch_sub(missed, Ordering::Relaxed);
+        }
+        if self.sender.try_send(line).is_err() {
+            self.release(line_bytes);
+            self.missed(1);
         }
     }
 
@@ -153,14 +153,30 @@ impl Lines {
         self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
-    fn has_taken(&self, line: LogLine) -> bool {
-        let bytes = size_bytes(&line);
+    fn has_reserved(&self, bytes: usize) -> bool {
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let taken = before + bytes <= WAITING_MAX_BYTES && self.sender.try_send(line).is_ok();
-        if !taken {
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let fits = before + bytes <= WAITING_MAX_BYTES;
+        if !fits {
+            self.release(bytes);
         }
-        taken
+        fits
+    }
+
+    fn release(&self, bytes: usize) {
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Says before `line` how many were missed.
+fn missed_note(line: &LogLine, missed: u64) -> LogLine {
+    LogLine {
+        time: line.time,
+        device: line.device.clone(),
+        module: String::new(),
+        stream: LogStream::Host,
+        level: LogLevel::Warn,
+        text: format!("{missed} lines are not shown: they came faster than they could be printed"),
+        fields: Default::default(),
     }
 }
 
