@@ -151,16 +151,22 @@ async fn apply(
     output: &Output,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    for (target, device) in targets.iter().zip(&mut running.devices) {
-        let progress = |progress: Progress| tell(output, &progress);
-        let prepared = tokio::select! {
-            prepared = device.prepare(&target.manifest, &target.folder, &progress) => prepared,
+    let progress = |progress: Progress| tell(output, &progress);
+    // All of them before the first is touched: where one cannot run, none is started.
+    let mut prepared = Vec::with_capacity(targets.len());
+    for (target, device) in targets.iter().zip(&running.devices) {
+        let deployment = tokio::select! {
+            deployment = device.prepare(&target.manifest, &target.folder, &progress) => deployment,
             () = stop.cancelled() => return Ok(()),
         };
-        let prepared = prepared.map_err(|err| deploy_failed(err, output))?;
+        prepared.push(deployment.map_err(|err| deploy_failed(err, output))?);
+    }
+    for (target, device) in targets.iter().zip(&running.devices) {
         set_twins(&running.hub, device, target, args, output).await?;
+    }
+    for (device, deployment) in running.devices.iter_mut().zip(prepared) {
         tokio::select! {
-            () = device.carry_out(prepared, &progress) => {}
+            () = device.carry_out(deployment, &progress) => {}
             () = stop.cancelled() => return Ok(()),
         }
     }
