@@ -1,6 +1,6 @@
 //! Keeps module instances alive: starts, stops and restarts them, and knows how each one is.
 //!
-//! Each module has a task of its own ([`module`]) that owns its life; the agent and the management API
+//! Each module has a task of its own (`module`) that owns its life; the agent and the management API
 //! talk to it through [`Supervisor`].
 
 pub mod life;
