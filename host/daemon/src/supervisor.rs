@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity};
 use wasm_edge_model::manifest::ModuleSpec;
 use wasm_edge_router::router::Router;
@@ -190,5 +191,13 @@ impl Surroundings {
             device: self.device.clone(),
             module: module.clone(),
         }
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

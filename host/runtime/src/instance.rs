@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use wasm_edge_model::manifest::{Grant, Limits};
 
 use crate::code::ModuleCode;
-use crate::events::{Control, SharedEvents};
+use crate::events::Control;
 use crate::exit::{Exit, ExitReason};
 use crate::guest::{Messages, ModuleHost};
 use crate::state::Kind;
@@ -86,31 +86,8 @@ impl Gauges {
 /// # Cancel safety
 /// Dropping the future ends the instance; nothing that it staged goes out.
 pub async fn run(config: InstanceConfig) -> Exit {
-    let InstanceConfig {
-        code,
-        host,
-        limits,
-        env,
-        args,
-        grants,
-        data,
-        own_folder,
-        control,
-        messages,
-        gauges,
-    } = config;
-    let events = SharedEvents::new(control, messages);
-    let setup = store::Setup {
-        host,
-        limits,
-        env,
-        args,
-        grants,
-        data,
-        own_folder,
-        gauges: Arc::clone(&gauges),
-    };
-    let store = match store::build(&code, setup, events.clone()) {
+    let (code, gauges) = (config.code.clone(), Arc::clone(&config.gauges));
+    let store = match store::build(config) {
         Ok(store) => store,
         Err(err) => {
             return Exit::of(ExitReason::NotStarted {
@@ -119,8 +96,8 @@ pub async fn run(config: InstanceConfig) -> Exit {
         }
     };
     let exit = match code.kind() {
-        Kind::Handlers => handlers::run(&code, store, events, &gauges).await,
-        Kind::Program => program::run(&code, store, events).await,
+        Kind::Handlers => handlers::run(&code, store, &gauges).await,
+        Kind::Program => program::run(&code, store).await,
     };
     gauges.memory_bytes.store(0, Ordering::Relaxed);
     gauges.host_memory_bytes.store(0, Ordering::Relaxed);

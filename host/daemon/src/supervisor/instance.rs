@@ -13,7 +13,7 @@ use wasm_edge_runtime::exit::{Exit, ExitReason};
 use wasm_edge_runtime::instance::{self, Gauges, InstanceConfig};
 
 use super::link::{self, ModuleLink};
-use super::{Module, STOP_GRACE, Surroundings};
+use super::{Module, STOP_GRACE, Surroundings, at};
 use crate::twins::Twin;
 
 /// Controls that may wait for an instance; a busy one is told the newest state later, not more.
@@ -159,12 +159,6 @@ async fn contained(config: InstanceConfig) -> Exit {
         let cause = text.unwrap_or_else(|| "a panic without a text".to_owned());
         Exit::of(ExitReason::HostFault { cause })
     })
-}
-
-async fn at(time: Option<Instant>) {
-    if let Some(time) = time {
-        tokio::time::sleep_until(time).await;
-    }
 }
 
 async fn next_call(methods: &mut Option<mpsc::Receiver<MethodCall>>) -> Option<MethodCall> {

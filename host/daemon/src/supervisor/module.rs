@@ -14,7 +14,7 @@ use super::instance::{News, Running};
 use super::life::{self, Action, Ended, Life, LifeEvent};
 use super::link::ModuleLink;
 use super::report::ModuleReport;
-use super::{Module, Surroundings};
+use super::{Module, Surroundings, at};
 use crate::clock;
 
 /// What the agent or an operator wants of a module.
@@ -210,13 +210,6 @@ impl ModuleTask {
 async fn news(running: &mut Option<Running>) -> News {
     match running {
         Some(running) => running.news().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -21,7 +21,7 @@ use super::grants::{self, GrantError, GrantedFile, GrantedFolder, OpenGrants};
 use super::quota::{DataQuota, Note};
 use crate::budget::{Charge, HostBudget};
 use crate::host::events::HostLimitExceeded;
-use stream::{QuotaUse, ReadStream, StreamPlaces, WriteStream};
+use stream::{QuotaUse, ReadStream, StreamPlace, StreamPlaces, WriteStream};
 
 mod descriptor;
 mod listing;
@@ -303,16 +303,17 @@ impl GuardedFiles<'_> {
         Ok(fd)
     }
 
+    fn stream_place(&self) -> FsResult<StreamPlace> {
+        let place = self.files.streams.take();
+        Ok(place.ok_or(ErrorCode::InsufficientMemory)?)
+    }
+
     fn read_stream(
         &mut self,
         stream: Resource<DynInputStream>,
     ) -> FsResult<Resource<DynInputStream>> {
         let inner = self.table.delete(stream)?;
-        let place = self
-            .files
-            .streams
-            .take()
-            .ok_or(ErrorCode::InsufficientMemory)?;
+        let place = self.stream_place()?;
         let stream = ReadStream::new(inner, Arc::clone(self.budget), place);
         Ok(self.table.push(Box::new(stream) as DynInputStream)?)
     }
@@ -325,11 +326,7 @@ impl GuardedFiles<'_> {
         position: Option<u64>,
     ) -> FsResult<Resource<DynOutputStream>> {
         let inner = self.table.delete(stream)?;
-        let place = self
-            .files
-            .streams
-            .take()
-            .ok_or(ErrorCode::InsufficientMemory)?;
+        let place = self.stream_place()?;
         let quota = match self.origin(fd)? {
             Origin::Data => Some(QuotaUse {
                 quota: Arc::clone(&self.files.quota),

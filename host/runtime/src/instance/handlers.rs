@@ -48,16 +48,12 @@ struct Running<'a> {
 }
 
 /// Runs the instance to its end.
-pub(super) async fn run(
-    code: &ModuleCode,
-    built: BuiltStore,
-    events: SharedEvents,
-    gauges: &Gauges,
-) -> Exit {
+pub(super) async fn run(code: &ModuleCode, built: BuiltStore, gauges: &Gauges) -> Exit {
     let BuiltStore {
         mut store,
         output,
         limits,
+        events,
     } = built;
     let inner = code.inner();
     let instantiated = bounded(&inner.engine, &mut store, async |store| {

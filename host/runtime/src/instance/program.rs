@@ -12,11 +12,12 @@ use crate::host::events::fail_open_deliveries;
 use crate::state::GuestState;
 
 /// Runs the program to its end.
-pub(super) async fn run(code: &ModuleCode, built: BuiltStore, events: SharedEvents) -> Exit {
+pub(super) async fn run(code: &ModuleCode, built: BuiltStore) -> Exit {
     let BuiltStore {
         mut store,
         output,
         limits,
+        events,
     } = built;
     let inner = code.inner();
     let Some(pre) = &inner.handlers.program else {

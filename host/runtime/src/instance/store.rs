@@ -1,18 +1,15 @@
 //! The one place that builds a store, with every limit set.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use cap_std::fs::Dir;
-use wasm_edge_model::manifest::{Grant, Limits};
+use wasm_edge_model::manifest::Limits;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
-use super::Gauges;
+use super::InstanceConfig;
 use super::failure::DeadlineExceeded;
 use crate::budget::{HostBudget, MemoryLimiter};
-use crate::code::ModuleCode;
 use crate::deadline::{Deadline, Verdict};
 use crate::events::SharedEvents;
 use crate::filesystem::guard::{Files, FilesError};
@@ -32,32 +29,18 @@ const HANDLES_MAX: usize = 4 * RESOURCES_MAX;
 /// Random bytes that a guest may ask for at a time.
 const RANDOM_MAX_BYTES: u64 = 64 * 1024;
 
-/// What a store is made from.
-pub(super) struct Setup {
-    pub(super) host: Arc<dyn ModuleHost>,
-    pub(super) limits: Limits,
-    pub(super) env: Vec<(String, String)>,
-    pub(super) args: Vec<String>,
-    pub(super) grants: Vec<Grant>,
-    pub(super) data: Dir,
-    pub(super) own_folder: PathBuf,
-    pub(super) gauges: Arc<Gauges>,
-}
-
 /// A store, and the streams to finish when it ends.
 pub(super) struct BuiltStore {
     pub(super) store: Store<GuestState>,
     pub(super) output: [LineStream; 2],
     pub(super) limits: Limits,
+    pub(super) events: SharedEvents,
 }
 
 /// Builds the store of one instance.
-pub(super) fn build(
-    code: &ModuleCode,
-    setup: Setup,
-    events: SharedEvents,
-) -> Result<BuiltStore, FilesError> {
-    let Setup {
+pub(super) fn build(config: InstanceConfig) -> Result<BuiltStore, FilesError> {
+    let InstanceConfig {
+        code,
         host,
         limits,
         env,
@@ -65,8 +48,11 @@ pub(super) fn build(
         grants,
         data,
         own_folder,
+        control,
+        messages,
         gauges,
-    } = setup;
+    } = config;
+    let events = SharedEvents::new(control, messages);
     let note = noting(&host);
     let files = Files::open(
         &data,
@@ -101,7 +87,7 @@ pub(super) fn build(
         budget: HostBudget::new(limits.host_memory_limit_bytes),
         clock: code.inner().engine.clock(),
         deadline: Deadline::new(limits.call_deadline, limits.cpu_limit_millis),
-        events,
+        events: events.clone(),
         gauges,
         staged: Vec::new(),
     };
@@ -111,6 +97,7 @@ pub(super) fn build(
         store,
         output,
         limits,
+        events,
     })
 }
 
