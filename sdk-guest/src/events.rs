@@ -149,7 +149,7 @@ impl Delivery {
 
 /// A direct method called on this program.
 ///
-/// Dropping it without an answer lets the caller's time run out.
+/// Dropping it without an answer tells the caller at once that there is none.
 #[derive(Debug)]
 pub struct MethodCall(raw::MethodCall);
 

@@ -140,7 +140,8 @@ pub enum InvokeError {
     /// The name or the payload is not allowed; the text says which.
     #[error("call refused: {0}")]
     Invalid(String),
-    /// Anything else.
+    /// Anything else: 16 calls wait for the callee already, or it ended or dropped the call before it answered; the text
+    /// says which.
     #[error("call failed: {0}")]
     Other(String),
 }

@@ -88,7 +88,7 @@ fn a_method_that_traps_has_no_answer_and_the_module_comes_back() {
     run.wait_running();
     run.send(&json!([{ "body": { "module": "method-echo", "method": "trap" } }]));
     let (answer, next) = run.upstream("a", 0, |body| Some(body.clone()));
-    assert_eq!(answer, json!({ "error": "timeout" }));
+    assert_eq!(answer, json!({ "error": "other" }));
     run.wait_module("method-echo", |module| {
         module["restartCount"] == 1 && module["ready"] == true
     });

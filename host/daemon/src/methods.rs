@@ -1,17 +1,25 @@
 //! Direct methods among the modules of one device, and from the hub to them.
+//!
+//! Owns who takes methods now, whose calls wait, and who waits for whom. Works without a hub; what a method does is
+//! the module's. The supervisor's instances listen, `link` calls for modules, `twins::sync` passes on the hub's calls.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::Instant;
+use serde_json::json;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_runtime::events::MethodCall;
 use wasm_edge_runtime::guest::{Invocation, InvokeError, MethodResponse, MethodTarget};
 
-/// Calls that may wait for one module.
+/// Calls that may wait for one module: as many as IoT Hub lets be under way for one target.
 const WAITING_MAX: usize = 16;
+
+/// The status that a call of the hub is answered with when [`WAITING_MAX`] others wait.
+const TOO_MANY_CALLS: u32 = 429;
 
 /// The modules that take methods now, and who waits for whom; clones share it.
 #[derive(Clone, Default)]
@@ -23,30 +31,85 @@ pub struct Methods {
 struct Inner {
     /// Written as instances start and end, and as calls begin and end; each for one short step.
     board: Mutex<Board>,
-    listening: Notify,
+    /// Says that a module began or ceased to listen.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
 struct Board {
-    listeners: HashMap<ModuleId, mpsc::Sender<MethodCall>>,
-    /// Caller to callee; a module waits for one call at a time, since it is one thread.
-    waiting: HashMap<ModuleId, ModuleId>,
+    listeners: HashMap<ModuleId, Listener>,
+    /// The calls under way. There are few: a module waits for one at a time.
+    waits: Vec<Wait>,
+    /// Tells one listener, and one wait, from those before and after it.
+    numbers: u64,
+}
+
+struct Listener {
+    number: u64,
+    calls: mpsc::Sender<MethodCall>,
+}
+
+struct Wait {
+    number: u64,
+    caller: ModuleId,
+    callee: ModuleId,
+}
+
+/// An instance that takes methods; it ceases to when this is dropped.
+pub(crate) struct Listening {
+    methods: Methods,
+    module: ModuleId,
+    number: u64,
+}
+
+/// Why a call was not handed over.
+enum Refused {
+    /// Nobody listens; the call comes back.
+    Absent(MethodCall),
+    /// As many wait as may.
+    Full(MethodCall),
 }
 
 impl Methods {
-    /// An instance of this module takes methods from now on, until the receiver is dropped.
-    pub(crate) fn listen(&self, module: &ModuleId) -> mpsc::Receiver<MethodCall> {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        self.lock().listeners.insert(module.clone(), sender);
-        self.inner.listening.notify_waiters();
-        receiver
+    /// An instance of this module takes methods from now on, in place of an earlier one.
+    pub(crate) fn listen(&self, module: &ModuleId) -> (Listening, mpsc::Receiver<MethodCall>) {
+        let (calls, receiver) = mpsc::channel(WAITING_MAX);
+        let number = {
+            let mut board = self.lock();
+            let number = board.number();
+            let listener = Listener { number, calls };
+            board.listeners.insert(module.clone(), listener);
+            number
+        };
+        self.inner.changed.send_replace(());
+        let listening = Listening {
+            methods: self.clone(),
+            module: module.clone(),
+            number,
+        };
+        (listening, receiver)
+    }
+
+    /// Whether an instance of this module takes methods now.
+    pub(crate) fn listens(&self, module: &ModuleId) -> bool {
+        self.lock().listeners.contains_key(module)
+    }
+
+    /// Tells whenever what [`Methods::listens`] answers may have changed.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.inner.changed.subscribe()
     }
 
     /// Calls a method and waits for the answer.
     ///
     /// # Errors
-    /// [`InvokeError::Busy`] for a call in a circle, [`InvokeError::NotFound`] if nobody listens within
-    /// the connect timeout, [`InvokeError::Timeout`] if no answer comes.
+    /// [`InvokeError::Busy`] for a call in a circle; [`InvokeError::NotFound`] if nobody listens within the connect
+    /// timeout, and always for the device itself, which answers no methods; [`InvokeError::Timeout`] if no answer
+    /// comes in time; [`InvokeError::Other`] at once if [`WAITING_MAX`] calls wait for the callee, or if its instance
+    /// ended or threw the call away.
+    ///
+    /// # Cancel safety
+    /// The callee may run the method also when the future is dropped; the answer is lost.
     pub async fn invoke(
         &self,
         caller: &ModuleId,
@@ -56,75 +119,95 @@ impl Methods {
             return Err(InvokeError::NotFound);
         };
         let _waiting = self.begin(caller, target)?;
-        let listener = self
-            .listener(target, call.connect_timeout)
-            .await
-            .ok_or(InvokeError::NotFound)?;
         let (respond, answer) = oneshot::channel();
         let request = MethodCall {
             name: call.name,
             payload: call.payload,
             respond,
         };
-        let deadline = Instant::now() + call.response_timeout;
-        match tokio::time::timeout_at(deadline, listener.send(request)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(InvokeError::NotFound),
-            Err(_) => return Err(InvokeError::Timeout),
-        }
-        match tokio::time::timeout_at(deadline, answer).await {
+        self.hand_over_within(target, request, call.connect_timeout)
+            .await?;
+        match timeout(call.response_timeout, answer).await {
             Ok(Ok(response)) => Ok(response),
-            // The instance ended, or it dropped the call: for the caller there is no answer.
-            Ok(Err(_)) | Err(_) => Err(InvokeError::Timeout),
+            Ok(Err(_)) => Err(InvokeError::Other(format!(
+                "`{target}` ended, or threw the call away, before it answered; the method may have run"
+            ))),
+            Err(_) => Err(InvokeError::Timeout),
         }
     }
 
-    /// Passes on a call from the hub; where it cannot be, its `respond` is dropped.
+    /// Passes on a call from the hub.
+    ///
+    /// Where too many wait, it is answered with status 429; where nobody listens any more, it is dropped, which its
+    /// caller hears of.
     pub(crate) fn forward(&self, target: &ModuleId, call: MethodCall) {
-        let listener = self.lock().listeners.get(target).cloned();
-        if let Some(listener) = listener
-            && let Err(err) = listener.try_send(call)
-        {
-            tracing::debug!(module = %target, %err, "a direct method was not passed on");
+        match self.hand_over(target, call) {
+            Ok(()) => {}
+            Err(Refused::Absent(call)) => {
+                tracing::debug!(module = %target, method = call.name, "nobody takes this direct method");
+            }
+            Err(Refused::Full(call)) => {
+                let payload = json!({ "error": too_many(target) }).to_string();
+                // A caller that has given up is no fault of ours.
+                let _ = call.respond.send(MethodResponse {
+                    status: TOO_MANY_CALLS,
+                    payload,
+                });
+            }
         }
+    }
+
+    async fn hand_over_within(
+        &self,
+        target: &ModuleId,
+        mut call: MethodCall,
+        patience: Duration,
+    ) -> Result<(), InvokeError> {
+        let deadline = Instant::now() + patience;
+        let mut changed = self.watch();
+        loop {
+            // Marked as seen before looking, so that no change falls in between.
+            changed.mark_unchanged();
+            call = match self.hand_over(target, call) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(_)) => return Err(InvokeError::Other(too_many(target))),
+                Err(Refused::Absent(call)) => call,
+            };
+            match timeout_at(deadline, changed.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(InvokeError::NotFound),
+            }
+        }
+    }
+
+    fn hand_over(&self, target: &ModuleId, call: MethodCall) -> Result<(), Refused> {
+        let board = self.lock();
+        let Some(listener) = board.listeners.get(target) else {
+            return Err(Refused::Absent(call));
+        };
+        listener.calls.try_send(call).map_err(|err| match err {
+            TrySendError::Full(call) => Refused::Full(call),
+            // Its instance has ended and will say so in a moment.
+            TrySendError::Closed(call) => Refused::Absent(call),
+        })
     }
 
     /// Notes that `caller` waits for `target`, unless `target` waits, however indirectly, for `caller`.
     fn begin(&self, caller: &ModuleId, target: &ModuleId) -> Result<Waiting, InvokeError> {
         let mut board = self.lock();
-        let mut next = Some(target);
-        while let Some(module) = next {
-            if module == caller {
-                return Err(InvokeError::Busy);
-            }
-            next = board.waiting.get(module);
+        if board.waits_for(target, caller) {
+            return Err(InvokeError::Busy);
         }
-        board.waiting.insert(caller.clone(), target.clone());
+        let number = board.number();
+        board.waits.push(Wait {
+            number,
+            caller: caller.clone(),
+            callee: target.clone(),
+        });
         Ok(Waiting {
             methods: self.clone(),
-            caller: caller.clone(),
+            number,
         })
-    }
-
-    async fn listener(
-        &self,
-        target: &ModuleId,
-        patience: Duration,
-    ) -> Option<mpsc::Sender<MethodCall>> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let listening = self.inner.listening.notified();
-            let found = self
-                .lock()
-                .listeners
-                .get(target)
-                .filter(|sender| !sender.is_closed())
-                .cloned();
-            if found.is_some() {
-                return found;
-            }
-            tokio::time::timeout_at(deadline, listening).await.ok()?;
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Board> {
@@ -135,102 +218,62 @@ impl Methods {
     }
 }
 
+impl Board {
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// Whether `module` is `other`, or waits for it over any number of calls.
+    fn waits_for(&self, module: &ModuleId, other: &ModuleId) -> bool {
+        let mut reached = vec![module];
+        let mut next = 0;
+        while let Some(module) = reached.get(next).copied() {
+            if module == other {
+                return true;
+            }
+            next += 1;
+            let callees = self.waits.iter().filter(|wait| wait.caller == *module);
+            for wait in callees {
+                if !reached.contains(&&wait.callee) {
+                    reached.push(&wait.callee);
+                }
+            }
+        }
+        false
+    }
+}
+
+fn too_many(target: &ModuleId) -> String {
+    format!("{WAITING_MAX} calls wait for `{target}` already, as many as may")
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut board = self.methods.lock();
+        // Another instance may listen by now.
+        if let Some(listener) = board.listeners.get(&self.module)
+            && listener.number == self.number
+        {
+            board.listeners.remove(&self.module);
+        }
+        drop(board);
+        self.methods.inner.changed.send_replace(());
+    }
+}
+
 /// A call under way; ends when dropped.
 struct Waiting {
     methods: Methods,
-    caller: ModuleId,
+    number: u64,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.methods.lock().waiting.remove(&self.caller);
+        let mut board = self.methods.lock();
+        board.waits.retain(|wait| wait.number != self.number);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn module(id: &str) -> ModuleId {
-        ModuleId::new(id).expect("valid")
-    }
-
-    fn call(target: &str, connect: Duration) -> Invocation {
-        Invocation {
-            target: MethodTarget::Module(module(target)),
-            name: "n".to_owned(),
-            payload: "null".to_owned(),
-            response_timeout: Duration::from_secs(5),
-            connect_timeout: connect,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_is_answered_by_whoever_listens() {
-        let methods = Methods::default();
-        let mut listener = methods.listen(&module("b"));
-        let caller = module("a");
-        let invoked = methods.invoke(&caller, call("b", Duration::ZERO));
-        let answered = async {
-            let call = listener.recv().await.expect("a call");
-            let _ = call.respond.send(MethodResponse {
-                status: 200,
-                payload: "1".to_owned(),
-            });
-        };
-        let (response, ()) = tokio::join!(invoked, answered);
-        assert_eq!(
-            response,
-            Ok(MethodResponse {
-                status: 200,
-                payload: "1".to_owned()
-            })
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_there_and_no_answer_are_told_apart() {
-        let methods = Methods::default();
-        let caller = module("a");
-        let absent = methods
-            .invoke(&caller, call("b", Duration::from_secs(3)))
-            .await;
-        assert_eq!(absent, Err(InvokeError::NotFound));
-        let _listener = methods.listen(&module("b"));
-        assert_eq!(
-            methods.invoke(&caller, call("b", Duration::ZERO)).await,
-            Err(InvokeError::Timeout)
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn circles_are_refused_at_once() {
-        let methods = Methods::default();
-        assert_eq!(
-            methods
-                .invoke(&module("a"), call("a", Duration::ZERO))
-                .await,
-            Err(InvokeError::Busy)
-        );
-        let _ab = methods
-            .begin(&module("a"), &module("b"))
-            .expect("no circle");
-        let bc = methods
-            .begin(&module("b"), &module("c"))
-            .expect("no circle");
-        assert_eq!(
-            methods
-                .invoke(&module("c"), call("a", Duration::ZERO))
-                .await,
-            Err(InvokeError::Busy)
-        );
-        drop(bc);
-        let _listener = methods.listen(&module("a"));
-        assert_eq!(
-            methods
-                .invoke(&module("c"), call("a", Duration::ZERO))
-                .await,
-            Err(InvokeError::Timeout)
-        );
-    }
-}
+mod tests;

@@ -73,6 +73,9 @@ pub trait SessionCalls: Send + Sync + 'static {
         patch: Map<String, Value>,
     ) -> BoxFuture<'static, Result<Option<u64>, UpstreamError>>;
 
+    /// Says whether direct methods reach this session from now on; at first what [`Interest`] says.
+    fn accept_methods(&self, accepts: bool) -> BoxFuture<'static, Result<(), UpstreamError>>;
+
     /// Sends a message under the module's identity; done when the hub has it for good.
     fn send(&self, message: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>>;
 }

@@ -94,8 +94,16 @@ pub enum HubError {
         /// How long the call waited for it.
         waited: Duration,
     },
-    /// The target of a method did not answer.
-    #[error("`{owner}` did not answer the direct method")]
+    /// The target of a method went, or threw the request away: no answer will come.
+    #[error(
+        "`{owner}` ended, or threw the call away, before it answered the direct method; the method may have run"
+    )]
+    Unanswered {
+        /// The device or module.
+        owner: TwinOwner,
+    },
+    /// The target of a method did not answer in time.
+    #[error("`{owner}` did not answer the direct method within {} s", timeout.as_secs())]
     NoAnswer {
         /// The device or module.
         owner: TwinOwner,

@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::error::HubError;
 
@@ -48,8 +48,8 @@ struct CallRequest {
     method_name: String,
     #[serde(default)]
     payload: Value,
-    response_timeout_in_seconds: Option<u64>,
-    connect_timeout_in_seconds: Option<u64>,
+    response_timeout_in_seconds: Option<Number>,
+    connect_timeout_in_seconds: Option<Number>,
 }
 
 impl MethodCall {
@@ -78,7 +78,12 @@ impl MethodCall {
     pub fn from_json(body: &[u8]) -> Result<Self, HubError> {
         let request: CallRequest = serde_json::from_slice(body)
             .map_err(|err| invalid(format!("the request is no method call: {err}")))?;
-        let seconds = |given: Option<u64>, default| given.map_or(default, Duration::from_secs);
+        // What is no whole number of seconds is out of range, whatever else it is.
+        let seconds = |given: Option<Number>, default| {
+            given.map_or(default, |number| {
+                number.as_u64().map_or(Duration::MAX, Duration::from_secs)
+            })
+        };
         Self::checked(
             &request.method_name,
             request.payload,
@@ -138,10 +143,7 @@ impl MethodCall {
     }
 
     /// The request for the target, and where its answer arrives.
-    pub(crate) fn request(
-        &self,
-        permit: OwnedSemaphorePermit,
-    ) -> (MethodRequest, oneshot::Receiver<MethodResult>) {
+    pub(crate) fn request(&self) -> (MethodRequest, oneshot::Receiver<MethodResult>) {
         let (answer, answered) = oneshot::channel();
         let (name, payload) = (self.name.clone(), self.payload.clone());
         (
@@ -149,7 +151,6 @@ impl MethodCall {
                 name,
                 payload,
                 answer,
-                _permit: permit,
             },
             answered,
         )
@@ -180,8 +181,6 @@ pub struct MethodRequest {
     /// What the caller gave it.
     pub payload: Value,
     answer: oneshot::Sender<MethodResult>,
-    /// Held until the call is over.
-    _permit: OwnedSemaphorePermit,
 }
 
 /// Why an answer did not reach the caller.
@@ -201,6 +200,19 @@ pub enum RespondError {
 }
 
 impl MethodRequest {
+    /// Waits until the caller does not wait any more.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn given_up(&mut self) {
+        self.answer.closed().await;
+    }
+
+    /// Whether the caller does not wait any more: then there is no use in running the method.
+    pub fn is_given_up(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     /// Answers the caller.
     ///
     /// # Errors
@@ -257,6 +269,12 @@ mod tests {
             json!({ "methodName": "x", "responseTimeoutInSeconds": 301 }),
             Err(response),
         );
+        for odd in [json!(-1), json!(7.5), json!(1e300)] {
+            check(
+                json!({ "methodName": "x", "responseTimeoutInSeconds": odd }),
+                Err(response),
+            );
+        }
         let connect = "`connectTimeoutInSeconds` is not from 0 to 300";
         check(
             json!({ "methodName": "x", "connectTimeoutInSeconds": 301 }),

@@ -316,7 +316,10 @@ impl SessionEvents {
             tokio::select! {
                 biased;
                 () = connection.ended() => {}
-                Some(request) = self.methods.recv() => return SessionEvent::Method(request),
+                // One whose caller has given up is too late to be begun.
+                Some(request) = self.methods.recv() => if !request.is_given_up() {
+                    return SessionEvent::Method(request);
+                },
                 change = self.feed.next() => self.note(change),
             }
         }

@@ -1,6 +1,6 @@
-//! What an instance hears of: control from the device, timers, messages, in this order.
+//! What an instance hears of: control from the device first, then methods, timers and messages in turns.
 //!
-//! One `EventSource` per instance merges the three. The loop for handlers and the `events` interface
+//! One `EventSource` per instance merges them. The loop for handlers and the `events` interface
 //! for programs both take from it, so both see the same order.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
 use crate::guest::{Delivery, Messages, MethodResponse};
-use crate::timers::{Tick, Timers};
+use crate::timers::{Schedule, Tick, TimerError, Timers};
 
 /// New desired properties, as JSON text with `$version`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,6 @@ pub struct MethodCall {
 pub enum Control {
     /// New desired properties.
     Desired(DesiredUpdate),
-    /// A direct method.
-    Method(MethodCall),
     /// Is it well? Only for components that export `health`.
     Health(oneshot::Sender<Result<(), String>>),
     /// Stop within this time.
@@ -52,6 +50,7 @@ pub enum Control {
 /// What happened.
 pub(crate) enum Event {
     Control(Control),
+    Method(MethodCall),
     Tick(Tick),
     Message(Delivery),
 }
@@ -59,13 +58,22 @@ pub(crate) enum Event {
 /// Merges all that an instance hears of.
 pub(crate) struct EventSource {
     control: mpsc::Receiver<Control>,
+    methods: Option<mpsc::Receiver<MethodCall>>,
     messages: Option<Messages>,
-    pub(crate) timers: Timers,
+    timers: Timers,
     sleep: Option<Pin<Box<Sleep>>>,
     peeked: VecDeque<Event>,
     stopping: bool,
-    /// The last event was a tick: messages come first now, so that a short period starves none.
-    ticked: bool,
+    /// Who is asked first. What gave an event goes to the end, so that none starves another.
+    turns: [Turn; 3],
+}
+
+/// What takes turns with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Method,
+    Timer,
+    Message,
 }
 
 /// The shared form: the store's state and its pollables look at the same source.
@@ -74,15 +82,20 @@ pub(crate) struct EventSource {
 pub(crate) struct SharedEvents(Arc<Mutex<EventSource>>);
 
 impl SharedEvents {
-    pub(crate) fn new(control: mpsc::Receiver<Control>, messages: Option<Messages>) -> Self {
+    pub(crate) fn new(
+        control: mpsc::Receiver<Control>,
+        methods: Option<mpsc::Receiver<MethodCall>>,
+        messages: Option<Messages>,
+    ) -> Self {
         Self(Arc::new(Mutex::new(EventSource {
             control,
+            methods,
             messages,
             timers: Timers::default(),
             sleep: None,
             peeked: VecDeque::new(),
             stopping: false,
-            ticked: false,
+            turns: [Turn::Method, Turn::Timer, Turn::Message],
         })))
     }
 
@@ -102,32 +115,81 @@ impl SharedEvents {
         self.lock().stopping
     }
 
+    /// The next event, if there is one within this time; with no time at all, if there is one now.
+    pub(crate) async fn next_within(&self, timeout: Duration) -> Option<Event> {
+        // Unconstrained: a task that has used up its turn would be told that there is nothing.
+        let next = tokio::task::unconstrained(self.next());
+        tokio::time::timeout(timeout, next).await.unwrap_or(None)
+    }
+
     /// Ready while `next` would give something at once.
     pub(crate) async fn wait(&self) {
-        std::future::poll_fn(|cx| self.lock().poll_peek(cx)).await;
+        let peek = std::future::poll_fn(|cx| self.lock().poll_peek(cx));
+        tokio::task::unconstrained(peek).await;
     }
 }
 
 impl EventSource {
+    /// Starts a timer; one of the same name is replaced, with a tick of it that was not taken yet.
+    pub(crate) fn start_timer(
+        &mut self,
+        name: &str,
+        schedule: Schedule,
+        now: Instant,
+    ) -> Result<(), TimerError> {
+        self.timers.start(name, schedule, now)?;
+        self.forget_ticks(name);
+        Ok(())
+    }
+
+    /// Stops a timer; a tick of it that was not taken yet does not come any more.
+    pub(crate) fn cancel_timer(&mut self, name: &str) {
+        self.timers.cancel(name);
+        self.forget_ticks(name);
+    }
+
+    fn forget_ticks(&mut self, name: &str) {
+        self.peeked
+            .retain(|event| !matches!(event, Event::Tick(tick) if tick.name == name));
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         if let Some(event) = self.peeked.pop_front() {
             return Poll::Ready(Some(event));
         }
         if let Poll::Ready(control) = self.control.poll_recv(cx) {
-            self.stopping |= matches!(control, None | Some(Control::Shutdown(_)));
+            if matches!(control, None | Some(Control::Shutdown(_))) {
+                self.stopping = true;
+                // Who waits for an answer learns at once that none comes.
+                self.methods = None;
+            }
             return Poll::Ready(control.map(Event::Control));
         }
-        if std::mem::take(&mut self.ticked)
-            && let Poll::Ready(delivery) = self.poll_messages(cx)
-        {
-            return Poll::Ready(Some(Event::Message(delivery)));
+        for place in 0..self.turns.len() {
+            let polled = match self.turns[place] {
+                Turn::Method => self.poll_methods(cx).map(Event::Method),
+                Turn::Timer => self.poll_timers(cx).map(Event::Tick),
+                Turn::Message => self.poll_messages(cx).map(Event::Message),
+            };
+            if polled.is_ready() {
+                self.turns[place..].rotate_left(1);
+                return polled.map(Some);
+            }
         }
-        if let Poll::Ready(tick) = self.poll_timers(cx) {
-            self.ticked = true;
-            return Poll::Ready(Some(Event::Tick(tick)));
+        Poll::Pending
+    }
+
+    fn poll_methods(&mut self, cx: &mut Context<'_>) -> Poll<MethodCall> {
+        while let Some(methods) = &mut self.methods {
+            match methods.poll_recv(cx) {
+                // Nobody waits for the answer any more: it is too late to begin.
+                Poll::Ready(Some(call)) if call.respond.is_closed() => {}
+                Poll::Ready(Some(call)) => return Poll::Ready(call),
+                Poll::Ready(None) => self.methods = None,
+                Poll::Pending => break,
+            }
         }
-        self.poll_messages(cx)
-            .map(|delivery| Some(Event::Message(delivery)))
+        Poll::Pending
     }
 
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {

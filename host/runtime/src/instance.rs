@@ -1,7 +1,7 @@
 //! One module instance: its store with all limits, and the loop that calls its handlers.
 //!
-//! [`run`] owns the instance from start to end and answers with how it ended. It is driven through a
-//! channel of [`Control`] and a stream of messages; dropping the future ends the instance at once, and
+//! [`run`] owns the instance from start to end and answers with how it ended. It is driven through
+//! channels of [`Control`] and [`MethodCall`] and a stream of messages; dropping the future ends the instance at once, and
 //! a message in hand goes back to its queue.
 
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use wasm_edge_model::manifest::{Grant, Limits};
 
 use crate::code::ModuleCode;
-use crate::events::Control;
+use crate::events::{Control, MethodCall};
 use crate::exit::{Exit, ExitReason};
 use crate::guest::{Messages, ModuleHost};
 use crate::state::Kind;
@@ -44,6 +44,8 @@ pub struct InstanceConfig {
     pub own_folder: PathBuf,
     /// What the device tells it.
     pub control: mpsc::Receiver<Control>,
+    /// Direct methods called on it, if the component takes any.
+    pub methods: Option<mpsc::Receiver<MethodCall>>,
     /// Its messages, if the component takes any.
     pub messages: Option<Messages>,
     /// Where it shows what it uses.

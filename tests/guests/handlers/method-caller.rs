@@ -1,4 +1,4 @@
-//! Calls the method `method` of the module `module` (of the device without one), both by message and by its own method `relay`, whose payload names them and what to hand over.
+//! Calls the method `method` of the module `module` (of the device without one), both by message and by its own method `relay`, whose payload names them and what to hand over: `payload`, or a text of `bytes` bytes.
 //! Two of them that relay to each other make a circle.
 
 use std::time::Duration;
@@ -30,8 +30,12 @@ fn call(order: &Value) -> Value {
         Some(module) => Call::module(module, text("method")),
         None => Call::device(text("method")),
     };
+    let payload = match order["bytes"].as_u64() {
+        Some(bytes) => Value::from("x".repeat(usize::try_from(bytes).unwrap_or(0) - 2)),
+        None => order["payload"].clone(),
+    };
     let answer = call
-        .payload(order["payload"].clone())
+        .payload(payload)
         .response_timeout(Duration::from_secs(5))
         .invoke();
     match answer {

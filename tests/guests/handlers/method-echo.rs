@@ -2,7 +2,7 @@
 
 use test_guests::spin;
 use wasm_edge_sdk::methods::Response;
-use wasm_edge_sdk::{Value, json, module};
+use wasm_edge_sdk::{Value, json, log, module};
 
 #[derive(Default)]
 struct MethodEcho {
@@ -16,7 +16,10 @@ impl MethodEcho {
         match name {
             "echo" => Response::ok(&json!({ "calls": self.calls, "payload": payload })),
             "fail" => Response::error(500, "told to"),
-            "slow" => spin(),
+            "slow" => {
+                log::info!("begun");
+                spin()
+            }
             "trap" => std::arch::wasm32::unreachable(),
             name => Response::unknown_method(name),
         }

@@ -128,6 +128,11 @@ impl SessionCalls for Calls {
         })
     }
 
+    fn accept_methods(&self, accepts: bool) -> BoxFuture<'static, Result<(), UpstreamError>> {
+        self.0.accept_methods(accepts);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn send(&self, message: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>> {
         let session = self.0.clone();
         Box::pin(async move {
@@ -145,10 +150,7 @@ async fn pass_on(mut events: SessionEvents, device: mpsc::Sender<SessionEvent>) 
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            Some((request, answer)) = answers.next(), if !answers.is_empty() => {
-                respond(request, answer);
-                continue;
-            }
+            Some(()) = answers.next(), if !answers.is_empty() => continue,
             () = device.closed() => return,
         };
         let event = match event {
@@ -165,7 +167,7 @@ async fn pass_on(mut events: SessionEvents, device: mpsc::Sender<SessionEvent>) 
             session::SessionEvent::Method(request) => {
                 let (respond, answer) = oneshot::channel();
                 let (name, payload) = (request.name.clone(), request.payload.to_string());
-                answers.push(async move { (request, answer.await) });
+                answers.push(pass_back(request, answer));
                 SessionEvent::Method {
                     name,
                     payload,
@@ -179,8 +181,13 @@ async fn pass_on(mut events: SessionEvents, device: mpsc::Sender<SessionEvent>) 
     }
 }
 
-/// Answers the caller; without an answer the request is dropped, which tells it so.
-fn respond(request: MethodRequest, answer: Result<MethodAnswer, oneshot::error::RecvError>) {
+/// Answers the caller; without an answer the request is dropped, which tells it so. One that comes too late goes
+/// nowhere.
+async fn pass_back(mut request: MethodRequest, answer: oneshot::Receiver<MethodAnswer>) {
+    let answer = tokio::select! {
+        answer = answer => answer,
+        () = request.given_up() => return,
+    };
     let Ok(answer) = answer else { return };
     let status = i32::try_from(answer.status).unwrap_or(i32::MAX);
     let payload = serde_json::from_str(&answer.payload).unwrap_or(Value::Null);

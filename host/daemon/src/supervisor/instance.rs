@@ -8,12 +8,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wasm_edge_runtime::events::{Control, MethodCall};
+use wasm_edge_runtime::events::Control;
 use wasm_edge_runtime::exit::{Exit, ExitReason};
 use wasm_edge_runtime::instance::{self, Gauges, InstanceConfig};
 
 use super::link::{self, ModuleLink};
 use super::{Module, STOP_GRACE, Surroundings, at};
+use crate::methods::Listening;
 use crate::twins::Twin;
 
 /// Controls that may wait for an instance; a busy one is told the newest state later, not more.
@@ -26,7 +27,8 @@ const STOP_MARGIN: Duration = Duration::from_millis(500);
 pub(super) struct Running {
     ended: Pin<Box<dyn Future<Output = Exit> + Send>>,
     control: mpsc::Sender<Control>,
-    methods: Option<mpsc::Receiver<MethodCall>>,
+    /// Held while it takes direct methods.
+    listening: Option<Listening>,
     twin: Twin,
     desired: watch::Receiver<u64>,
     /// The version of the desired properties that the instance was told last.
@@ -55,6 +57,11 @@ impl Running {
         let id = &module.spec.id;
         let ready = link.watch_ready();
         let (control, receiver) = mpsc::channel(CONTROLS_MAX);
+        let listens = module
+            .code
+            .takes_methods()
+            .then(|| around.methods.listen(id));
+        let (listening, methods) = listens.unzip();
         let ended: Pin<Box<dyn Future<Output = Exit> + Send>> = match around.folder.module_data(id)
         {
             Err(err) => {
@@ -78,6 +85,7 @@ impl Running {
                 data,
                 own_folder: around.own_folder.clone(),
                 control: receiver,
+                methods,
                 messages: module.code.takes_messages().then(|| {
                     link::messages(around.router.inbox(id), around.logs.clone(), id.clone())
                 }),
@@ -87,10 +95,7 @@ impl Running {
         Self {
             ended,
             control,
-            methods: module
-                .code
-                .takes_methods()
-                .then(|| around.methods.listen(id)),
+            listening,
             twin: module.twin.clone(),
             desired: module.twin.watch_desired(),
             told: None,
@@ -103,7 +108,7 @@ impl Running {
     /// Asks the instance to stop; it is ended where it stands if it does not.
     pub(super) fn stop(&mut self) {
         self.end_at = Some(Instant::now() + STOP_GRACE + STOP_MARGIN);
-        self.methods = None;
+        self.listening = None;
         if self
             .control
             .try_send(Control::Shutdown(STOP_GRACE))
@@ -139,10 +144,6 @@ impl Running {
                     permit.send(Control::Desired(update));
                 },
                 changed = self.desired.changed(), if !untold => drop(changed),
-                Some(call) = next_call(&mut self.methods), if self.methods.is_some() => {
-                    // A full queue of an instance that is long busy: the caller gets no answer.
-                    let _ = self.control.try_send(Control::Method(call));
-                }
             }
         }
     }
@@ -159,11 +160,4 @@ async fn contained(config: InstanceConfig) -> Exit {
         let cause = text.unwrap_or_else(|| "a panic without a text".to_owned());
         Exit::of(ExitReason::HostFault { cause })
     })
-}
-
-async fn next_call(methods: &mut Option<mpsc::Receiver<MethodCall>>) -> Option<MethodCall> {
-    match methods {
-        Some(methods) => methods.recv().await,
-        None => None,
-    }
 }

@@ -91,9 +91,12 @@ impl Sync {
         synced: &tokio::sync::watch::Sender<bool>,
         wait: &mut Duration,
     ) -> Result<(), End> {
+        let mut listeners = self.methods.watch();
+        let mut told = self.takes_methods();
+        let interest = Interest { methods: told };
         let mut session = self
             .upstream
-            .connect(self.identity.clone(), self.interest)
+            .connect(self.identity.clone(), interest)
             .await?;
         self.read_whole(&session).await?;
         self.sessions
@@ -101,6 +104,13 @@ impl Sync {
         synced.send_replace(true);
         *wait = RETRY_FIRST;
         loop {
+            listeners.mark_unchanged();
+            // To a caller, a module that does not run now is not there.
+            let takes = self.takes_methods();
+            if told != takes {
+                session.calls.accept_methods(takes).await?;
+                told = takes;
+            }
             if let Some(unsent) = self.twin.unsent() {
                 let version = session.calls.report(unsent.patch.clone()).await?;
                 self.twin.sent(unsent, version).await?;
@@ -111,8 +121,13 @@ impl Sync {
                     None => return Ok(()),
                 },
                 () = self.twin.reported() => {}
+                Ok(()) = listeners.changed() => {}
             }
         }
+    }
+
+    fn takes_methods(&self) -> bool {
+        self.interest.methods && self.methods.listens(&self.identity.module)
     }
 
     async fn event(&self, event: SessionEvent, session: &Session) -> Result<(), End> {

@@ -15,7 +15,8 @@ impl Hub {
     /// # Errors
     /// [`HubError::NotFound`]; [`HubError::NotOnline`] when no session that
     /// takes methods is there in time; [`HubError::TooManyCalls`];
-    /// [`HubError::NoAnswer`] when the time is up or the session ended;
+    /// [`HubError::NoAnswer`] when the time is up, [`HubError::Unanswered`]
+    /// at once when the target ended or threw the request away;
     /// [`HubError::Store`] and its kin.
     ///
     /// # Cancel safety
@@ -33,8 +34,9 @@ impl Hub {
             owner: owner.clone(),
             limit,
         };
-        let permit = target.calls.try_acquire_owned().map_err(|_| too_many())?;
-        let (request, answered) = call.request(permit);
+        // Held until this call is over, also if the target never lets go of its request.
+        let _permit = target.calls.try_acquire_owned().map_err(|_| too_many())?;
+        let (request, answered) = call.request();
         target.requests.try_send(request).map_err(|err| match err {
             TrySendError::Full(_) => too_many(),
             TrySendError::Closed(_) => not_online(owner, &call),
@@ -42,7 +44,10 @@ impl Hub {
         match timeout(call.response_timeout(), answered).await {
             Ok(Ok(result)) => Ok(result),
             // In time but without an answer: the target threw the request away or went.
-            Ok(Err(_)) | Err(_) => Err(HubError::NoAnswer {
+            Ok(Err(_)) => Err(HubError::Unanswered {
+                owner: owner.clone(),
+            }),
+            Err(_) => Err(HubError::NoAnswer {
                 owner: owner.clone(),
                 timeout: call.response_timeout(),
             }),

@@ -2,6 +2,8 @@
 //!
 //! Source: Azure IoT Hub, "Understand and resolve errors".
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -20,8 +22,16 @@ const ERROR_CODE_HEADER: HeaderName = HeaderName::from_static("iothub-errorcode"
 pub(super) struct Failure {
     code: Code,
     message: String,
-    /// For errors of direct methods, whose message is JSON: the `timeout` of its `info`.
-    method_timeout: Option<String>,
+    form: Form,
+}
+
+/// How the body of an error reads.
+#[derive(Debug)]
+enum Form {
+    /// `Message` is a text.
+    Classic,
+    /// `Message` is a text that holds JSON: that of direct methods, with the time waited in `info`.
+    Method { timeout: Option<Duration> },
 }
 
 /// IoT Hub's error codes: status, number and name.
@@ -96,7 +106,15 @@ impl Failure {
         Self {
             code,
             message: message.into(),
-            method_timeout: None,
+            form: Form::Classic,
+        }
+    }
+
+    /// A failure about a call of a direct method before it is on its way.
+    pub(super) fn of_method(err: HubError) -> Self {
+        Self {
+            form: Form::Method { timeout: None },
+            ..Self::from(err)
         }
     }
 }
@@ -122,24 +140,22 @@ impl From<HubError> for Failure {
             }
             _ => chain(&err),
         };
-        let method_timeout = match err {
-            HubError::NotOnline { waited, .. } => Some(waited),
-            HubError::NoAnswer { timeout, .. } => Some(timeout),
-            _ => None,
+        let form = match err {
+            HubError::NotOnline { waited, .. } => Form::Method {
+                timeout: Some(waited),
+            },
+            HubError::NoAnswer { timeout, .. } => Form::Method {
+                timeout: Some(timeout),
+            },
+            HubError::Unanswered { .. } | HubError::TooManyCalls { .. } => {
+                Form::Method { timeout: None }
+            }
+            _ => Form::Classic,
         };
-        let clock = |seconds: u64| {
-            format!(
-                "{:02}:{:02}:{:02}",
-                seconds / 3600,
-                seconds / 60 % 60,
-                seconds % 60
-            )
-        };
-        let method_timeout = method_timeout.map(|timeout| clock(timeout.as_secs()));
         Self {
             code,
             message,
-            method_timeout,
+            form,
         }
     }
 }
@@ -165,7 +181,7 @@ fn code(err: &HubError) -> Code {
         }
         HubError::InvalidConfiguration { .. } => CONFIGURATION,
         HubError::NotOnline { .. } => NOT_ONLINE,
-        HubError::NoAnswer { .. } => TIMEOUT,
+        HubError::NoAnswer { .. } | HubError::Unanswered { .. } => TIMEOUT,
         HubError::TooManyCalls { .. } => TOO_MANY_CALLS,
         HubError::TooManyReaders { .. } | HubError::Contended { .. } => THROTTLED,
         HubError::Record { .. } | HubError::Store(_) => SERVER,
@@ -188,9 +204,9 @@ fn chain(err: &dyn std::error::Error) -> String {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Code(status, _, name) = self.code;
-        let body = match &self.method_timeout {
-            Some(timeout) => method_body(&self, timeout),
-            None => json!({
+        let body = match self.form {
+            Form::Method { timeout } => method_body(&self, timeout),
+            Form::Classic => json!({
                 "Message": format!("ErrorCode:{name};{}", self.message),
                 "ExceptionMessage": format!("Tracking ID:{}-TimeStamp:{}", tracking_id(), now()),
             }),
@@ -204,15 +220,27 @@ impl IntoResponse for Failure {
 }
 
 /// The message of failed methods is a text that holds JSON.
-fn method_body(failure: &Failure, timeout: &str) -> Value {
-    let inner = json!({
+fn method_body(failure: &Failure, timeout: Option<Duration>) -> Value {
+    let mut inner = json!({
         "errorCode": failure.code.1,
         "trackingId": tracking_id(),
         "message": failure.message,
-        "info": { "timeout": timeout },
         "timestampUtc": now().to_string(),
     });
+    if let Some(timeout) = timeout {
+        inner["info"] = json!({ "timeout": clock(timeout.as_secs()) });
+    }
     json!({ "Message": inner.to_string(), "ExceptionMessage": "" })
+}
+
+/// Seconds as IoT Hub writes them: `00:00:30`.
+fn clock(seconds: u64) -> String {
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// Lets a person find the request again; without randomness there is none, and no harm.

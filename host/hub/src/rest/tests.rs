@@ -291,44 +291,100 @@ async fn a_method_is_called() {
     assert_eq!(answer, (200, json!({ "status": 201, "payload": [1] })));
 }
 
+/// Checks a failure in the form of direct methods: status, name and number of the code, start of the message, and
+/// the time in its `info`.
+async fn check_method_failure(
+    hub: &Hub,
+    body: Value,
+    expected: (u16, &str, u32, &str, Option<&str>),
+) {
+    let path = "/twins/d/modules/m/methods";
+    let response = send(hub, request(Method::POST, path, None, body)).await;
+    assert_eq!(response.headers()["iothub-errorcode"], expected.1);
+    let (status, body) = answer(response).await;
+    let inner: Value = serde_json::from_str(body["Message"].as_str().unwrap()).unwrap();
+    assert_eq!(status, expected.0, "{inner}");
+    assert_eq!(inner["errorCode"], expected.2, "{inner}");
+    let message = inner["message"].as_str().unwrap();
+    assert!(message.contains(expected.3), "{message}");
+    assert_eq!(inner["info"]["timeout"].as_str(), expected.4, "{inner}");
+    assert!(inner["trackingId"].is_string() && inner["timestampUtc"].is_string());
+    assert_eq!(body["ExceptionMessage"], "");
+}
+
 #[tokio::test(start_paused = true)]
 async fn failures_of_methods_hold_json_in_their_message() {
     let (hub, owner) = hub_with_module().await;
-    let call = |path: &str| request(Method::POST, path, None, json!({ "methodName": "x" }));
-    let path = "/twins/d/modules/m/methods";
-    let check = async |expected: (u16, &str, u32, &str)| {
-        let response = send(&hub, call(path)).await;
-        assert_eq!(response.headers()["iothub-errorcode"], expected.1);
-        let (status, body) = answer(response).await;
-        let inner: Value = serde_json::from_str(body["Message"].as_str().unwrap()).unwrap();
-        let found = (
-            status,
-            inner["errorCode"].as_u64(),
-            inner["info"]["timeout"].as_str(),
-        );
-        assert_eq!(
-            found,
-            (expected.0, Some(expected.2.into()), Some(expected.3))
-        );
-        assert_eq!(body["ExceptionMessage"], "");
-    };
-    check((404, "DeviceNotOnline", 404_103, "00:00:00")).await;
+    let call = || json!({ "methodName": "x" });
+    let offline = |info| (404, "DeviceNotOnline", 404_103, "is not online", Some(info));
+    check_method_failure(&hub, call(), offline("00:00:00")).await;
+    let patient = json!({ "methodName": "x", "connectTimeoutInSeconds": 90 });
+    check_method_failure(&hub, patient, offline("00:01:30")).await;
     let (session, mut events) = hub.connect(&owner).await.unwrap();
     session.accept_methods(true);
-    let silent = tokio::spawn(async move {
-        let request = events.next().await;
-        events.next().await;
-        drop(request);
+    let target = tokio::spawn(async move {
+        let silent = events.next().await;
+        let thrown_away = events.next().await;
+        drop(thrown_away);
+        let mut kept = vec![silent];
+        loop {
+            kept.push(events.next().await);
+        }
     });
-    check((504, "GatewayTimeout", 504_101, "00:00:30")).await;
-    silent.abort();
-    let missing = call("/twins/x/methods");
-    check_failure(
-        &hub,
-        missing,
-        (404, "DeviceNotFound", "there is no `/devices/x`"),
-    )
-    .await;
+    let silent = (
+        504,
+        "GatewayTimeout",
+        504_101,
+        "did not answer",
+        Some("00:00:30"),
+    );
+    check_method_failure(&hub, call(), silent).await;
+    let thrown_away = (504, "GatewayTimeout", 504_101, "threw the call away", None);
+    check_method_failure(&hub, call(), thrown_away).await;
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let (hub, owner) = (hub.clone(), owner.clone());
+            let call = crate::method::MethodCall::from_json(br#"{"methodName":"x"}"#).unwrap();
+            tokio::spawn(async move { hub.invoke_method(&owner, call).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let name = "DeviceMaximumActiveDirectMethodInvocationsExceeded";
+    let too_many = (403, name, 403_800, "16 direct methods under way", None);
+    check_method_failure(&hub, call(), too_many).await;
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
+    target.abort();
+}
+
+#[tokio::test]
+async fn a_method_that_cannot_be_called_is_told_before_anything_happens() {
+    let (hub, _) = hub_with_module().await;
+    let invalid = |problem| (400, "ArgumentInvalid", 400_004, problem, None);
+    for timeout in [json!(4), json!(301), json!(-1), json!(5.5)] {
+        let call = json!({ "methodName": "x", "responseTimeoutInSeconds": timeout });
+        check_method_failure(&hub, call, invalid("is not from 5 to 300")).await;
+    }
+    let call = json!({ "methodName": "x", "connectTimeoutInSeconds": 301 });
+    check_method_failure(&hub, call, invalid("is not from 0 to 300")).await;
+    let call = json!({ "methodName": "x".repeat(101) });
+    check_method_failure(&hub, call, invalid("1 to 100 characters")).await;
+    let call = json!({ "methodName": "x", "payload": "x".repeat(128 * 1024) });
+    check_method_failure(&hub, call, invalid("more than 131072 bytes")).await;
+    check_method_failure(&hub, json!([]), invalid("no method call")).await;
+    let call = || json!({ "methodName": "x" });
+    for (path, expected) in [
+        (
+            "/twins/x/methods",
+            (404, "DeviceNotFound", "there is no `/devices/x`"),
+        ),
+        (
+            "/twins/d/modules/x/methods",
+            (404, "ModuleNotFound", "there is no `/devices/d/modules/x`"),
+        ),
+    ] {
+        let missing = request(Method::POST, path, None, call());
+        check_failure(&hub, missing, expected).await;
+    }
 }
 
 /// Reads a stream of JSON lines.

@@ -47,6 +47,6 @@ pub(super) async fn invoke(
     Owner(owner): Owner,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let call = MethodCall::from_json(body.as_bytes())?;
+    let call = MethodCall::from_json(body.as_bytes()).map_err(Failure::of_method)?;
     Ok(Json(hub.invoke_method(&owner, call).await?.to_json()))
 }

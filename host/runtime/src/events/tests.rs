@@ -49,6 +49,7 @@ fn name(event: Option<Event>) -> String {
         Some(Event::Control(Control::Desired(DesiredUpdate::Patch(text)))) => text,
         Some(Event::Control(Control::Shutdown(_))) => "shutdown".to_owned(),
         Some(Event::Control(other)) => format!("{other:?}"),
+        Some(Event::Method(call)) => call.name,
         Some(Event::Tick(tick)) => format!("{} missed {}", tick.name, tick.missed),
         Some(Event::Message(delivery)) => {
             String::from_utf8_lossy(&delivery.message.body).into_owned()
@@ -58,17 +59,16 @@ fn name(event: Option<Event>) -> String {
 
 fn every(events: &SharedEvents, timer: &str, seconds: u64) {
     let schedule = Schedule::Every(Duration::from_secs(seconds));
-    let mut source = events.lock();
-    source
-        .timers
-        .start(timer, schedule, Instant::now())
+    events
+        .lock()
+        .start_timer(timer, schedule, Instant::now())
         .expect("valid");
 }
 
 #[tokio::test(start_paused = true)]
 async fn control_comes_before_timers_and_timers_before_messages() {
     let (control, receiver) = mpsc::channel(4);
-    let events = SharedEvents::new(receiver, Some(messages(&["one", "two"])));
+    let events = SharedEvents::new(receiver, None, Some(messages(&["one", "two"])));
     every(&events, "t", 10);
     tokio::time::advance(Duration::from_secs(35)).await;
     control.send(patch("p1")).await.expect("taken");
@@ -85,13 +85,13 @@ async fn control_comes_before_timers_and_timers_before_messages() {
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_when_a_timer_is_due() {
     let (_control, receiver) = mpsc::channel(1);
-    let events = SharedEvents::new(receiver, None);
+    let events = SharedEvents::new(receiver, None, None);
     every(&events, "slow", 3600);
     every(&events, "quick", 5);
     let begun = Instant::now();
     assert_eq!(name(events.next().await), "quick missed 0");
     assert_eq!(begun.elapsed().as_secs(), 5);
-    events.lock().timers.cancel("quick");
+    events.lock().cancel_timer("quick");
     assert_eq!(name(events.next().await), "slow missed 0");
     assert_eq!(begun.elapsed().as_secs(), 3600);
 }
@@ -99,7 +99,7 @@ async fn waiting_ends_when_a_timer_is_due() {
 #[tokio::test(start_paused = true)]
 async fn a_look_ahead_takes_nothing_away() {
     let (control, receiver) = mpsc::channel(4);
-    let events = SharedEvents::new(receiver, Some(messages(&["one"])));
+    let events = SharedEvents::new(receiver, None, Some(messages(&["one"])));
     events.wait().await;
     events.wait().await;
     // What was seen first comes first, also when something more urgent has come since.
@@ -112,7 +112,7 @@ async fn a_look_ahead_takes_nothing_away() {
 #[tokio::test(start_paused = true)]
 async fn an_instance_knows_that_it_was_told_to_stop() {
     let (control, receiver) = mpsc::channel(4);
-    let events = SharedEvents::new(receiver, None);
+    let events = SharedEvents::new(receiver, None, None);
     assert!(!events.was_told_to_stop());
     let grace = Duration::from_secs(1);
     control.send(Control::Shutdown(grace)).await.expect("taken");
@@ -120,7 +120,7 @@ async fn an_instance_knows_that_it_was_told_to_stop() {
     assert!(events.was_told_to_stop());
 
     let (control, receiver) = mpsc::channel(4);
-    let events = SharedEvents::new(receiver, Some(messages(&["one"])));
+    let events = SharedEvents::new(receiver, None, Some(messages(&["one"])));
     drop(control);
     // A device that has let go of it wants no more messages handled.
     assert_eq!(name(events.next().await), "end");
@@ -130,9 +130,112 @@ async fn an_instance_knows_that_it_was_told_to_stop() {
 #[tokio::test(start_paused = true)]
 async fn messages_that_end_leave_the_rest_going() {
     let (control, receiver) = mpsc::channel(4);
-    let events = SharedEvents::new(receiver, Some(Box::pin(stream::iter([delivery("last")]))));
+    let events = SharedEvents::new(
+        receiver,
+        None,
+        Some(Box::pin(stream::iter([delivery("last")]))),
+    );
     assert_eq!(name(events.next().await), "last");
     assert!(events.next().now_or_never().is_none());
     control.send(patch("p")).await.expect("taken");
     assert_eq!(name(events.next().await), "p");
+}
+
+fn call(name: &str) -> (MethodCall, oneshot::Receiver<MethodResponse>) {
+    let (respond, answer) = oneshot::channel();
+    let call = MethodCall {
+        name: name.to_owned(),
+        payload: "null".to_owned(),
+        respond,
+    };
+    (call, answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_timers_and_messages_take_turns() {
+    let (_control, receiver) = mpsc::channel(1);
+    let (caller, methods) = mpsc::channel(8);
+    let messages = messages(&["one", "two", "three"]);
+    let events = SharedEvents::new(receiver, Some(methods), Some(messages));
+    let mut answers = Vec::new();
+    for name in ["a", "b", "c"] {
+        let (call, answer) = call(name);
+        caller.send(call).await.expect("taken");
+        answers.push(answer);
+    }
+    every(&events, "t", 1);
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        seen.push(name(events.next().await));
+    }
+    assert_eq!(
+        seen,
+        [
+            "a",
+            "t missed 1",
+            "one",
+            "b",
+            "t missed 2",
+            "two",
+            "c",
+            "t missed 2"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_whose_callers_are_gone_are_not_begun_and_a_stop_ends_those_that_wait() {
+    let (control, receiver) = mpsc::channel(1);
+    let (caller, methods) = mpsc::channel(8);
+    let events = SharedEvents::new(receiver, Some(methods), None);
+    let (gone, answer) = call("gone");
+    drop(answer);
+    caller.send(gone).await.expect("taken");
+    let (waiting, _answer) = call("waiting");
+    caller.send(waiting).await.expect("taken");
+    assert_eq!(name(events.next().await), "waiting");
+
+    let (late, answer) = call("late");
+    caller.send(late).await.expect("taken");
+    let grace = Duration::from_secs(1);
+    control.send(Control::Shutdown(grace)).await.expect("taken");
+    assert_eq!(name(events.next().await), "shutdown");
+    assert!(answer.await.is_err());
+    assert!(caller.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_is_stopped_does_not_tick_though_it_was_due() {
+    let (_control, receiver) = mpsc::channel(1);
+    let events = SharedEvents::new(receiver, None, None);
+    every(&events, "t", 1);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    events.wait().await;
+    events.lock().cancel_timer("t");
+    assert!(events.next_within(Duration::ZERO).await.is_none());
+    every(&events, "t", 5);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    events.wait().await;
+    // Started anew, it is due after its new period only.
+    every(&events, "t", 10);
+    assert!(events.next_within(Duration::ZERO).await.is_none());
+    assert_eq!(name(events.next().await), "t missed 0");
+}
+
+#[tokio::test]
+async fn a_look_without_a_wait_finds_what_is_there_however_long_the_task_has_run() {
+    let (control, receiver) = mpsc::channel(4096);
+    let events = SharedEvents::new(receiver, None, None);
+    for _ in 0..4096 {
+        control.send(patch("p")).await.expect("taken");
+    }
+    let mut found = 0;
+    while events.next_within(Duration::ZERO).await.is_some() {
+        found += 1;
+    }
+    assert_eq!(found, 4096);
+    assert!(events.wait().now_or_never().is_none());
+    control.send(patch("p")).await.expect("taken");
+    assert!(events.wait().now_or_never().is_some());
 }

@@ -66,12 +66,12 @@ impl events::Host for GuestState {
         loop {
             let events = self.events.clone();
             let paused = self.clock.pause();
-            let next = events.next();
             let event = match timeout_ms {
-                None => next.await,
+                None => events.next().await,
                 Some(timeout_ms) => {
-                    let timeout = Duration::from_millis(timeout_ms.into());
-                    tokio::time::timeout(timeout, next).await.unwrap_or(None)
+                    events
+                        .next_within(Duration::from_millis(timeout_ms.into()))
+                        .await
                 }
             };
             drop(paused);
@@ -101,7 +101,7 @@ impl GuestState {
             Event::Message(delivery) => events::Event::Message(self.delivery(delivery)?),
             Event::Tick(tick) => events::Event::Timer(tick.into()),
             Event::Control(Control::Desired(update)) => events::Event::Desired(update.into()),
-            Event::Control(Control::Method(call)) => events::Event::Method(self.method_call(call)?),
+            Event::Method(call) => events::Event::Method(self.method_call(call)?),
             Event::Control(Control::Shutdown(grace)) => {
                 events::Event::Shutdown(u32::try_from(grace.as_millis()).unwrap_or(u32::MAX))
             }

@@ -21,8 +21,7 @@ impl timer::Host for GuestState {
         let started = self
             .events
             .lock()
-            .timers
-            .start(&name, schedule, Instant::now());
+            .start_timer(&name, schedule, Instant::now());
         Ok(started.map_err(|err| match err {
             TimerError::TooMany => timer::TimerError::TooMany,
             TimerError::Invalid(text) => timer::TimerError::Invalid(text),
@@ -30,7 +29,7 @@ impl timer::Host for GuestState {
     }
 
     fn cancel(&mut self, name: String) -> wasmtime::Result<()> {
-        self.events.lock().timers.cancel(&name);
+        self.events.lock().cancel_timer(&name);
         Ok(())
     }
 }

@@ -131,7 +131,7 @@ impl Running<'_> {
                     return self.shutdown(grace).await;
                 }
                 Some(Event::Control(Control::Desired(update))) => self.desired(update).await,
-                Some(Event::Control(Control::Method(call))) => self.method(call).await,
+                Some(Event::Method(call)) => self.method(call).await,
                 Some(Event::Control(Control::Health(answer))) => self.health(answer).await,
                 Some(Event::Tick(tick)) => self.timer(tick).await,
                 Some(Event::Message(delivery)) => match self.message(delivery).await {

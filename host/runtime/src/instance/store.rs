@@ -49,10 +49,11 @@ pub(super) fn build(config: InstanceConfig) -> Result<BuiltStore, FilesError> {
         data,
         own_folder,
         control,
+        methods,
         messages,
         gauges,
     } = config;
-    let events = SharedEvents::new(control, messages);
+    let events = SharedEvents::new(control, methods, messages);
     let note = noting(&host);
     let files = Files::open(
         &data,

@@ -73,6 +73,7 @@ async fn run_with(text: &str, limits: Limits) -> (Exit, Arc<FakeHost>, Arc<Gauge
         data: Dir::open_ambient_dir(folder.path(), ambient_authority()).expect("opened"),
         own_folder: PathBuf::from("/nowhere"),
         control: receiver,
+        methods: None,
         messages: None,
         gauges: Arc::clone(&gauges),
     })

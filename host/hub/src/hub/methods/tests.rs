@@ -108,7 +108,7 @@ async fn a_request_that_is_thrown_away_or_answered_too_long_ends_the_call_at_onc
         };
         let (result, ()) = tokio::join!(hub.invoke_method(&owner, call()), target);
         assert!(
-            matches!(result, Err(HubError::NoAnswer { .. })),
+            matches!(result, Err(HubError::Unanswered { .. })),
             "{result:?}"
         );
     }
@@ -142,4 +142,39 @@ async fn calls_under_way_are_limited() {
         .respond(200, json!(null))
         .unwrap();
     again.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_keeps_its_requests_for_ever_is_called_again_once_the_callers_have_given_up()
+{
+    let (hub, owner) = hub_with_module().await;
+    let (session, mut events) = hub.connect(&owner).await.unwrap();
+    session.accept_methods(true);
+    let mut kept = Vec::new();
+    for _ in 0..=CALLS_PER_TARGET_MAX {
+        let (result, request) =
+            tokio::join!(hub.invoke_method(&owner, call()), request(&mut events));
+        assert!(
+            matches!(result, Err(HubError::NoAnswer { .. })),
+            "{result:?}"
+        );
+        assert!(request.is_given_up());
+        kept.push(request);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_caller_has_given_up_does_not_reach_the_target_any_more() {
+    let (hub, owner) = hub_with_module().await;
+    let (session, mut events) = hub.connect(&owner).await.unwrap();
+    session.accept_methods(true);
+    hub.invoke_method(&owner, call()).await.unwrap_err();
+    let fresh = MethodCall::new("fresh", json!(null)).unwrap();
+    let (result, name) = tokio::join!(hub.invoke_method(&owner, fresh), async {
+        let request = request(&mut events).await;
+        let name = request.name.clone();
+        request.respond(200, json!(null)).unwrap();
+        name
+    });
+    assert_eq!((result.unwrap().status, &*name), (200, "fresh"));
 }
