@@ -3,16 +3,17 @@
 target := $(or $(CARGO_TARGET_DIR),target)
 host := $(shell rustc -vV | sed -n 's/^host: //p')
 wasm := --target wasm32-wasip2
-guest_workspaces := examples tests/guests
+guest_workspaces := examples tests/guests bench/guests
 workspaces := . sdk-guest $(guest_workspaces)
 
-.PHONY: help demo test guests lint device audit fuzz-check
+.PHONY: help demo test guests lint bench device audit fuzz-check
 
 help:
 	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
 	@echo "make test            build everything and run all tests"
 	@echo "make guests          build the example modules and the tests' guests"
 	@echo "make lint            formatting, clippy and documentation, warnings denied"
+	@echo "make bench           measure on this machine, with the release build"
 	@echo "make device          check the build for boards, which has no compiler and no hub"
 	@echo "make audit           check licences, sources and banned crates of all dependencies"
 
@@ -42,9 +43,15 @@ lint:
 	cd sdk-guest && cargo clippy --workspace --all-targets -- -D warnings
 	cd sdk-guest && cargo clippy $(wasm) -- -D warnings
 	cd examples && cargo clippy --workspace $(wasm) -- -D warnings
+	cd bench/guests && cargo clippy --workspace $(wasm) -- -D warnings
 	cd tests/guests && cargo clippy --lib --bins --examples $(wasm) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	cd sdk-guest && RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+bench: guests
+	cargo build --release -p wasm-edge-cli
+	$(target)/release/wasm-edge bench --components target/guests/components/bench \
+		--demo examples/deployments/demo.json --json $(target)/bench.json $(ROWS)
 
 device:
 	cargo check -p wasm-edge-cli --no-default-features --features device

@@ -50,8 +50,11 @@ build() {
 }
 
 build examples "$@"
+build bench/guests "$@"
 build tests/guests --bins --examples "$@"
 # shellcheck disable=SC2046 # names are single words
 collect examples $(names "$root"/examples/*/Cargo.toml)
+# shellcheck disable=SC2046
+collect bench $(names "$root"/bench/guests/*/Cargo.toml)
 # shellcheck disable=SC2046
 collect tests $(names "$root/tests/guests/Cargo.toml" | grep -vx test-guests)

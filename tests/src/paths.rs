@@ -44,6 +44,14 @@ pub fn example(name: &str) -> PathBuf {
     component("examples", name)
 }
 
+/// A component that `bench` measures, such as `load`.
+///
+/// # Panics
+/// When it was not built.
+pub fn bench_component(name: &str) -> PathBuf {
+    component("bench", name)
+}
+
 /// A component in the text form, such as `no-exports`.
 ///
 /// # Panics

@@ -3,6 +3,8 @@
 //! Only shapes and parsing; what a command does is in `commands`. The text here is what `--help` shows.
 
 #[cfg(feature = "hub")]
+pub(crate) mod bench;
+#[cfg(feature = "hub")]
 pub(crate) mod run;
 
 use std::path::PathBuf;
@@ -78,6 +80,9 @@ pub(crate) enum Command {
     /// Work with deployment manifests
     #[command(subcommand)]
     Deploy(DeployCommand),
+    /// Measure on this machine what a device takes: starts, calls, messages, memory
+    #[cfg(feature = "hub")]
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }

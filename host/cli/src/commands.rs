@@ -50,6 +50,8 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Twin(command) => wait(twin::execute(command, global, output)),
         Command::Monitor(args) => wait(monitor::execute(args, global, output)),
         Command::Deploy(DeployCommand::Check(args)) => deploy::check(&args, output),
+        #[cfg(feature = "hub")]
+        Command::Bench(args) => crate::bench::bench(&args, output),
         Command::Completions(args) => completions::execute(&args, output),
     }
 }

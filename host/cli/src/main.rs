@@ -1,6 +1,8 @@
 //! The binary `wasm-edge`.
 
 mod args;
+#[cfg(feature = "hub")]
+mod bench;
 mod client;
 mod commands;
 #[cfg(feature = "hub")]

@@ -6,7 +6,7 @@ mod console;
 mod folder;
 mod input;
 mod target;
-mod upstream;
+pub(crate) mod upstream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

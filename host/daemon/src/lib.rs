@@ -14,6 +14,7 @@ pub mod folder;
 pub mod injector;
 pub mod keys;
 pub mod logs;
+pub mod measure;
 pub mod methods;
 pub mod supervisor;
 pub mod twins;

@@ -11,6 +11,7 @@ pub mod events;
 pub mod exit;
 pub mod guest;
 pub mod instance;
+pub mod measure;
 pub mod precompiled;
 pub mod profile;
 pub mod timers;

@@ -1,0 +1,62 @@
+//! Sends as many messages as its method `send` is told, as fast as they are taken, and then says so upstream.
+//!
+//! The body is a reading in JSON, filled up to the size that is asked for.
+
+use std::error::Error;
+use std::time::Duration;
+
+use serde::Deserialize;
+use wasm_edge_sdk::events::{self, Event};
+use wasm_edge_sdk::methods::Response;
+use wasm_edge_sdk::{Outgoing, SendError, Value, json};
+
+/// How long a full queue is given to drain.
+const PAUSE: Duration = Duration::from_millis(1);
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Order {
+    messages: u64,
+    size_bytes: usize,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    loop {
+        match events::wait() {
+            Event::Method(call) => match wasm_edge_sdk::serde_json::from_str(&call.payload()) {
+                Ok(order) => {
+                    call.respond(Response::ok(&Value::Null))?;
+                    send(order)?;
+                }
+                Err(err) => call.respond(Response::error(400, err))?,
+            },
+            Event::Shutdown(_) => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn send(order: Order) -> Result<(), Box<dyn Error>> {
+    let body = body(order.size_bytes);
+    let mut refused: u64 = 0;
+    for _ in 0..order.messages {
+        while let Err(err) = Outgoing::new(body.as_bytes()).send("out") {
+            match err {
+                SendError::WouldBlock => refused += 1,
+                err => return Err(err.into()),
+            }
+            if let Some(Event::Shutdown(_)) = events::next(PAUSE) {
+                return Ok(());
+            }
+        }
+    }
+    Outgoing::json(&json!({ "sent": order.messages, "refused": refused }))?.send("sent")?;
+    Ok(())
+}
+
+/// `{"machine":{"temperature":21.5},"pad":"..."}` of so many bytes, at least what the reading takes.
+fn body(size_bytes: usize) -> String {
+    let reading = r#"{"machine":{"temperature":21.5},"pad":""#;
+    let pad = size_bytes.saturating_sub(reading.len() + 2);
+    format!("{reading}{}\"}}", "x".repeat(pad))
+}

@@ -1,0 +1,167 @@
+//! Hub and devices in this process, as `run` has them, for the rows that are too quick to be seen from outside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use wasm_edge_daemon::api::DeviceView;
+use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::device::{Device, DeviceConfig};
+use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::supervisor::life::RestartWaits;
+use wasm_edge_hub::hub::{Hub, HubOptions};
+use wasm_edge_hub::method::MethodCall;
+use wasm_edge_hub::telemetry::{TelemetryEvent, TelemetryReader};
+use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
+use wasm_edge_model::manifest::{Manifest, Origin};
+
+use crate::run::upstream::HubUpstream;
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A module that is trapped on purpose is started again at once.
+const NO_WAITS: RestartWaits = RestartWaits {
+    first: Duration::ZERO,
+    max: Duration::ZERO,
+    forgiven_after: Duration::ZERO,
+};
+
+/// A hub with devices that run a manifest each.
+pub(super) struct Setting {
+    hub: Hub,
+    upstream: HubUpstream,
+    devices: Vec<Device>,
+    telemetry: TelemetryReader,
+    /// Makes code for the baselines as well.
+    pub(super) code: CodeStore,
+    _folder: (DataFolder, TempDir),
+}
+
+impl Setting {
+    /// Starts a device for each manifest and waits until all modules are ready.
+    pub(super) async fn start(manifests: &[Value]) -> anyhow::Result<Self> {
+        let temporary = tempfile::tempdir()?;
+        let folder = DataFolder::open(temporary.path())?;
+        let code = CodeStore::open(&folder.precompiled()?)?;
+        let hub = Hub::open(&folder.hub()?, HubOptions::new("localhost")).await?;
+        let upstream = HubUpstream::new(hub.clone());
+        let telemetry = hub.telemetry()?;
+        let mut setting = Self {
+            hub,
+            upstream,
+            devices: Vec::new(),
+            telemetry,
+            code,
+            _folder: (folder, temporary),
+        };
+        for manifest in manifests {
+            setting.start_device(manifest).await?;
+        }
+        Ok(setting)
+    }
+
+    async fn start_device(&mut self, manifest: &Value) -> anyhow::Result<()> {
+        let device = device_id(self.devices.len())?;
+        self.hub.ensure_device(&device).await?;
+        let (folder, _) = &self._folder;
+        let mut running = Device::start(DeviceConfig {
+            device: device.clone(),
+            folder: folder.device(&device)?,
+            own_folder: folder.path().to_owned(),
+            upstream: Arc::new(self.upstream.clone()),
+            code: self.code.clone(),
+            restart_waits: NO_WAITS,
+        })?;
+        let content = manifest.as_object().context("a manifest is an object")?;
+        self.hub.apply_configuration(&device, content).await?;
+        let checked = Manifest::check(&manifest.to_string(), Origin::LocalFile)?;
+        let deployment = running
+            .prepare(&checked.value, folder.path(), &|_| {})
+            .await?;
+        running.carry_out(deployment, &|_| {}).await;
+        self.devices.push(running);
+        Ok(())
+    }
+
+    /// Waits until the modules of all devices have handled so many messages together; answers with how many it were.
+    pub(super) async fn handled(&self, messages: u64) -> u64 {
+        let mut pause = tokio::time::interval(Duration::from_millis(1));
+        loop {
+            let reports = self
+                .devices
+                .iter()
+                .flat_map(|device| device.view().supervisor.reports());
+            let handled = reports.map(|report| report.gauges.messages_handled()).sum();
+            if handled >= messages {
+                return handled;
+            }
+            pause.tick().await;
+        }
+    }
+
+    /// What the management API shows of a device.
+    pub(super) fn view(&self, device: usize) -> &DeviceView {
+        self.devices[device].view()
+    }
+
+    /// Calls a method of a module of the first device, which has to answer well.
+    pub(super) async fn call(
+        &self,
+        module: &str,
+        method: &str,
+        payload: Value,
+    ) -> anyhow::Result<Value> {
+        let identity = ModuleIdentity {
+            device: device_id(0)?,
+            module: ModuleId::new(module)?,
+        };
+        let call = MethodCall::new(method, payload)?;
+        let answer = self
+            .hub
+            .invoke_method(&TwinOwner::Module(identity), call)
+            .await?;
+        if answer.status != 200 {
+            bail!("`{module}` answered {} to `{method}`", answer.status);
+        }
+        Ok(answer.payload)
+    }
+
+    /// The body of the next message upstream of a module; what others send meanwhile is passed over.
+    pub(super) async fn upstream(&mut self, module: &str) -> anyhow::Result<Value> {
+        let found = async {
+            while let Some(event) = self.telemetry.next().await {
+                let TelemetryEvent::Message(telemetry) = event else {
+                    bail!("messages upstream were lost");
+                };
+                let source = telemetry.source.module();
+                if source.is_some_and(|source| source.as_str() == module) {
+                    return Ok(serde_json::from_slice(&telemetry.message.body)?);
+                }
+            }
+            bail!("the hub ended")
+        };
+        patiently(found).await?
+    }
+
+    /// Ends all.
+    pub(super) async fn stop(self) {
+        futures_util::future::join_all(self.devices.into_iter().map(Device::stop)).await;
+        drop(self.telemetry);
+        self.hub.close();
+        self.upstream.ended().await;
+    }
+}
+
+/// Waits for something that does not take long.
+pub(super) async fn patiently<T>(what: impl Future<Output = T>) -> anyhow::Result<T> {
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .with_context(|| format!("waited {} s in vain", PATIENCE.as_secs()))
+}
+
+fn device_id(index: usize) -> anyhow::Result<DeviceId> {
+    Ok(DeviceId::new(&format!("bench{index}"))?)
+}

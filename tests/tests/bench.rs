@@ -1,0 +1,98 @@
+//! `bench` measures what runs: the figures are there, each with its count checked, and what is missing is said.
+
+use std::path::Path;
+
+use serde_json::Value;
+use wasm_edge_tests::home::Home;
+use wasm_edge_tests::paths;
+
+fn components() -> String {
+    let component = paths::bench_component("load");
+    let folder = component.parent().expect("a component lies in a folder");
+    folder.display().to_string()
+}
+
+fn figure<'a>(report: &'a Value, row: &str) -> &'a Value {
+    let figures = report["figures"].as_array().expect("a list of figures");
+    figures
+        .iter()
+        .find(|figure| figure["row"] == row)
+        .unwrap_or_else(|| panic!("no `{row}` in {report}"))
+}
+
+#[test]
+fn figures_come_with_their_baselines_as_a_table_and_as_json() {
+    let home = Home::new();
+    let json = home.path().join("figures.json");
+    let file = json.display().to_string();
+    let components = components();
+    let mut args = vec!["bench", "--quick", "--components", &components];
+    args.extend([
+        "--json",
+        &file,
+        "start-warm",
+        "restart",
+        "call",
+        "filter-1KB",
+        "modules-10",
+    ]);
+    let outcome = home.verb(&args).ok();
+    for row in ["start-warm", "restart", "call", "filter-1KB", "modules-10"] {
+        assert!(outcome.stdout.contains(row), "{}", outcome.stdout);
+    }
+    let text = std::fs::read_to_string(&json).expect("the file was written");
+    let report: Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(report["format"], 1);
+    for row in ["restart", "call", "filter-1KB"] {
+        let figure = figure(&report, row);
+        for value in [
+            &figure["value"],
+            &figure["baseline"]["value"],
+            &figure["ofBaseline"],
+        ] {
+            assert!(value.as_f64().is_some_and(|value| value > 0.0), "{figure}");
+        }
+    }
+    assert_eq!(figure(&report, "start-warm")["budget"], 20.0);
+}
+
+#[test]
+fn memory_grows_with_the_modules_and_a_further_one_is_their_slope() {
+    let home = Home::new();
+    let components = components();
+    let args = [
+        "bench",
+        "--quick",
+        "--output",
+        "json",
+        "--components",
+        &components,
+        "pss-",
+    ];
+    let report = home.verb(&args).ok().json();
+    let value = |row| figure(&report, row)["value"].as_f64().expect("a number");
+    assert!(value("pss-idle") < value("pss-50"), "{report}");
+    let slope = (value("pss-50") - value("pss-1")) / 49.0;
+    assert!((value("pss-instance") - slope).abs() < 0.01, "{report}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said() {
+    let home = Home::new();
+    home.verb(&["bench"])
+        .ended_with(2)
+        .says(&["--components", "make bench"]);
+    home.verb(&["bench", "--components", "nowhere"])
+        .ended_with(4)
+        .says(&["nowhere/empty.wasm", "make guests"]);
+    let components = components();
+    home.verb(&["bench", "--components", &components, "nonsense"])
+        .ended_with(2)
+        .says(&["no row begins with `nonsense`", "--list"]);
+    assert!(Path::new(&components).join("empty.wasm").exists());
+    let list = home.verb(&["bench", "--list"]).ok().stdout;
+    assert!(
+        list.contains("pss-instance") && list.contains("300,000"),
+        "{list}"
+    );
+}
