@@ -12,6 +12,7 @@ mod grant;
 mod image;
 mod limits;
 mod module;
+mod supervision;
 
 mod check;
 mod read;
@@ -36,6 +37,7 @@ pub use module::{
     ARGS_MAX, DesiredStatus, ENV_MAX, ModuleSpec, ModuleType, PullPolicy, RestartPolicy,
     STARTUP_ORDER_DEFAULT,
 };
+pub use supervision::Supervision;
 
 /// The longest text of a manifest.
 pub const MANIFEST_SIZE_MAX_BYTES: usize = 1024 * 1024;

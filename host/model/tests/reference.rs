@@ -5,11 +5,12 @@
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasm_edge_model::manifest::{
     ARGS_MAX, Checked, ENV_MAX, Faults, GRANTS_MAX, Limits, MANIFEST_LIMITS,
-    MANIFEST_SIZE_MAX_BYTES, Manifest, Origin, TIME_TO_LIVE_DEFAULT,
+    MANIFEST_SIZE_MAX_BYTES, Manifest, Origin, Supervision, TIME_TO_LIVE_DEFAULT,
 };
 use wasm_edge_model::twin;
 
@@ -72,7 +73,7 @@ fn the_table_of_limits_is_that_of_the_code() {
             range.end().to_string(),
         ]
     };
-    let deadline_ms = default.call_deadline.as_millis() as u64;
+    let millis = |duration: Duration| Some(duration.as_millis() as u64);
     let expected = [
         row(
             "memoryLimitBytes",
@@ -81,7 +82,7 @@ fn the_table_of_limits_is_that_of_the_code() {
         ),
         row(
             "callDeadlineMs",
-            Some(deadline_ms),
+            millis(default.call_deadline),
             Limits::CALL_DEADLINE_MS,
         ),
         row(
@@ -103,6 +104,36 @@ fn the_table_of_limits_is_that_of_the_code() {
             "logLinesPerSecond",
             Some(default.log_lines_per_second.into()),
             Limits::LOG_LINES_PER_SECOND,
+        ),
+        row(
+            "healthIntervalMs",
+            millis(Supervision::HEALTH_INTERVAL_DEFAULT),
+            Supervision::HEALTH_INTERVAL_MS,
+        ),
+        row(
+            "healthTimeoutMs",
+            millis(Supervision::HEALTH_TIMEOUT_DEFAULT),
+            Supervision::HEALTH_TIMEOUT_MS,
+        ),
+        row(
+            "healthFailuresMax",
+            Some(Supervision::HEALTH_FAILURES_MAX_DEFAULT.into()),
+            Supervision::HEALTH_FAILURES_MAX,
+        ),
+        row(
+            "restartWaitMs",
+            millis(Supervision::RESTART_WAIT_DEFAULT),
+            Supervision::RESTART_WAIT_MS,
+        ),
+        row(
+            "restartWaitMaxMs",
+            millis(Supervision::RESTART_WAIT_MAX_DEFAULT),
+            Supervision::RESTART_WAIT_MS,
+        ),
+        row(
+            "restartForgivenAfterMs",
+            millis(Supervision::RESTART_FORGIVEN_AFTER_DEFAULT),
+            Supervision::RESTART_FORGIVEN_AFTER_MS,
         ),
     ];
     assert_eq!(rows.collect::<Vec<_>>(), expected);
@@ -131,6 +162,15 @@ fn every_limit_is_read_under_its_name_and_held_to_its_range() {
     check("dataLimitBytes", Limits::DATA_BYTES);
     check("cpuLimitMillis", Limits::CPU_MILLIS);
     check("logLinesPerSecond", Limits::LOG_LINES_PER_SECOND);
+    check("healthIntervalMs", Supervision::HEALTH_INTERVAL_MS);
+    check("healthTimeoutMs", Supervision::HEALTH_TIMEOUT_MS);
+    check("healthFailuresMax", Supervision::HEALTH_FAILURES_MAX);
+    check("restartWaitMs", Supervision::RESTART_WAIT_MS);
+    check("restartWaitMaxMs", Supervision::RESTART_WAIT_MS);
+    check(
+        "restartForgivenAfterMs",
+        Supervision::RESTART_FORGIVEN_AFTER_MS,
+    );
 }
 
 #[test]

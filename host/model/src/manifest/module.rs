@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::grant::Grant;
 use super::image::ImageReference;
 use super::limits::Limits;
+use super::supervision::Supervision;
 use crate::identity::ModuleId;
 
 /// The start-up order of a module that names none: the last.
@@ -46,6 +47,8 @@ pub struct ModuleSpec {
     pub args: Vec<String>,
     /// What it may take.
     pub limits: Limits,
+    /// How it is watched and started again.
+    pub supervision: Supervision,
     /// What it may see of the device's file system.
     pub grants: Vec<Grant>,
     /// Whether its `/data` stays when it leaves the deployment.
@@ -53,6 +56,38 @@ pub struct ModuleSpec {
     /// What in its part of the manifest has no effect, for its reported
     /// status.
     pub warnings: Vec<String>,
+}
+
+impl ModuleSpec {
+    /// Whether an instance of this one runs as one of the other would, given
+    /// the same code: what else they differ in is for those who look after it.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        let Self {
+            id,
+            env,
+            args,
+            limits,
+            grants,
+            module_type: _,
+            version: _,
+            image: _,
+            status: _,
+            restart_policy: _,
+            pull_policy: _,
+            startup_order: _,
+            supervision: _,
+            keep_data: _,
+            warnings: _,
+        } = self;
+        (id, env, args, limits, grants)
+            == (
+                &other.id,
+                &other.env,
+                &other.args,
+                &other.limits,
+                &other.grants,
+            )
+    }
 }
 
 macro_rules! word_enum {
@@ -124,5 +159,50 @@ word_enum! {
         OnCreate = "on-create",
         /// Never: it must be there.
         Never = "never",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Manifest, Origin};
+
+    fn spec(module: &str) -> ModuleSpec {
+        let text = format!(
+            r#"{{"modulesContent": {{"$edgeAgent": {{"properties.desired": {{
+                "schemaVersion": "1.1", "modules": {{"m": {module}}} }}}}}}}}"#
+        );
+        let checked = Manifest::check(&text, Origin::LocalFile).expect("valid");
+        let mut modules = checked.value.modules.into_values();
+        modules.next().expect("one module")
+    }
+
+    #[test]
+    fn instances_differ_by_what_they_are_given_and_not_by_how_they_are_looked_after() {
+        let plain = spec(r#"{"type": "wasm", "settings": {"image": "a"}}"#);
+        let check = |module: &str, expected: bool| {
+            let other = spec(module);
+            assert_eq!(plain.runs_as(&other), expected, "{module}");
+            assert_eq!(other.runs_as(&plain), expected, "{module}");
+        };
+        check(
+            r#"{"type": "docker", "settings": {"image": "b"}, "version": "2", "status": "stopped",
+                "restartPolicy": "never", "imagePullPolicy": "never", "startupOrder": 1}"#,
+            true,
+        );
+        let wasm = |wasm: &str| {
+            format!(r#"{{"type": "wasm", "settings": {{"image": "a", "wasm": {wasm}}}}}"#)
+        };
+        check(
+            &wasm(r#"{"healthIntervalMs": 100, "keepData": true}"#),
+            true,
+        );
+        check(&wasm(r#"{"memoryLimitBytes": 65536}"#), false);
+        check(&wasm(r#"{"args": ["x"]}"#), false);
+        check(&wasm(r#"{"grants": [{"file": "/etc/hostname"}]}"#), false);
+        check(
+            r#"{"type": "wasm", "settings": {"image": "a"}, "env": {"A": {"value": 1}}}"#,
+            false,
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The object `wasm`: what a module may take and see.
+//! The object `wasm`: what a module may take and see, and how it is watched.
 //!
 //! The form is our own, so that a key without meaning is a fault here: a
 //! limit with a slip in its name would not limit.
@@ -11,19 +11,21 @@ use super::super::fault::Findings;
 use super::super::grant::{GRANTS_MAX, Grant, GrantAccess, GrantKind, PlaceError};
 use super::super::limits::Limits;
 use super::super::read::{Fields, Place, shown};
+use super::super::supervision::Supervision;
 use super::options::arguments;
 
-/// What a module may take and see, and its arguments.
+/// What a module may take and see, how it is watched, and its arguments.
 #[derive(Default)]
 pub(super) struct Sandbox {
     pub(super) limits: Limits,
+    pub(super) supervision: Supervision,
     pub(super) grants: Vec<Grant>,
     pub(super) keep_data: bool,
     pub(super) args: Vec<String>,
 }
 
 /// The keys of the object.
-const KEYS: &str = "`memoryLimitBytes`, `callDeadlineMs`, `hostMemoryLimitBytes`, `dataLimitBytes`, `cpuLimitMillis`, `logLinesPerSecond`, `grants`, `keepData` or `args`";
+const KEYS: &str = "`memoryLimitBytes`, `callDeadlineMs`, `hostMemoryLimitBytes`, `dataLimitBytes`, `cpuLimitMillis`, `logLinesPerSecond`, `healthIntervalMs`, `healthTimeoutMs`, `healthFailuresMax`, `restartWaitMs`, `restartWaitMaxMs`, `restartForgivenAfterMs`, `grants`, `keepData` or `args`";
 
 /// The keys of a grant.
 const GRANT_KEYS: &str = "`file` or `folder`, `as` and `access`";
@@ -37,6 +39,7 @@ pub(super) fn read(findings: &mut Findings, place: &Place<'_>) -> Option<Sandbox
     let mut fields = findings.object(place)?;
     let mut sandbox = Sandbox {
         limits: limits(findings, &mut fields),
+        supervision: supervision(findings, &mut fields),
         ..Sandbox::default()
     };
     if let Some(place) = fields.take("grants") {
@@ -127,6 +130,42 @@ fn limits(findings: &mut Findings, fields: &mut Fields<'_>) -> Limits {
         limits.log_lines_per_second = lines as u32;
     }
     limits
+}
+
+fn supervision(findings: &mut Findings, fields: &mut Fields<'_>) -> Supervision {
+    let mut millis = |key, range| {
+        let place = fields.take(key)?;
+        let millis = findings.integer(&place, range)?;
+        Some((place, Duration::from_millis(millis)))
+    };
+    let interval = millis("healthIntervalMs", Supervision::HEALTH_INTERVAL_MS);
+    let timeout = millis("healthTimeoutMs", Supervision::HEALTH_TIMEOUT_MS);
+    let wait = millis("restartWaitMs", Supervision::RESTART_WAIT_MS);
+    let wait_max = millis("restartWaitMaxMs", Supervision::RESTART_WAIT_MS);
+    let forgiven_after = millis(
+        "restartForgivenAfterMs",
+        Supervision::RESTART_FORGIVEN_AFTER_MS,
+    );
+    let failures = fields.take("healthFailuresMax");
+    let failures =
+        failures.and_then(|place| findings.integer(&place, Supervision::HEALTH_FAILURES_MAX));
+    if let (Some((_, least)), Some((place, most))) = (&wait, &wait_max)
+        && most < least
+    {
+        let problem = format!("{} stands here", most.as_millis());
+        let expected = format!("not less than `restartWaitMs`, {}", least.as_millis());
+        findings.fault(&place.path, place.position(), problem, expected);
+    }
+    let duration = |found: Option<(Place<'_>, Duration)>| found.map(|(_, duration)| duration);
+    Supervision {
+        health_interval: duration(interval),
+        health_timeout: duration(timeout),
+        // The range is within 32 bits.
+        health_failures_max: failures.map(|number| number as u32),
+        restart_wait: duration(wait),
+        restart_wait_max: duration(wait_max),
+        restart_forgiven_after: duration(forgiven_after),
+    }
 }
 
 fn grant(findings: &mut Findings, place: &Place<'_>) -> Option<Grant> {

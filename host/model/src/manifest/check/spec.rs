@@ -52,6 +52,7 @@ pub(super) fn read(
     let Settings { image, options } = settings?;
     let Sandbox {
         limits,
+        supervision,
         grants,
         keep_data,
         args,
@@ -70,6 +71,7 @@ pub(super) fn read(
         env,
         args,
         limits,
+        supervision,
         grants,
         keep_data,
         warnings,
