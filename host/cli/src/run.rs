@@ -20,6 +20,7 @@ use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 
@@ -117,6 +118,7 @@ async fn start(
             upstream: Arc::new(upstream.clone()),
             code: code.clone(),
             restart_waits,
+            health_checks: HealthChecks::default(),
         });
         devices
             .push(device.with_context(|| format!("cannot start the device `{}`", target.device))?);

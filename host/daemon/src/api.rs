@@ -143,6 +143,13 @@ impl ApiError {
         }
     }
 
+    pub(crate) fn conflict(error: String) -> Self {
+        Self {
+            status: StatusCode::CONFLICT,
+            error,
+        }
+    }
+
     pub(crate) fn bad_request(error: String) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

@@ -22,6 +22,7 @@ use crate::injector::Injector;
 use crate::keys::Keyring;
 use crate::logs::Logs;
 use crate::methods::Methods;
+use crate::supervisor::health::HealthChecks;
 use crate::supervisor::life::RestartWaits;
 use crate::supervisor::{Supervisor, Surroundings};
 use crate::twins::Twins;
@@ -43,8 +44,10 @@ pub struct DeviceConfig {
     pub upstream: Arc<dyn Upstream>,
     /// Code of images, shared by all devices of the process.
     pub code: CodeStore,
-    /// Waits between restarts of a module.
+    /// Waits between restarts of a module, where its manifest says nothing.
     pub restart_waits: RestartWaits,
+    /// How the health of modules is asked, where their manifest says nothing.
+    pub health_checks: HealthChecks,
 }
 
 /// A running device.
@@ -85,6 +88,7 @@ impl Device {
             upstream,
             code,
             restart_waits,
+            health_checks,
         } = config;
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
         let twins = Twins::open(&folder.store()?)?;
@@ -103,6 +107,7 @@ impl Device {
             folder: Arc::clone(&folder),
             own_folder,
             restart_waits,
+            health_checks,
         });
         let stop = CancellationToken::new();
         let pump = tokio::spawn(pump::run(

@@ -9,6 +9,7 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_router::snapshot::{EndpointSnapshot, RouterSnapshot};
 
 use super::{ApiError, ApiState, DeviceView};
+use crate::supervisor::RestartError;
 use crate::supervisor::report::ModuleReport;
 
 /// All modules, sorted by device and name.
@@ -73,12 +74,15 @@ pub(super) async fn restart(
     Path((device, module)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let (view, report) = find(&state, &device, &module)?;
-    if !view.supervisor.restart(report.module()).await {
-        return Err(ApiError::not_found(format!(
+    match view.supervisor.restart(report.module()).await {
+        Ok(()) => Ok(Json(json!({}))),
+        Err(RestartError::NotFound) => Err(ApiError::not_found(format!(
             "module `{module}` is being removed"
-        )));
+        ))),
+        Err(RestartError::NotToRun) => Err(ApiError::conflict(format!(
+            "module `{module}` is not to run: its `status` in the deployment is `stopped`"
+        ))),
     }
-    Ok(Json(json!({})))
 }
 
 fn find<'a>(

@@ -12,6 +12,7 @@ use wasm_edge_runtime::events::Control;
 use wasm_edge_runtime::exit::{Exit, ExitReason};
 use wasm_edge_runtime::instance::{self, Gauges, InstanceConfig};
 
+use super::health::{Checked, HealthChecks, Questions};
 use super::link::{self, ModuleLink};
 use super::{Module, STOP_GRACE, Surroundings, at};
 use crate::methods::Listening;
@@ -35,15 +36,32 @@ pub(super) struct Running {
     told: Option<u64>,
     ready: watch::Receiver<bool>,
     ready_seen: bool,
-    end_at: Option<Instant>,
+    /// How its health is asked; absent for a component without `health`.
+    checks: Option<HealthChecks>,
+    /// The questions about its health, once it is ready.
+    questions: Option<Questions>,
+    stopping: Option<Stopping>,
+}
+
+/// An instance that is to stop.
+#[derive(Clone, Copy)]
+struct Stopping {
+    /// It was told so.
+    told: bool,
+    /// It is ended where it stands then.
+    end_at: Instant,
 }
 
 /// What a running instance comes up with.
 pub(super) enum News {
     /// It said that it is ready.
     Ready,
+    /// It said how it is, or did not in time.
+    Checked(Checked),
     /// It ended.
     Ended(Exit),
+    /// It did not stop within its grace, and was ended where it stood.
+    EndedByForce(Exit),
 }
 
 impl Running {
@@ -53,6 +71,7 @@ impl Running {
         module: &Module,
         link: &Arc<ModuleLink>,
         gauges: &Arc<Gauges>,
+        checks: HealthChecks,
     ) -> Self {
         let id = &module.spec.id;
         let ready = link.watch_ready();
@@ -101,22 +120,30 @@ impl Running {
             told: None,
             ready,
             ready_seen: false,
-            end_at: None,
+            checks: module.code.has_health().then_some(checks),
+            questions: None,
+            stopping: None,
         }
     }
 
-    /// Asks the instance to stop; it is ended where it stands if it does not.
-    pub(super) fn stop(&mut self) {
-        self.end_at = Some(Instant::now() + STOP_GRACE + STOP_MARGIN);
-        self.listening = None;
-        if self
-            .control
-            .try_send(Control::Shutdown(STOP_GRACE))
-            .is_err()
-        {
-            // It has not looked at its controls for long: there is nothing to wait for.
-            self.end_at = Some(Instant::now());
+    /// Asks for its health by other settings from now on.
+    pub(super) fn set_health_checks(&mut self, checks: HealthChecks) {
+        if let Some(present) = &mut self.checks {
+            *present = checks;
         }
+        if let Some(questions) = &mut self.questions {
+            questions.set(checks);
+        }
+    }
+
+    /// Asks the instance to stop: it finishes what it has in hand, and is ended where it stands if that takes
+    /// too long.
+    pub(super) fn stop(&mut self) {
+        self.listening = None;
+        self.questions = None;
+        let end_at = Instant::now() + STOP_GRACE + STOP_MARGIN;
+        let told = self.control.try_send(Control::Shutdown(STOP_GRACE)).is_ok();
+        self.stopping = Some(Stopping { told, end_at });
     }
 
     /// Runs the instance until something is to be told of it.
@@ -125,17 +152,27 @@ impl Running {
     /// The instance stands still while this is not polled, and goes on with the next call.
     pub(super) async fn news(&mut self) -> News {
         loop {
-            let untold = self.told != Some(self.twin.desired_version()) && self.end_at.is_none();
-            let end_at = self.end_at;
+            let end_at = self.stopping.map(|stopping| stopping.end_at);
+            let unstopped = self.stopping.filter(|stopping| !stopping.told);
+            let untold = self.stopping.is_none() && self.told != Some(self.twin.desired_version());
             tokio::select! {
                 biased;
                 exit = &mut self.ended => return News::Ended(exit),
                 () = at(end_at), if end_at.is_some() => {
-                    return News::Ended(Exit::of(ExitReason::Stopped));
+                    return News::EndedByForce(Exit::of(ExitReason::Stopped));
                 }
                 Ok(_) = self.ready.wait_for(|ready| *ready), if !self.ready_seen => {
                     self.ready_seen = true;
+                    if self.stopping.is_none() {
+                        self.questions = self.checks.map(Questions::new);
+                    }
                     return News::Ready;
+                }
+                permit = self.control.reserve(), if unstopped.is_some() => {
+                    self.stopping = unstopped.map(|stopping| Stopping { told: true, ..stopping });
+                    if let (Ok(permit), Some(stopping)) = (permit, unstopped) {
+                        permit.send(Control::Shutdown(stopping.grace_left()));
+                    }
                 }
                 permit = self.control.reserve(), if untold => if let Ok(permit) = permit {
                     let (update, version) = self.twin.desired_update(self.told);
@@ -144,8 +181,18 @@ impl Running {
                     permit.send(Control::Desired(update));
                 },
                 changed = self.desired.changed(), if !untold => drop(changed),
+                checked = next_checked(&mut self.questions, &self.control),
+                    if self.questions.is_some() => return News::Checked(checked),
             }
         }
+    }
+}
+
+impl Stopping {
+    /// What is left of the time to stop.
+    fn grace_left(self) -> Duration {
+        self.end_at
+            .saturating_duration_since(Instant::now() + STOP_MARGIN)
     }
 }
 
@@ -160,4 +207,14 @@ async fn contained(config: InstanceConfig) -> Exit {
         let cause = text.unwrap_or_else(|| "a panic without a text".to_owned());
         Exit::of(ExitReason::HostFault { cause })
     })
+}
+
+async fn next_checked(
+    questions: &mut Option<Questions>,
+    control: &mpsc::Sender<Control>,
+) -> Checked {
+    match questions {
+        Some(questions) => questions.next(control).await,
+        None => std::future::pending().await,
+    }
 }

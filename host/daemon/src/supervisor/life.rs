@@ -5,14 +5,16 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wasm_edge_model::manifest::RestartPolicy;
+use wasm_edge_model::manifest::{ModuleSpec, RestartPolicy, Supervision};
+
+use super::health::HealthChecks;
 
 /// How long a module waits before it is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartWaits {
     /// Before the first restart; it doubles with each further one.
     pub first: Duration,
-    /// The longest wait.
+    /// The longest wait; one below `first` is as long as that.
     pub max: Duration,
     /// A module that has run so long without a failure begins anew.
     pub forgiven_after: Duration,
@@ -22,9 +24,40 @@ impl Default for RestartWaits {
     /// 10 s, doubling to 300 s, forgiven after 10 minutes (IoT Edge's restart policy).
     fn default() -> Self {
         Self {
-            first: Duration::from_secs(10),
-            max: Duration::from_secs(300),
-            forgiven_after: Duration::from_secs(600),
+            first: Supervision::RESTART_WAIT_DEFAULT,
+            max: Supervision::RESTART_WAIT_MAX_DEFAULT,
+            forgiven_after: Supervision::RESTART_FORGIVEN_AFTER_DEFAULT,
+        }
+    }
+}
+
+/// What a module's life goes by: what its manifest says, and where it does not, the device's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// When it is started again.
+    pub policy: RestartPolicy,
+    /// How long it waits before.
+    pub waits: RestartWaits,
+    /// How its health is asked.
+    pub health: HealthChecks,
+}
+
+impl Rules {
+    /// Those of one module on a device with these settings.
+    pub fn of(spec: &ModuleSpec, waits: &RestartWaits, health: &HealthChecks) -> Self {
+        let own = &spec.supervision;
+        Self {
+            policy: spec.restart_policy,
+            waits: RestartWaits {
+                first: own.restart_wait.unwrap_or(waits.first),
+                max: own.restart_wait_max.unwrap_or(waits.max),
+                forgiven_after: own.restart_forgiven_after.unwrap_or(waits.forgiven_after),
+            },
+            health: HealthChecks {
+                interval: own.health_interval.unwrap_or(health.interval),
+                timeout: own.health_timeout.unwrap_or(health.timeout),
+                failures_max: own.health_failures_max.unwrap_or(health.failures_max),
+            },
         }
     }
 }
@@ -36,6 +69,15 @@ pub enum Life {
     Stopped,
     /// An instance runs, since then.
     Running {
+        /// When it was started.
+        since: Instant,
+        /// Restarts in a row that count for the wait.
+        in_a_row: u32,
+        /// Health checks that failed in a row.
+        failed_checks: u32,
+    },
+    /// An instance runs, since then; too many health checks failed, and its policy leaves it so.
+    Unhealthy {
         /// When it was started.
         since: Instant,
         /// Restarts in a row that count for the wait.
@@ -65,8 +107,15 @@ pub enum Life {
 pub enum AfterStop {
     /// Nothing.
     Stay,
-    /// Another instance.
+    /// Another instance of the same.
     StartAgain,
+    /// An instance of what takes its place.
+    StartReplacement,
+    /// The wait before a restart, since it was unhealthy.
+    BackOff {
+        /// Restarts in a row that count for the wait, without the coming one.
+        in_a_row: u32,
+    },
 }
 
 /// What happened to a module.
@@ -78,6 +127,12 @@ pub enum LifeEvent {
     Stop,
     /// It is to run anew.
     Restart,
+    /// Other code or another configuration takes its place.
+    Replace,
+    /// It answered that it is well.
+    CheckPassed,
+    /// It answered that it is not well, or not in time.
+    CheckFailed,
     /// Its instance ended.
     Exited(Ended),
     /// The wait may be over.
@@ -102,309 +157,190 @@ pub enum Action {
     None,
     /// Start an instance.
     StartInstance,
+    /// Start an instance, which counts as a restart.
+    RestartInstance,
     /// Ask the instance to stop.
     StopInstance,
 }
 
 /// The next state, and what is to be done.
-pub fn next(
-    life: Life,
-    event: LifeEvent,
-    policy: RestartPolicy,
-    waits: &RestartWaits,
-    now: Instant,
-) -> (Life, Action) {
-    let started = |in_a_row| {
-        (
-            Life::Running {
-                since: now,
-                in_a_row,
-            },
-            Action::StartInstance,
-        )
-    };
-    match (life, event) {
-        (
-            Life::Stopped | Life::Ended { .. } | Life::BackingOff { .. },
-            LifeEvent::Start | LifeEvent::Restart,
-        ) => started(0),
-        (Life::Stopped | Life::Ended { .. } | Life::BackingOff { .. }, LifeEvent::Stop) => {
-            (Life::Stopped, Action::None)
-        }
-        (Life::Running { .. }, LifeEvent::Stop) => (
-            Life::Stopping {
-                then: AfterStop::Stay,
-            },
-            Action::StopInstance,
-        ),
-        (Life::Running { .. }, LifeEvent::Restart) => (
-            Life::Stopping {
-                then: AfterStop::StartAgain,
-            },
-            Action::StopInstance,
-        ),
-        (Life::Stopping { .. }, LifeEvent::Start | LifeEvent::Restart) => (
-            Life::Stopping {
-                then: AfterStop::StartAgain,
-            },
-            Action::None,
-        ),
-        (Life::Stopping { .. }, LifeEvent::Stop) => (
-            Life::Stopping {
-                then: AfterStop::Stay,
-            },
-            Action::None,
-        ),
-        (
-            Life::Stopping {
-                then: AfterStop::Stay,
-            },
-            LifeEvent::Exited(_),
-        ) => (Life::Stopped, Action::None),
-        (
-            Life::Stopping {
-                then: AfterStop::StartAgain,
-            },
-            LifeEvent::Exited(_),
-        ) => started(0),
-        (Life::Running { since, in_a_row }, LifeEvent::Exited(ended)) => {
-            exited(since, in_a_row, ended, policy, waits, now)
-        }
-        (Life::BackingOff { until, in_a_row }, LifeEvent::Woke) if now >= until => {
-            started(in_a_row)
-        }
-        (life, _) => (life, Action::None),
+pub fn next(life: Life, event: LifeEvent, rules: &Rules, now: Instant) -> (Life, Action) {
+    match life {
+        Life::Stopped => match event {
+            LifeEvent::Start => (running(now, 0), Action::StartInstance),
+            _ => (life, Action::None),
+        },
+        Life::Ended { .. } => match event {
+            LifeEvent::Start | LifeEvent::Restart => (running(now, 0), Action::RestartInstance),
+            LifeEvent::Replace => (running(now, 0), Action::StartInstance),
+            LifeEvent::Stop => (Life::Stopped, Action::None),
+            _ => (life, Action::None),
+        },
+        Life::BackingOff { until, in_a_row } => match event {
+            LifeEvent::Woke if now >= until => (running(now, in_a_row), Action::RestartInstance),
+            LifeEvent::Start | LifeEvent::Restart => (running(now, 0), Action::RestartInstance),
+            LifeEvent::Replace => (running(now, 0), Action::StartInstance),
+            LifeEvent::Stop => (Life::Stopped, Action::None),
+            _ => (life, Action::None),
+        },
+        Life::Running {
+            since,
+            in_a_row,
+            failed_checks,
+        } => match event {
+            LifeEvent::CheckPassed => (
+                Life::Running {
+                    since,
+                    in_a_row,
+                    failed_checks: 0,
+                },
+                Action::None,
+            ),
+            LifeEvent::CheckFailed => {
+                check_failed(since, in_a_row, failed_checks.saturating_add(1), rules, now)
+            }
+            event => while_running(life, since, in_a_row, event, rules, now),
+        },
+        Life::Unhealthy { since, in_a_row } => match event {
+            LifeEvent::CheckPassed => (
+                Life::Running {
+                    since,
+                    in_a_row,
+                    failed_checks: 0,
+                },
+                Action::None,
+            ),
+            // The policy may have changed since.
+            LifeEvent::CheckFailed => {
+                check_failed(since, in_a_row, rules.health.failures_max, rules, now)
+            }
+            event => while_running(life, since, in_a_row, event, rules, now),
+        },
+        Life::Stopping { then } => while_stopping(then, event, rules, now),
     }
 }
 
-fn exited(
+/// What happens to an instance that runs, apart from its health.
+fn while_running(
+    life: Life,
     since: Instant,
     in_a_row: u32,
-    ended: Ended,
-    policy: RestartPolicy,
-    waits: &RestartWaits,
+    event: LifeEvent,
+    rules: &Rules,
     now: Instant,
 ) -> (Life, Action) {
-    let restarts = match policy {
+    let then = match event {
+        LifeEvent::Stop => AfterStop::Stay,
+        LifeEvent::Restart => AfterStop::StartAgain,
+        LifeEvent::Replace => AfterStop::StartReplacement,
+        LifeEvent::Exited(ended) => {
+            let in_a_row = not_forgiven(since, in_a_row, &rules.waits, now);
+            return exited(in_a_row, ended, rules, now);
+        }
+        _ => return (life, Action::None),
+    };
+    (Life::Stopping { then }, Action::StopInstance)
+}
+
+/// What is wanted last holds.
+fn while_stopping(
+    then: AfterStop,
+    event: LifeEvent,
+    rules: &Rules,
+    now: Instant,
+) -> (Life, Action) {
+    let then = match (event, then) {
+        (LifeEvent::Exited(_), AfterStop::Stay) => return (Life::Stopped, Action::None),
+        (LifeEvent::Exited(_), AfterStop::StartAgain) => {
+            return (running(now, 0), Action::RestartInstance);
+        }
+        (LifeEvent::Exited(_), AfterStop::StartReplacement) => {
+            return (running(now, 0), Action::StartInstance);
+        }
+        (LifeEvent::Exited(_), AfterStop::BackOff { in_a_row }) => {
+            return (backing_off(in_a_row, rules, now), Action::None);
+        }
+        (LifeEvent::Stop, _) => AfterStop::Stay,
+        (LifeEvent::Start, AfterStop::Stay | AfterStop::BackOff { .. })
+        | (LifeEvent::Restart, AfterStop::BackOff { .. }) => AfterStop::StartAgain,
+        (LifeEvent::Replace, AfterStop::StartAgain | AfterStop::BackOff { .. }) => {
+            AfterStop::StartReplacement
+        }
+        (_, then) => then,
+    };
+    (Life::Stopping { then }, Action::None)
+}
+
+fn check_failed(
+    since: Instant,
+    in_a_row: u32,
+    failed_checks: u32,
+    rules: &Rules,
+    now: Instant,
+) -> (Life, Action) {
+    if failed_checks < rules.health.failures_max {
+        let life = Life::Running {
+            since,
+            in_a_row,
+            failed_checks,
+        };
+        return (life, Action::None);
+    }
+    match rules.policy {
+        RestartPolicy::Never | RestartPolicy::OnFailure => {
+            (Life::Unhealthy { since, in_a_row }, Action::None)
+        }
+        RestartPolicy::OnUnhealthy | RestartPolicy::Always => {
+            let in_a_row = not_forgiven(since, in_a_row, &rules.waits, now);
+            let then = AfterStop::BackOff { in_a_row };
+            (Life::Stopping { then }, Action::StopInstance)
+        }
+    }
+}
+
+fn exited(in_a_row: u32, ended: Ended, rules: &Rules, now: Instant) -> (Life, Action) {
+    let restarts = match rules.policy {
         RestartPolicy::Never => false,
         RestartPolicy::OnFailure | RestartPolicy::OnUnhealthy => ended != Ended::Well,
         RestartPolicy::Always => true,
     };
-    if !restarts {
-        return (
-            Life::Ended {
-                well: ended == Ended::Well,
-            },
-            Action::None,
-        );
+    match ended {
+        _ if !restarts => {
+            let well = ended == Ended::Well;
+            (Life::Ended { well }, Action::None)
+        }
+        Ended::OverMessage => (running(now, in_a_row), Action::RestartInstance),
+        Ended::Well | Ended::Badly => (backing_off(in_a_row, rules, now), Action::None),
     }
+}
+
+fn running(since: Instant, in_a_row: u32) -> Life {
+    Life::Running {
+        since,
+        in_a_row,
+        failed_checks: 0,
+    }
+}
+
+fn backing_off(in_a_row: u32, rules: &Rules, now: Instant) -> Life {
+    Life::BackingOff {
+        until: now + wait_before(in_a_row, &rules.waits),
+        in_a_row: in_a_row.saturating_add(1),
+    }
+}
+
+/// The restarts in a row that still count for a module that was started at `since`.
+fn not_forgiven(since: Instant, in_a_row: u32, waits: &RestartWaits, now: Instant) -> u32 {
     let forgiven = now.duration_since(since) >= waits.forgiven_after;
-    let in_a_row = if forgiven { 0 } else { in_a_row };
-    if ended == Ended::OverMessage {
-        return (
-            Life::Running {
-                since: now,
-                in_a_row,
-            },
-            Action::StartInstance,
-        );
-    }
-    let wait = wait_before(in_a_row, waits);
-    (
-        Life::BackingOff {
-            until: now + wait,
-            in_a_row: in_a_row.saturating_add(1),
-        },
-        Action::None,
-    )
+    if forgiven { 0 } else { in_a_row }
 }
 
 /// The wait after so many restarts in a row.
 fn wait_before(in_a_row: u32, waits: &RestartWaits) -> Duration {
     let factor = 1_u32.checked_shl(in_a_row.min(31)).unwrap_or(u32::MAX);
-    waits.first.saturating_mul(factor).min(waits.max)
+    let most = waits.max.max(waits.first);
+    waits.first.saturating_mul(factor).min(most)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WAITS: RestartWaits = RestartWaits {
-        first: Duration::from_secs(10),
-        max: Duration::from_secs(300),
-        forgiven_after: Duration::from_secs(600),
-    };
-
-    fn check(
-        life: Life,
-        event: LifeEvent,
-        policy: RestartPolicy,
-        now: Instant,
-        expected: (Life, Action),
-    ) {
-        assert_eq!(
-            next(life, event, policy, &WAITS, now),
-            expected,
-            "{life:?} {event:?} {policy:?}"
-        );
-    }
-
-    #[test]
-    fn a_crashing_module_backs_off_twice_as_long_each_time_and_never_gives_up() {
-        let mut now = Instant::now();
-        let mut life = Life::Running {
-            since: now,
-            in_a_row: 0,
-        };
-        let mut waits = Vec::new();
-        for _ in 0..40 {
-            now += Duration::from_secs(1);
-            (life, _) = next(
-                life,
-                LifeEvent::Exited(Ended::Badly),
-                RestartPolicy::Always,
-                &WAITS,
-                now,
-            );
-            let Life::BackingOff { until, .. } = life else {
-                panic!("{life:?}")
-            };
-            waits.push((until - now).as_secs());
-            let early = next(life, LifeEvent::Woke, RestartPolicy::Always, &WAITS, now);
-            assert_eq!(early, (life, Action::None));
-            now = until;
-            let action;
-            (life, action) = next(life, LifeEvent::Woke, RestartPolicy::Always, &WAITS, now);
-            assert_eq!(action, Action::StartInstance);
-        }
-        assert_eq!(waits[..7], [10, 20, 40, 80, 160, 300, 300]);
-        assert!(waits[7..].iter().all(|wait| *wait == 300));
-    }
-
-    #[test]
-    fn ten_good_minutes_are_forgiving() {
-        let start = Instant::now();
-        let now = start + Duration::from_secs(600);
-        let expected = Life::BackingOff {
-            until: now + Duration::from_secs(10),
-            in_a_row: 1,
-        };
-        let running = Life::Running {
-            since: start,
-            in_a_row: 9,
-        };
-        check(
-            running,
-            LifeEvent::Exited(Ended::Badly),
-            RestartPolicy::Always,
-            now,
-            (expected, Action::None),
-        );
-    }
-
-    #[test]
-    fn a_failure_over_a_message_does_not_wait_and_does_not_count() {
-        let start = Instant::now();
-        let now = start + Duration::from_secs(1);
-        let running = Life::Running {
-            since: start,
-            in_a_row: 3,
-        };
-        let expected = Life::Running {
-            since: now,
-            in_a_row: 3,
-        };
-        let event = LifeEvent::Exited(Ended::OverMessage);
-        check(
-            running,
-            event,
-            RestartPolicy::OnUnhealthy,
-            now,
-            (expected, Action::StartInstance),
-        );
-        let ended = (Life::Ended { well: false }, Action::None);
-        check(running, event, RestartPolicy::Never, now, ended);
-    }
-
-    #[test]
-    fn policies_tell_good_ends_from_bad_ones() {
-        let now = Instant::now();
-        let running = Life::Running {
-            since: now,
-            in_a_row: 0,
-        };
-        let well = LifeEvent::Exited(Ended::Well);
-        let ended = (Life::Ended { well: true }, Action::None);
-        for policy in [
-            RestartPolicy::Never,
-            RestartPolicy::OnFailure,
-            RestartPolicy::OnUnhealthy,
-        ] {
-            check(running, well, policy, now, ended);
-        }
-        let backing_off = Life::BackingOff {
-            until: now + Duration::from_secs(10),
-            in_a_row: 1,
-        };
-        check(
-            running,
-            well,
-            RestartPolicy::Always,
-            now,
-            (backing_off, Action::None),
-        );
-    }
-
-    #[test]
-    fn what_is_wanted_last_holds_while_it_stops() {
-        let now = Instant::now();
-        let running = Life::Running {
-            since: now,
-            in_a_row: 0,
-        };
-        let stay = Life::Stopping {
-            then: AfterStop::Stay,
-        };
-        let again = Life::Stopping {
-            then: AfterStop::StartAgain,
-        };
-        let policy = RestartPolicy::Always;
-        check(
-            running,
-            LifeEvent::Stop,
-            policy,
-            now,
-            (stay, Action::StopInstance),
-        );
-        check(stay, LifeEvent::Start, policy, now, (again, Action::None));
-        check(again, LifeEvent::Stop, policy, now, (stay, Action::None));
-        check(
-            stay,
-            LifeEvent::Exited(Ended::Badly),
-            policy,
-            now,
-            (Life::Stopped, Action::None),
-        );
-        check(
-            again,
-            LifeEvent::Exited(Ended::Well),
-            policy,
-            now,
-            (running, Action::StartInstance),
-        );
-        check(
-            running,
-            LifeEvent::Restart,
-            policy,
-            now,
-            (again, Action::StopInstance),
-        );
-        check(
-            Life::Stopped,
-            LifeEvent::Exited(Ended::Well),
-            policy,
-            now,
-            (Life::Stopped, Action::None),
-        );
-    }
-}
+mod tests;

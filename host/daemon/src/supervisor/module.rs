@@ -2,44 +2,69 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
-use wasm_edge_model::manifest::DesiredStatus;
+use wasm_edge_model::manifest::{DesiredStatus, ModuleSpec};
 use wasm_edge_model::status::RuntimeStatus;
 use wasm_edge_runtime::exit::Exit;
 use wasm_edge_runtime::guest::LogLevel;
 use wasm_edge_runtime::instance::Gauges;
 
+use super::health::Checked;
 use super::instance::{News, Running};
-use super::life::{self, Action, Ended, Life, LifeEvent};
+use super::life::{self, Action, AfterStop, Ended, Life, LifeEvent, Rules};
 use super::link::ModuleLink;
 use super::report::ModuleReport;
-use super::{Module, Surroundings, at};
+use super::{Module, STOP_GRACE, Surroundings, at};
 use crate::clock;
 
-/// What the agent or an operator wants of a module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the agent or an operator wants of a module; `done` is told, or dropped, when it is so.
+pub(super) struct Order {
+    pub(super) command: Command,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// What is wanted.
 pub(super) enum Command {
+    /// Done when it is started.
     Start,
+    /// Done when no instance runs any more.
     Stop,
+    /// Done when the restart has begun.
     Restart,
+    /// Done when no instance of what was before runs any more.
+    Update(Box<Module>),
+    /// Done at once.
+    SetSpec(Box<ModuleSpec>),
 }
 
 /// The task of one module.
 pub(super) struct ModuleTask {
     around: Arc<Surroundings>,
     module: Module,
+    /// What takes its place once its instance has ended, and who waits for that.
+    replacement: Option<(Box<Module>, oneshot::Sender<()>)>,
     link: Arc<ModuleLink>,
-    commands: mpsc::Receiver<Command>,
-    report: watch::Sender<ModuleReport>,
+    orders: mpsc::Receiver<Order>,
+    /// Those who wait until no instance runs.
+    stopped: Vec<oneshot::Sender<()>>,
+    report: Reporter,
     gauges: Arc<Gauges>,
     life: Life,
+    /// What led to its status, for a status that needs a reason.
+    reason: String,
     running: Option<Running>,
-    starts: u64,
+}
+
+/// Where a module shows how it is.
+pub(super) struct Reporter {
+    report: watch::Sender<ModuleReport>,
+    /// Counts the changes of the reports of all modules.
+    changes: Arc<watch::Sender<u64>>,
 }
 
 enum Wake {
-    Command(Option<Command>),
+    Order(Option<Order>),
     News(News),
     Time,
 }
@@ -48,7 +73,8 @@ impl ModuleTask {
     pub(super) fn new(
         around: Arc<Surroundings>,
         module: Module,
-        commands: mpsc::Receiver<Command>,
+        orders: mpsc::Receiver<Order>,
+        changes: Arc<watch::Sender<u64>>,
     ) -> (Self, watch::Receiver<ModuleReport>) {
         let gauges = Arc::new(Gauges::default());
         let (report, receiver) = watch::channel(ModuleReport {
@@ -63,22 +89,27 @@ impl ModuleTask {
             ready: false,
             restart_count: 0,
             exit_code: None,
+            last_exit_reason: None,
             last_start_time: None,
             last_exit_time: None,
+            last_restart_time: None,
             gauges: Arc::clone(&gauges),
         });
         let link = ModuleLink::new(&around, &module);
         let task = Self {
             around,
             module,
+            replacement: None,
             link,
-            commands,
-            report,
+            orders,
+            stopped: Vec::new(),
+            report: Reporter { report, changes },
             gauges,
             life: Life::Stopped,
+            reason: String::new(),
             running: None,
-            starts: 0,
         };
+        task.report.change(|_| {});
         (task, receiver)
     }
 
@@ -91,45 +122,83 @@ impl ModuleTask {
                 _ => None,
             };
             let wake = tokio::select! {
-                command = self.commands.recv(), if commanded => Wake::Command(command),
+                order = self.orders.recv(), if commanded => Wake::Order(order),
                 news = news(&mut self.running), if self.running.is_some() => Wake::News(news),
                 () = at(backing_off), if backing_off.is_some() => Wake::Time,
             };
             match wake {
-                Wake::Command(Some(Command::Start)) => self.happened(LifeEvent::Start),
-                Wake::Command(Some(Command::Stop)) => self.happened(LifeEvent::Stop),
-                Wake::Command(Some(Command::Restart)) => self.happened(LifeEvent::Restart),
-                Wake::Command(None) => {
+                Wake::Order(Some(order)) => self.obey(order),
+                Wake::Order(None) => {
                     commanded = false;
+                    self.replacement = None;
                     self.happened(LifeEvent::Stop);
                 }
                 Wake::News(News::Ready) => self.ready(),
+                Wake::News(News::Checked(checked)) => self.checked(checked),
                 Wake::News(News::Ended(exit)) => self.ended(&exit),
+                Wake::News(News::EndedByForce(exit)) => {
+                    let grace = STOP_GRACE.as_secs();
+                    let text = format!("did not stop within {grace} s, and was ended");
+                    self.note(LogLevel::Warn, text);
+                    self.ended(&exit);
+                }
                 Wake::Time => self.happened(LifeEvent::Woke),
             }
         }
     }
 
+    fn obey(&mut self, order: Order) {
+        let Order { command, done } = order;
+        match command {
+            Command::Start => self.happened(LifeEvent::Start),
+            Command::Restart => self.happened(LifeEvent::Restart),
+            Command::SetSpec(spec) => self.set_spec(*spec),
+            Command::Stop => {
+                self.happened(LifeEvent::Stop);
+                if self.running.is_some() {
+                    self.stopped.push(done);
+                    return;
+                }
+            }
+            Command::Update(module) => {
+                self.replacement = Some((module, done));
+                let replaced = match self.running {
+                    Some(_) => None,
+                    None => self.replace(),
+                };
+                self.happened(LifeEvent::Replace);
+                if let Some(done) = replaced {
+                    let _ = done.send(());
+                }
+                return;
+            }
+        }
+        let _ = done.send(());
+    }
+
     fn happened(&mut self, event: LifeEvent) {
-        let policy = self.module.spec.restart_policy;
-        let (life, action) = life::next(
-            self.life,
-            event,
-            policy,
-            &self.around.restart_waits,
-            Instant::now(),
-        );
+        let (life, action) = life::next(self.life, event, &self.rules(), Instant::now());
+        let changed = life != self.life;
         self.life = life;
         match action {
             Action::None => {}
             Action::StartInstance => self.start(),
+            Action::RestartInstance => {
+                self.report.change(|report| {
+                    report.restart_count += 1;
+                    report.last_restart_time = Some(clock::now());
+                });
+                self.start();
+            }
             Action::StopInstance => {
                 if let Some(running) = &mut self.running {
                     running.stop();
                 }
             }
         }
-        self.show_life();
+        if changed {
+            self.show_life();
+        }
     }
 
     fn start(&mut self) {
@@ -138,19 +207,43 @@ impl ModuleTask {
             &self.module,
             &self.link,
             &self.gauges,
+            self.rules().health,
         ));
-        self.starts += 1;
-        let restarts = self.starts - 1;
-        self.report.send_modify(|report| {
+        self.report.change(|report| {
             report.ready = false;
-            report.restart_count = restarts;
             report.last_start_time = Some(clock::now());
         });
     }
 
     fn ready(&mut self) {
         self.note(LogLevel::Info, "ready".to_owned());
-        self.report.send_modify(|report| report.ready = true);
+        self.report.change(|report| report.ready = true);
+    }
+
+    /// Says what a health check found, unless it is what is known already.
+    fn checked(&mut self, checked: Checked) {
+        let (before, most) = (self.life, self.rules().health.failures_max);
+        let event = match &checked {
+            Ok(()) => LifeEvent::CheckPassed,
+            Err(text) => {
+                self.reason = format!("unhealthy: {text}");
+                LifeEvent::CheckFailed
+            }
+        };
+        let was_unhealthy = matches!(before, Life::Unhealthy { .. });
+        if let (Err(text), Life::Running { failed_checks, .. }) = (&checked, before) {
+            let failed = failed_checks.saturating_add(1);
+            let text = format!("health check failed, {failed} of {most}: {text}");
+            self.note(LogLevel::Warn, text);
+        }
+        if checked.is_ok() && was_unhealthy {
+            self.note(LogLevel::Info, "healthy again".to_owned());
+        }
+        self.happened(event);
+        if let Life::Unhealthy { .. } = self.life {
+            // The text may be another one now.
+            self.show_life();
+        }
     }
 
     fn ended(&mut self, exit: &Exit) {
@@ -161,37 +254,84 @@ impl ModuleTask {
         } else {
             LogLevel::Info
         };
-        self.note(level, exit.reason.to_string());
+        let reason = exit.reason.to_string();
+        self.note(level, reason.clone());
         for function in &exit.backtrace {
             self.note(LogLevel::Error, format!("    at {function}"));
         }
-        self.report.send_modify(|report| {
+        let was_unhealthy = matches!(
+            self.life,
+            Life::Stopping {
+                then: AfterStop::BackOff { .. }
+            }
+        );
+        if !was_unhealthy {
+            self.reason.clone_from(&reason);
+        }
+        self.report.change(|report| {
             report.ready = false;
             report.exit_code = Some(exit.code());
+            report.last_exit_reason = Some(self.reason.clone());
             report.last_exit_time = Some(clock::now());
-            report.status_description = exit.reason.to_string();
         });
+        let replaced = self.replace();
         let ended = match (exit.is_failure(), exit.over_message) {
             (false, _) => Ended::Well,
             (true, false) => Ended::Badly,
             (true, true) => Ended::OverMessage,
         };
         self.happened(LifeEvent::Exited(ended));
+        for done in self.stopped.drain(..).chain(replaced) {
+            let _ = done.send(());
+        }
+    }
+
+    /// Takes on what is to take its place, if anything is; no instance runs now. Answers who waits for it.
+    fn replace(&mut self) -> Option<oneshot::Sender<()>> {
+        let (module, done) = self.replacement.take()?;
+        self.module = *module;
+        self.link = ModuleLink::new(&self.around, &self.module);
+        let digest = self.module.image_digest.clone();
+        self.note(LogLevel::Info, format!("updated, image {digest}"));
+        self.report.change(|report| {
+            report.spec = Arc::new(self.module.spec.clone());
+            report.image_digest = digest;
+            report.restart_count = 0;
+            report.last_restart_time = None;
+        });
+        Some(done)
+    }
+
+    fn set_spec(&mut self, spec: ModuleSpec) {
+        self.module.spec = spec.clone();
+        let checks = self.rules().health;
+        if let Some(running) = &mut self.running {
+            running.set_health_checks(checks);
+        }
+        self.report.change(|report| report.spec = Arc::new(spec));
     }
 
     /// Brings the report in line with the module's life.
     fn show_life(&self) {
-        let life = self.life;
-        self.report.send_modify(|report| {
-            let ended = report.status_description.clone();
-            (report.status, report.status_description) = match life {
-                Life::Stopped => (RuntimeStatus::Stopped, "stopped".to_owned()),
-                Life::Running { .. } => (RuntimeStatus::Running, "running".to_owned()),
-                Life::Stopping { .. } => (RuntimeStatus::Running, "stopping".to_owned()),
-                Life::BackingOff { .. } => (RuntimeStatus::Backoff, ended),
-                Life::Ended { well: true } => (RuntimeStatus::Stopped, ended),
-                Life::Ended { well: false } => (RuntimeStatus::Failed, ended),
-            };
+        let (life, reason) = (self.life, || self.reason.clone());
+        let (status, description) = match life {
+            Life::Stopped => (RuntimeStatus::Stopped, "stopped".to_owned()),
+            Life::Running { .. } => (RuntimeStatus::Running, "running".to_owned()),
+            Life::Unhealthy { .. } => (RuntimeStatus::Unhealthy, reason()),
+            Life::Stopping {
+                then: AfterStop::BackOff { .. },
+            } => (
+                RuntimeStatus::Unhealthy,
+                format!("{}; stopping", self.reason),
+            ),
+            Life::Stopping { .. } => (RuntimeStatus::Running, "stopping".to_owned()),
+            Life::BackingOff { .. } => (RuntimeStatus::Backoff, reason()),
+            Life::Ended { well: true } => (RuntimeStatus::Stopped, reason()),
+            Life::Ended { well: false } => (RuntimeStatus::Failed, reason()),
+        };
+        self.report.change(|report| {
+            report.status = status;
+            report.status_description = description;
         });
         if let Life::BackingOff { until, .. } = life {
             let wait = until.duration_since(Instant::now());
@@ -202,8 +342,23 @@ impl ModuleTask {
         }
     }
 
+    fn rules(&self) -> Rules {
+        Rules::of(
+            &self.module.spec,
+            &self.around.restart_waits,
+            &self.around.health_checks,
+        )
+    }
+
     fn note(&self, level: LogLevel, text: String) {
         self.around.logs.note(&self.module.spec.id, level, text);
+    }
+}
+
+impl Reporter {
+    fn change(&self, change: impl FnOnce(&mut ModuleReport)) {
+        self.report.send_modify(change);
+        self.changes.send_modify(|count| *count += 1);
     }
 }
 

@@ -24,14 +24,18 @@ pub struct ModuleReport {
     pub status_description: String,
     /// Whether the present instance is ready.
     pub ready: bool,
-    /// Restarts since the module was taken on.
+    /// Restarts since the module was taken on or updated.
     pub restart_count: u64,
     /// Exit code of the last instance that ended.
     pub exit_code: Option<i32>,
+    /// Why the last instance ended.
+    pub last_exit_reason: Option<String>,
     /// When the present or last instance was started.
     pub last_start_time: Option<Timestamp>,
     /// When the last instance ended.
     pub last_exit_time: Option<Timestamp>,
+    /// When it was restarted last.
+    pub last_restart_time: Option<Timestamp>,
     /// What it uses.
     pub gauges: Arc<Gauges>,
 }
@@ -44,7 +48,10 @@ impl ModuleReport {
 
     /// Whether no instance runs and none is about to be started for the first time.
     pub fn is_down(&self) -> bool {
-        !matches!(self.status, RuntimeStatus::Running | RuntimeStatus::Unknown)
+        !matches!(
+            self.status,
+            RuntimeStatus::Running | RuntimeStatus::Unhealthy | RuntimeStatus::Unknown
+        )
     }
 
     /// The JSON form of the management API, without what the router knows.
@@ -68,6 +75,8 @@ impl ModuleReport {
             "exitCode": self.exit_code,
             "lastStartTime": self.last_start_time,
             "lastExitTime": self.last_exit_time,
+            "lastExitReason": self.last_exit_reason,
+            "lastRestartTime": self.last_restart_time,
             "ready": self.ready,
             "memoryBytes": self.gauges.memory_bytes(),
             "memoryLimitBytes": self.spec.limits.memory_limit_bytes,

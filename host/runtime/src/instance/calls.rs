@@ -31,6 +31,8 @@ pub(super) async fn unbounded<T>(
     call: impl AsyncFnOnce(&mut Store<GuestState>) -> Result<T>,
 ) -> Result<T> {
     store.data().deadline.restart();
+    // What an earlier call was refused and got over is no reason of this one's failure.
+    store.data_mut().limiter.take_refused();
     store.set_epoch_deadline(1);
     let _running = engine.running();
     call(store).await

@@ -261,7 +261,11 @@ impl Running<'_> {
             guest.call_check(store).await
         })
         .await?;
-        self.let_out().await;
+        match &checked {
+            Ok(()) => self.let_out().await,
+            Err(_) => drop(self.store.data_mut().take_staged()),
+        }
+        // A device that has waited too long is no fault of this module.
         let _ = answer.send(checked.map_err(|text| cut(text, REASON_MAX_BYTES)));
         Ok(())
     }
