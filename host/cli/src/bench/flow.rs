@@ -314,7 +314,7 @@ async fn instances(
     for _ in 0..10 * effort.repetitions {
         let started = async {
             let begun = Instant::now();
-            view.supervisor.restart(&module).await;
+            view.supervisor.restart(&module).await?;
             Ok(line(&mut lines, "up").await?.duration_since(begun))
         };
         let elapsed: anyhow::Result<Duration> = patiently(started).await?;

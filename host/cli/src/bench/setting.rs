@@ -10,6 +10,7 @@ use wasm_edge_daemon::api::DeviceView;
 use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::method::MethodCall;
@@ -74,6 +75,7 @@ impl Setting {
             upstream: Arc::new(self.upstream.clone()),
             code: self.code.clone(),
             restart_waits: NO_WAITS,
+            health_checks: HealthChecks::default(),
         })?;
         let content = manifest.as_object().context("a manifest is an object")?;
         self.hub.apply_configuration(&device, content).await?;
