@@ -20,8 +20,8 @@
 
 use std::time::Duration;
 
-use crate::bindings::wasi::io::poll as raw_poll;
-use crate::bindings::wasm_edge::module::events as raw;
+use crate::bindings::events as raw;
+use crate::bindings::poll as raw_poll;
 use crate::failure::millis;
 use crate::logger::install_logger;
 use crate::message::{Forward, Message, Outgoing, SendError};
@@ -125,7 +125,7 @@ impl Delivery {
     /// The message is dealt with: it leaves the queue and what was staged goes out, in one step.
     ///
     /// # Errors
-    /// [`CompletionError::WouldBlock`] leaves it open; [`CompletionError::AlreadyEnded`].
+    /// [`CompletionError::WouldBlock`], after which the message comes again; [`CompletionError::AlreadyEnded`].
     pub fn complete(&self) -> Result<(), CompletionError> {
         self.0.complete().map_err(CompletionError::from)
     }
@@ -182,7 +182,7 @@ pub enum CompletionError {
     /// It was ended before.
     #[error("ended before")]
     AlreadyEnded,
-    /// What was staged with it could not be stored. It is still open.
+    /// What was staged with it could not be stored: nothing went out, and the message comes again.
     #[error("what was staged cannot be stored now")]
     WouldBlock,
     /// Anything else.

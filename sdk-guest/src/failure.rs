@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::bindings::wasm_edge::module::messages as raw;
+use crate::bindings::messages as raw;
 use crate::message::SendError;
 use crate::{events, twin};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::bindings::wasm_edge::module::{messages, methods, timer, twin as raw_twin};
+use crate::bindings::{messages, methods, timer, twin as raw_twin};
 use crate::failure::{Failure, Result};
 use crate::logger::install_logger;
 use crate::message::Message;
@@ -16,6 +16,47 @@ use crate::twin::{self, DesiredUpdate};
 
 /// The module's state: made at the first call, kept until the instance ends.
 pub type Slot<T> = RefCell<T>;
+
+/// What [`module`](macro@crate::module) makes of a type, for the exports of a component and for the tests' harness alike.
+///
+/// It is not to be implemented by hand: each function takes and gives what the host does.
+pub trait Module: Default + 'static {
+    /// Names of the handlers that there are; of the functions below only these are ever called.
+    const HANDLERS: &'static [&'static str];
+
+    #[doc(hidden)]
+    fn init(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    #[doc(hidden)]
+    fn message(&mut self, _: &messages::Message) -> Result<(), messages::Failure> {
+        Ok(())
+    }
+
+    #[doc(hidden)]
+    fn desired(&mut self, _: raw_twin::DesiredUpdate) -> Result<(), String> {
+        Ok(())
+    }
+
+    #[doc(hidden)]
+    fn method(&mut self, name: String, _: String) -> methods::Response {
+        Response::unknown_method(&name).into()
+    }
+
+    #[doc(hidden)]
+    fn timer(&mut self, _: timer::Tick) -> Result<(), String> {
+        Ok(())
+    }
+
+    #[doc(hidden)]
+    fn shutdown(&mut self, _: u32) {}
+
+    #[doc(hidden)]
+    fn health(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
 
 /// Calls a handler with the module's state.
 pub fn enter<T, R>(slot: &'static LocalKey<Slot<T>>, call: impl FnOnce(&mut T) -> R) -> R {

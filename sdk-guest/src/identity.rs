@@ -2,7 +2,7 @@
 //!
 //! Keys stay in the host: a module can use them, never read them.
 
-use crate::bindings::wasm_edge::module::identity as raw;
+use crate::bindings::identity as raw;
 
 /// The device's id, such as `Hannover01`.
 pub fn device_id() -> String {

@@ -30,11 +30,12 @@
 //! A program with a loop of its own is a plain `fn main` that asks [`events`] what happened.
 //!
 //! This crate owns the Rust view of the WIT package `wasm-edge:module`; the contract itself, with its limits, is the WIT.
-//! It also compiles where no module can run (for documentation, lints and tests of pure code); calls to the host panic there.
+//! Natively, calls to the host work inside of a harness of `testing`, and panic elsewhere.
 
 #![warn(missing_docs)]
 
 mod bindings;
+mod data;
 pub mod events;
 mod failure;
 mod handlers;
@@ -43,9 +44,12 @@ pub mod lifecycle;
 mod logger;
 mod message;
 pub mod methods;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 pub mod timer;
 pub mod twin;
 
+pub use data::data_folder;
 pub use failure::{Failure, Result};
 pub use log;
 pub use logger::install_logger;
@@ -56,7 +60,9 @@ pub use wasm_edge_sdk_macros::module;
 /// What the code that [`module`] writes calls. No part of the contract: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::bindings::wasm_edge as bindings;
+    pub mod bindings {
+        pub use crate::bindings::*;
+    }
     pub use crate::handlers::*;
     pub use wit_bindgen;
 }

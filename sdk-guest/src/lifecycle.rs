@@ -1,6 +1,6 @@
 //! The module's own say on its start.
 
-use crate::bindings::wasm_edge::module::lifecycle as raw;
+use crate::bindings::lifecycle as raw;
 
 /// Says that the module is ready, so that modules with a later `startupOrder` may start.
 ///

@@ -1,14 +1,14 @@
 //! The `log` facade's way to the host, and what a panic leaves behind.
 
-use std::panic::PanicHookInfo;
 use std::sync::Once;
 
 use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::bindings::wasm_edge::module::log as raw;
+use crate::bindings::log as raw;
 
 /// Environment variable for the least level that is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.
+#[cfg(target_arch = "wasm32")]
 const LEVEL_VARIABLE: &str = "WASM_EDGE_LOG";
 
 /// Makes the `log` macros write to the host, with the key-value pairs as fields, and a panic leave an `error` line.
@@ -21,15 +21,25 @@ pub fn install_logger() {
     INSTALLED.call_once(|| {
         // An author's own logger stays in place.
         if log::set_logger(&HostLogger).is_ok() {
-            let level = std::env::var(LEVEL_VARIABLE).ok();
-            log::set_max_level(
-                level
-                    .and_then(|level| level.parse().ok())
-                    .unwrap_or(LevelFilter::Info),
-            );
+            log::set_max_level(least_level());
         }
+        #[cfg(target_arch = "wasm32")]
         std::panic::set_hook(Box::new(report_panic));
     });
+}
+
+#[cfg(target_arch = "wasm32")]
+fn least_level() -> LevelFilter {
+    let level = std::env::var(LEVEL_VARIABLE).ok();
+    level
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::Info)
+}
+
+/// In tests each harness has a level of its own.
+#[cfg(not(target_arch = "wasm32"))]
+fn least_level() -> LevelFilter {
+    LevelFilter::Trace
 }
 
 struct HostLogger;
@@ -72,7 +82,8 @@ fn level(level: Level) -> raw::Level {
 }
 
 /// The instance traps after a panic, so this line is all that tells why.
-fn report_panic(info: &PanicHookInfo<'_>) {
+#[cfg(target_arch = "wasm32")]
+fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
     raw::log(raw::Level::Error, &info.to_string().replace('\n', " "), &[]);
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::wasm_edge::module::{events as raw_events, messages as raw};
+use crate::bindings::{events as raw_events, messages as raw};
 
 pub use raw::SystemProperty;
 

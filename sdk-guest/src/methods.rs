@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::bindings::wasm_edge::module::methods as raw;
+use crate::bindings::methods as raw;
 use crate::failure::millis;
 
 /// How long [`Call`] waits for an answer unless told otherwise.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bindings::wasm_edge::module::timer as raw;
+use crate::bindings::timer as raw;
 
 /// A timer that was due.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::bindings::wasm_edge::module::twin as raw;
+use crate::bindings::twin as raw;
 
 /// Key of a section's version, which the hub sets.
 const VERSION_KEY: &str = "$version";

@@ -33,19 +33,39 @@ fn check(arguments: TokenStream, item: TokenStream) -> syn::Result<(ItemImpl, Ve
     Ok((block, found))
 }
 
+/// The trait that both the component's exports and the tests' harness call, and the exports, where there are some.
 fn exports(module: &Type, found: &[Handler]) -> TokenStream {
+    let handlers = found.iter().map(|handler| handler_fn(module, handler));
+    let names = found.iter().map(|handler| handler.kind.name());
+    let component = component(module, found);
+    let sdk = quote! { ::wasm_edge_sdk::__private };
+    quote! {
+        #[allow(clippy::all, clippy::pedantic, reason = "generated")]
+        impl #sdk::Module for #module {
+            const HANDLERS: &'static [&'static str] = &[#(#names),*];
+            #(#handlers)*
+        }
+        // Natively nothing but a test makes one; this keeps the compiler from calling the type unused.
+        const _: fn() -> #module = <#module as ::core::default::Default>::default;
+        #component
+    }
+}
+
+/// What only a component has: the world, its exports, and the one instance of the module that they call.
+fn component(module: &Type, found: &[Handler]) -> TokenStream {
     let worlds: Vec<&str> = found.iter().map(|handler| handler.kind.world()).collect();
     let wit = wit::inline(&worlds);
     let with = IMPORTS.iter().map(|name| {
         let interface = format!("{}/{name}@{}", wit::PACKAGE, wit::VERSION);
         let path = syn::Ident::new(name, Span::call_site());
-        quote! { #interface: ::wasm_edge_sdk::__private::bindings::module::#path }
+        quote! { #interface: ::wasm_edge_sdk::__private::bindings::#path }
     });
-    let guests = found.iter().map(|handler| guest(module, handler));
+    let guests = found.iter().map(|handler| guest(module, handler.kind));
     let state = quote_spanned! { module.span() =>
         <#module as ::core::default::Default>::default()
     };
     quote! {
+        #[cfg(target_arch = "wasm32")]
         #[doc(hidden)]
         #[allow(warnings, clippy::all, clippy::pedantic, unsafe_code, reason = "generated from the WIT")]
         mod __wasm_edge_module {
@@ -57,8 +77,9 @@ fn exports(module: &Type, found: &[Handler]) -> TokenStream {
                 with: { #(#with),* },
             });
         }
+        #[cfg(target_arch = "wasm32")]
         const _: () = {
-            struct Module;
+            struct Exports;
             ::std::thread_local! {
                 static STATE: ::wasm_edge_sdk::__private::Slot<#module> =
                     ::wasm_edge_sdk::__private::Slot::new(#state);
@@ -66,50 +87,132 @@ fn exports(module: &Type, found: &[Handler]) -> TokenStream {
             #(#guests)*
             #[allow(unsafe_code, reason = "the exports of a component are unsafe to name")]
             const _: () = {
-                __wasm_edge_module::export!(Module with_types_in __wasm_edge_module);
+                __wasm_edge_module::export!(Exports with_types_in __wasm_edge_module);
             };
         };
     }
 }
 
-/// The trait of one exported interface, whose only function calls the author's.
-fn guest(module: &Type, handler: &Handler) -> TokenStream {
-    let sdk = quote! { ::wasm_edge_sdk::__private };
-    let raw = quote! { #sdk::bindings::module };
+/// Name, arguments with their types, and answer of a handler's function, as in the trait `Module` and as exported.
+struct Form {
+    interface: TokenStream,
+    /// The name of the exported function, where it is not `handle`.
+    exported: TokenStream,
+    name: TokenStream,
+    arguments: TokenStream,
+    passed: TokenStream,
+    answer: TokenStream,
+}
+
+impl Form {
+    fn of(kind: Kind) -> Self {
+        let raw = quote! { ::wasm_edge_sdk::__private::bindings };
+        let string = quote! { ::std::string::String };
+        let failed = quote! { ::core::result::Result<(), #string> };
+        let form = |interface, exported, name, arguments, passed, answer| Self {
+            interface,
+            exported,
+            name,
+            arguments,
+            passed,
+            answer,
+        };
+        let (handle, none) = (quote!(handle), TokenStream::new());
+        match kind {
+            Kind::Init => form(
+                quote!(init),
+                quote!(init),
+                quote!(init),
+                none.clone(),
+                none,
+                failed,
+            ),
+            Kind::Message => form(
+                quote!(message_handler),
+                handle,
+                quote!(message),
+                quote!(message: &#raw::messages::Message),
+                quote!(message),
+                quote!(::core::result::Result<(), #raw::messages::Failure>),
+            ),
+            Kind::Desired | Kind::DesiredUpdate => form(
+                quote!(twin_handler),
+                handle,
+                quote!(desired),
+                quote!(update: #raw::twin::DesiredUpdate),
+                quote!(update),
+                failed,
+            ),
+            Kind::Method => form(
+                quote!(method_handler),
+                handle,
+                quote!(method),
+                quote!(name: #string, payload: #string),
+                quote!(name, payload),
+                quote!(#raw::methods::Response),
+            ),
+            Kind::Timer => form(
+                quote!(timer_handler),
+                handle,
+                quote!(timer),
+                quote!(tick: #raw::timer::Tick),
+                quote!(tick),
+                failed,
+            ),
+            Kind::Shutdown => form(
+                quote!(shutdown),
+                quote!(shutdown),
+                quote!(shutdown),
+                quote!(grace_ms: u32),
+                quote!(grace_ms),
+                quote!(()),
+            ),
+            Kind::Health => form(
+                quote!(health),
+                quote!(check),
+                quote!(health),
+                none.clone(),
+                none,
+                failed,
+            ),
+        }
+    }
+}
+
+/// The function of the trait `Module` that calls the author's.
+fn handler_fn(module: &Type, handler: &Handler) -> TokenStream {
+    let Form {
+        name,
+        arguments,
+        answer,
+        ..
+    } = Form::of(handler.kind);
     let call = call(module, handler);
-    let enter = quote! { #sdk::enter(&STATE, |module| #call) };
-    let failed = quote! { ::core::result::Result<(), ::std::string::String> };
-    let (interface, function) = match handler.kind {
-        Kind::Init => (quote!(init), quote! { fn init() -> #failed { #enter } }),
-        Kind::Message => (
-            quote!(message_handler),
-            quote! {
-                fn handle(message: &#raw::messages::Message) -> ::core::result::Result<(), #raw::messages::Failure> { #enter }
-            },
-        ),
-        Kind::Desired | Kind::DesiredUpdate => (
-            quote!(twin_handler),
-            quote! { fn handle(update: #raw::twin::DesiredUpdate) -> #failed { #enter } },
-        ),
-        Kind::Method => (
-            quote!(method_handler),
-            quote! {
-                fn handle(name: ::std::string::String, payload: ::std::string::String) -> #raw::methods::Response { #enter }
-            },
-        ),
-        Kind::Timer => (
-            quote!(timer_handler),
-            quote! { fn handle(tick: #raw::timer::Tick) -> #failed { #enter } },
-        ),
-        Kind::Shutdown => (
-            quote!(shutdown),
-            quote! { fn shutdown(grace_ms: u32) { #enter } },
-        ),
-        Kind::Health => (quote!(health), quote! { fn check() -> #failed { #enter } }),
-    };
     quote! {
-        impl __wasm_edge_module::exports::wasm_edge::module::#interface::Guest for Module {
-            #function
+        fn #name(&mut self, #arguments) -> #answer {
+            let module = self;
+            #call
+        }
+    }
+}
+
+/// The trait of one exported interface, whose only function calls that of the trait `Module`.
+fn guest(module: &Type, kind: Kind) -> TokenStream {
+    let Form {
+        interface,
+        exported,
+        name,
+        arguments,
+        passed,
+        answer,
+    } = Form::of(kind);
+    quote! {
+        impl __wasm_edge_module::exports::wasm_edge::module::#interface::Guest for Exports {
+            fn #exported(#arguments) -> #answer {
+                ::wasm_edge_sdk::__private::enter(&STATE, |module| {
+                    <#module as ::wasm_edge_sdk::__private::Module>::#name(module, #passed)
+                })
+            }
         }
     }
 }

@@ -76,6 +76,11 @@ impl Kind {
             .expect("every kind has a row")
     }
 
+    /// The name of its function.
+    pub(crate) fn name(self) -> &'static str {
+        self.row().1
+    }
+
     /// The world of the WIT package that exports it.
     pub(crate) fn world(self) -> &'static str {
         self.row().2
