@@ -108,6 +108,7 @@ impl Device {
             own_folder,
             restart_waits,
             health_checks,
+            interposer: None,
         });
         let stop = CancellationToken::new();
         let pump = tokio::spawn(pump::run(

@@ -1,6 +1,5 @@
 //! Messages from an operator to a module's input, past the routes.
 
-use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{InputName, Message};
 use wasm_edge_router::endpoint::Endpoint;
@@ -57,7 +56,7 @@ impl Injector {
             let room = self.sender.room();
             match self
                 .sender
-                .stage_to(&endpoint, message.clone(), Instant::now())
+                .stage_to(&endpoint, message.clone(), wasm_edge_clock::now())
             {
                 Ok(staged) => {
                     let committed = self.router.commit(None, vec![staged]).await;

@@ -127,13 +127,13 @@ impl Logs {
 
     /// Sets how many lines per second a module may log for long; as many may come at once.
     pub fn set_rate(&self, module: &ModuleId, lines_per_second: u32) {
-        let now = Instant::now();
+        let now = wasm_edge_clock::now();
         self.lock().of(module, now).allowance = Allowance::new(lines_per_second, now);
     }
 
     /// Takes a line of a module; beyond the module's rate it is counted instead.
     pub fn take(&self, module: &ModuleId, line: LogLine) {
-        let now = Instant::now();
+        let now = wasm_edge_clock::now();
         let mut shared = self.lock();
         let allowance = &mut shared.of(module, now).allowance;
         let rate = allowance.rate;
@@ -211,7 +211,7 @@ impl Shared {
     }
 
     fn keep(&mut self, entry: Arc<LogEntry>) {
-        let log = self.of(&entry.module, Instant::now());
+        let log = self.of(&entry.module, wasm_edge_clock::now());
         log.kept_bytes += entry.bytes();
         log.kept.push_back(Arc::clone(&entry));
         while log.kept_bytes > KEPT_BYTES_PER_MODULE {

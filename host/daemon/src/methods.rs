@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use wasm_edge_clock::{timeout, timeout_at};
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_runtime::events::MethodCall;
 use wasm_edge_runtime::guest::{Invocation, InvokeError, MethodResponse, MethodTarget};
@@ -163,7 +163,7 @@ impl Methods {
         mut call: MethodCall,
         patience: Duration,
     ) -> Result<(), InvokeError> {
-        let deadline = Instant::now() + patience;
+        let deadline = wasm_edge_clock::now() + patience;
         let mut changed = self.watch();
         loop {
             // Marked as seen before looking, so that no change falls in between.

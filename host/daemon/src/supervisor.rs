@@ -4,6 +4,7 @@
 //! talk to it through [`Supervisor`].
 
 pub mod health;
+pub mod interpose;
 pub mod life;
 pub mod report;
 
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity};
 use wasm_edge_model::manifest::{DesiredStatus, ModuleSpec};
 use wasm_edge_router::router::Router;
+use wasm_edge_runtime::instance::InstanceConfig;
 use wasm_edge_runtime::precompiled::ModuleCode;
 use wasm_edge_store::folder::device::DeviceFolder;
 
@@ -31,6 +33,7 @@ use crate::methods::Methods;
 use crate::twins::Twin;
 use crate::upstream::Credentials;
 use health::HealthChecks;
+use interpose::Interposer;
 use life::RestartWaits;
 use module::{Command, ModuleTask, Order};
 use report::ModuleReport;
@@ -63,6 +66,8 @@ pub struct Surroundings {
     pub restart_waits: RestartWaits,
     /// How the health of modules is asked, where a manifest says nothing.
     pub health_checks: HealthChecks,
+    /// Who stands between instances and device; a test bed does.
+    pub interposer: Option<Arc<dyn Interposer>>,
 }
 
 /// A module to be looked after.
@@ -208,7 +213,7 @@ impl Supervisor {
             return false;
         };
         let settled = report.wait_for(|report| report.ready || report.is_down());
-        match tokio::time::timeout(timeout, settled).await {
+        match wasm_edge_clock::timeout(timeout, settled).await {
             Ok(Ok(report)) => report.ready,
             Ok(Err(_)) | Err(_) => false,
         }
@@ -247,6 +252,13 @@ impl Supervisor {
 }
 
 impl Surroundings {
+    fn interposed(&self, config: InstanceConfig) -> InstanceConfig {
+        match &self.interposer {
+            Some(interposer) => interposer.starting(config),
+            None => config,
+        }
+    }
+
     fn identity(&self, module: &ModuleId) -> ModuleIdentity {
         ModuleIdentity {
             device: self.device.clone(),
@@ -258,7 +270,7 @@ impl Surroundings {
 /// Waits until then; for ever without a time.
 async fn at(time: Option<Instant>) {
     match time {
-        Some(time) => tokio::time::sleep_until(time).await,
+        Some(time) => wasm_edge_clock::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

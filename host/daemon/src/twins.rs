@@ -282,6 +282,7 @@ impl Twin {
     }
 
     async fn store(&self, record: Record) -> Result<(), DatabaseError> {
+        let _hold = wasm_edge_clock::hold();
         let inner = Arc::clone(&self.inner);
         let stored = tokio::task::spawn_blocking(move || {
             let bytes = record.write();

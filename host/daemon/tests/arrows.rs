@@ -26,14 +26,18 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn crates_depend_only_on_those_that_they_may() {
-    let allowed: [(&str, &[&str]); 8] = [
+    let allowed: [(&str, &[&str]); 9] = [
         ("model", &[]),
-        ("runtime", &["model"]),
+        ("clock", &[]),
+        ("runtime", &["model", "clock"]),
         ("store", &["model"]),
-        ("router", &["model", "store"]),
+        ("router", &["model", "clock", "store"]),
         ("images", &["model", "store"]),
         ("hub", &["model", "store"]),
-        ("daemon", &["model", "runtime", "router", "images", "store"]),
+        (
+            "daemon",
+            &["model", "clock", "runtime", "router", "images", "store"],
+        ),
         ("cli", &["model", "daemon", "images", "hub"]),
     ];
     for (name, allowed) in allowed {
@@ -64,6 +68,45 @@ fn only_the_runtime_names_wasmtime() {
             );
         }
     }
+}
+
+#[test]
+fn instances_and_their_messages_are_on_the_clock_that_a_test_bed_can_move() {
+    let own_time = [
+        "Instant::now()",
+        "SystemTime::now()",
+        "time::sleep",
+        "time::timeout",
+        "time::interval",
+    ];
+    // What a test bed does not run, and the share of the processor, which is of real time.
+    let elsewhere = [
+        "daemon/src/agent",
+        "daemon/src/api",
+        "daemon/src/device",
+        "daemon/src/measure",
+        "runtime/src/measure",
+        "runtime/src/instance/store.rs",
+    ];
+    let mut seen = 0;
+    for name in ["runtime", "router", "daemon"] {
+        for file in sources(&host().join(name).join("src")) {
+            let path = file.strip_prefix(host()).unwrap().to_string_lossy();
+            if path.ends_with("tests.rs") || elsewhere.iter().any(|part| path.starts_with(part)) {
+                continue;
+            }
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            seen += usize::from(code.contains("wasm_edge_clock::"));
+            for word in own_time {
+                assert!(
+                    !code.contains(word),
+                    "{path} has `{word}`: time comes from `wasm_edge_clock`"
+                );
+            }
+        }
+    }
+    assert!(seen > 10, "the clock has another name now");
 }
 
 #[test]

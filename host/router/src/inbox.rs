@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use wasm_edge_model::message::{InputName, Message, MessageSource};
 
 use crate::endpoint::Endpoint;
@@ -48,7 +47,7 @@ impl Inbox {
     pub async fn next(&self) -> Delivery {
         let consumer = &*self.mailbox;
         loop {
-            let now = Instant::now();
+            let now = wasm_edge_clock::now();
             match consumer.shared.with(|state| state.take(consumer.id, now)) {
                 Next::Lease(lease, endpoint) => {
                     return Delivery {
@@ -60,7 +59,7 @@ impl Inbox {
                 // A message that comes meanwhile leaves its wake-up behind, so that none is missed.
                 Next::Empty => consumer.notify.notified().await,
                 Next::Waits(at) => {
-                    let _ = tokio::time::timeout_at(at, consumer.notify.notified()).await;
+                    let _ = wasm_edge_clock::timeout_at(at, consumer.notify.notified()).await;
                 }
             }
         }
@@ -155,7 +154,7 @@ impl Delivery {
         let Some(lease) = self.lease.take() else {
             return AfterTry::Removed;
         };
-        let now = Instant::now();
+        let now = wasm_edge_clock::now();
         let after = self
             .consumer
             .shared

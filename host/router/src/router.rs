@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
 use crate::aside::AsideMessage;
@@ -108,13 +107,13 @@ impl Router {
 
     /// Shows the messages put aside, by endpoint and then oldest first.
     pub fn set_aside(&self) -> Vec<AsideMessage> {
-        let now = Instant::now();
+        let now = wasm_edge_clock::now();
         self.shared.with(|state| state.aside(now))
     }
 
     /// Shows queue lengths and counters.
     pub fn snapshot(&self) -> RouterSnapshot {
-        let now = Instant::now();
+        let now = wasm_edge_clock::now();
         self.shared.with(|state| state.snapshot(now))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
@@ -149,7 +149,7 @@ impl Sender {
         let released = self.shared.room.notified();
         async move {
             // Elapsed is as good as released: the caller tries again.
-            let _ = tokio::time::timeout(ROOM_WAIT_MAX, released).await;
+            let _ = wasm_edge_clock::timeout(ROOM_WAIT_MAX, released).await;
         }
     }
 }
@@ -327,7 +327,7 @@ impl Sender {
 
 /// The wall clock; before 1970 it is not set and counts as 1970.
 fn unix_millis() -> i64 {
-    let since = SystemTime::now()
+    let since = wasm_edge_clock::wall_now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -77,6 +77,7 @@ impl Engine {
         self.inner.ticker.enter();
         Running {
             ticker: Arc::clone(&self.inner.ticker),
+            _hold: wasm_edge_clock::hold(),
         }
     }
 
@@ -139,6 +140,7 @@ impl Clock {
         self.ticker.leave();
         Paused {
             ticker: Arc::clone(&self.ticker),
+            _release: wasm_edge_clock::release(),
         }
     }
 }
@@ -146,6 +148,7 @@ impl Clock {
 /// A guest that waits; it may run again when this is dropped.
 pub(crate) struct Paused {
     ticker: Arc<Ticker>,
+    _release: wasm_edge_clock::Release,
 }
 
 impl Drop for Paused {
@@ -157,6 +160,7 @@ impl Drop for Paused {
 /// A guest that may run; ends when dropped.
 pub(crate) struct Running {
     ticker: Arc<Ticker>,
+    _hold: wasm_edge_clock::Hold,
 }
 
 impl Drop for Running {

@@ -4,14 +4,13 @@
 //! for programs both take from it, so both see the same order.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
+use wasm_edge_clock::Alarm;
 
 use crate::guest::{Delivery, Messages, MethodResponse};
 use crate::timers::{Schedule, Tick, TimerError, Timers};
@@ -61,7 +60,7 @@ pub(crate) struct EventSource {
     methods: Option<mpsc::Receiver<MethodCall>>,
     messages: Option<Messages>,
     timers: Timers,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Alarm>,
     peeked: VecDeque<Event>,
     stopping: bool,
     /// Who is asked first. What gave an event goes to the end, so that none starves another.
@@ -92,7 +91,7 @@ impl SharedEvents {
             methods,
             messages,
             timers: Timers::default(),
-            sleep: None,
+            alarm: None,
             peeked: VecDeque::new(),
             stopping: false,
             turns: [Turn::Method, Turn::Timer, Turn::Message],
@@ -119,7 +118,9 @@ impl SharedEvents {
     pub(crate) async fn next_within(&self, timeout: Duration) -> Option<Event> {
         // Unconstrained: a task that has used up its turn would be told that there is nothing.
         let next = tokio::task::unconstrained(self.next());
-        tokio::time::timeout(timeout, next).await.unwrap_or(None)
+        wasm_edge_clock::timeout(timeout, next)
+            .await
+            .unwrap_or(None)
     }
 
     /// Ready while `next` would give something at once.
@@ -212,25 +213,20 @@ impl EventSource {
 
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
         let Some(due) = self.timers.next_due() else {
-            self.sleep = None;
+            self.alarm = None;
             return Poll::Pending;
         };
-        if let Some(tick) = self.timers.take_due(Instant::now()) {
+        if let Some(tick) = self.timers.take_due(wasm_edge_clock::now()) {
             return Poll::Ready(tick);
         }
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if sleep.deadline() != due {
-            sleep.as_mut().reset(due);
-        }
-        match sleep.as_mut().poll(cx) {
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::at(due));
+        match alarm.poll_at(due, cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => match self.timers.take_due(Instant::now()) {
+            Poll::Ready(()) => match self.timers.take_due(wasm_edge_clock::now()) {
                 Some(tick) => Poll::Ready(tick),
                 None => {
-                    // The sleep ended a moment before the timer's own instant: look again at once.
-                    self.sleep = None;
+                    // The alarm went off a moment before the timer's own instant: look again at once.
+                    self.alarm = None;
                     cx.waker().wake_by_ref();
                     Poll::Pending
                 }

@@ -112,6 +112,21 @@ pub trait Completion: Send + Sync {
 
     /// A try that ended with the instance.
     fn fail(self: Box<Self>, reason: String);
+
+    /// What the instance ends with when it is done with this message, whatever it answers; for a test bed that
+    /// shows a module's author what a failure leads to.
+    fn injected(&self) -> Option<InjectedFailure> {
+        None
+    }
+}
+
+/// A failure that a module under test did not bring about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InjectedFailure {
+    /// As if the guest had trapped.
+    Trap,
+    /// As if the call had run longer than its deadline.
+    Deadline,
 }
 
 /// The messages for one instance, best first; the next one is asked for when the last has ended.

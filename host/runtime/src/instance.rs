@@ -19,7 +19,7 @@ use crate::guest::{Messages, ModuleHost};
 use crate::state::Kind;
 
 mod calls;
-mod failure;
+pub(crate) mod failure;
 mod handlers;
 mod program;
 mod store;
@@ -50,6 +50,8 @@ pub struct InstanceConfig {
     pub messages: Option<Messages>,
     /// Where it shows what it uses.
     pub gauges: Arc<Gauges>,
+    /// Its random numbers come from this seed; `None` gives it the system's.
+    pub random_seed: Option<u64>,
 }
 
 /// What an instance uses and has done, readable while it runs. Only the instance writes.

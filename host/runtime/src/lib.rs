@@ -22,6 +22,7 @@ mod code;
 mod deadline;
 mod filesystem;
 mod host;
+mod seed;
 mod state;
 mod stdio;
 mod wasi;

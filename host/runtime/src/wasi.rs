@@ -1,10 +1,13 @@
 //! The parts of WASI 0.2 that modules get. What is not linked here cannot be imported at all.
 
+pub(crate) mod clocks;
+
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::p2::DynPollable;
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::{cli, filesystem, random};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
@@ -13,6 +16,7 @@ use crate::deadline::Deadline;
 use crate::engine::Clock;
 use crate::filesystem::guard::{GuardedFiles, HasFiles};
 use crate::state::{GuestState, Kind};
+use clocks::HasClocks;
 
 /// Adds the allowed interfaces: clocks, random numbers, environment, arguments, standard streams,
 /// files. No sockets, no HTTP.
@@ -22,8 +26,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     io::error::add_to_linker::<T, HasTable>(l, |t| &mut t.table)?;
     io::streams::add_to_linker::<T, HasTable>(l, |t| &mut t.table)?;
     io::poll::add_to_linker::<T, HasWaits>(l, GuestState::waits)?;
-    clocks::wall_clock::add_to_linker::<T, WasiClocks>(l, T::clocks)?;
-    clocks::monotonic_clock::add_to_linker::<T, WasiClocks>(l, T::clocks)?;
+    wall_clock::add_to_linker::<T, WasiClocks>(l, T::clocks)?;
+    monotonic_clock::add_to_linker::<T, HasClocks>(l, GuestState::monotonic_clock)?;
     random::random::add_to_linker::<T, WasiRandom>(l, |t| t.wasi.random())?;
     random::insecure::add_to_linker::<T, WasiRandom>(l, |t| t.wasi.random())?;
     random::insecure_seed::add_to_linker::<T, WasiRandom>(l, |t| t.wasi.random())?;

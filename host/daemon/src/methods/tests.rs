@@ -1,3 +1,5 @@
+use tokio::time::Instant;
+
 use super::*;
 
 fn module(id: &str) -> ModuleId {

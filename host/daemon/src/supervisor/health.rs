@@ -58,7 +58,7 @@ enum Phase {
 impl Questions {
     /// Questions from now on, the first after one interval.
     pub(super) fn new(checks: HealthChecks) -> Self {
-        let until = Instant::now() + checks.interval;
+        let until = wasm_edge_clock::now() + checks.interval;
         let phase = Phase::Waits { until, open: None };
         Self { checks, phase }
     }
@@ -80,14 +80,15 @@ impl Questions {
             match &mut self.phase {
                 Phase::Waits { until, open } => {
                     let until = *until;
-                    tokio::time::sleep_until(until).await;
+                    wasm_edge_clock::sleep_until(until).await;
                     let open = open.take().filter(oneshot::Receiver::is_empty);
-                    let since = Instant::now();
+                    let since = wasm_edge_clock::now();
                     self.phase = Phase::Asked { since, open };
                 }
                 Phase::Asked { since, open: None } => {
                     let due = *since + self.checks.timeout;
-                    let Ok(place) = tokio::time::timeout_at(due, control.reserve()).await else {
+                    let Ok(place) = wasm_edge_clock::timeout_at(due, control.reserve()).await
+                    else {
                         return self.unanswered(None);
                     };
                     let Ok(place) = place else {
@@ -107,7 +108,7 @@ impl Questions {
                     open: Some(open),
                 } => {
                     let due = *since + self.checks.timeout;
-                    match tokio::time::timeout_at(due, &mut *open).await {
+                    match wasm_edge_clock::timeout_at(due, &mut *open).await {
                         Ok(Ok(checked)) => {
                             self.wait(None);
                             return checked;
@@ -136,7 +137,7 @@ impl Questions {
             Phase::Asked { since, .. } => since,
             Phase::Waits { until, .. } => until,
         };
-        let until = (asked + self.checks.interval).max(Instant::now());
+        let until = (asked + self.checks.interval).max(wasm_edge_clock::now());
         self.phase = Phase::Waits { until, open };
     }
 

@@ -89,27 +89,30 @@ impl Running {
                     cause,
                 })))
             }
-            Ok(data) => Box::pin(contained(InstanceConfig {
-                code: module.code.clone(),
-                host: Arc::clone(link) as Arc<dyn wasm_edge_runtime::guest::ModuleHost>,
-                limits: module.spec.limits.clone(),
-                env: module
-                    .spec
-                    .env
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect(),
-                args: module.spec.args.clone(),
-                grants: module.spec.grants.clone(),
-                data,
-                own_folder: around.own_folder.clone(),
-                control: receiver,
-                methods,
-                messages: module.code.takes_messages().then(|| {
-                    link::messages(around.router.inbox(id), around.logs.clone(), id.clone())
+            Ok(data) => Box::pin(contained(
+                around.interposed(InstanceConfig {
+                    code: module.code.clone(),
+                    host: Arc::clone(link) as Arc<dyn wasm_edge_runtime::guest::ModuleHost>,
+                    limits: module.spec.limits.clone(),
+                    env: module
+                        .spec
+                        .env
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone()))
+                        .collect(),
+                    args: module.spec.args.clone(),
+                    grants: module.spec.grants.clone(),
+                    data,
+                    own_folder: around.own_folder.clone(),
+                    control: receiver,
+                    methods,
+                    messages: module.code.takes_messages().then(|| {
+                        link::messages(around.router.inbox(id), around.logs.clone(), id.clone())
+                    }),
+                    gauges: Arc::clone(gauges),
+                    random_seed: None,
                 }),
-                gauges: Arc::clone(gauges),
-            })),
+            )),
         };
         Self {
             ended,
@@ -141,7 +144,7 @@ impl Running {
     pub(super) fn stop(&mut self) {
         self.listening = None;
         self.questions = None;
-        let end_at = Instant::now() + STOP_GRACE + STOP_MARGIN;
+        let end_at = wasm_edge_clock::now() + STOP_GRACE + STOP_MARGIN;
         let told = self.control.try_send(Control::Shutdown(STOP_GRACE)).is_ok();
         self.stopping = Some(Stopping { told, end_at });
     }
@@ -192,7 +195,7 @@ impl Stopping {
     /// What is left of the time to stop.
     fn grace_left(self) -> Duration {
         self.end_at
-            .saturating_duration_since(Instant::now() + STOP_MARGIN)
+            .saturating_duration_since(wasm_edge_clock::now() + STOP_MARGIN)
     }
 }
 

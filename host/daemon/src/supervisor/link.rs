@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{Message, OutputName};
 use wasm_edge_router::inbox::{CommitError, Delivery, Inbox};
@@ -85,7 +84,7 @@ impl ModuleHost for ModuleLink {
 
     fn stage(&self, output: Option<OutputName>, message: Message) -> Result<Staged, SendError> {
         self.sender
-            .stage(output, message, Instant::now())
+            .stage(output, message, wasm_edge_clock::now())
             .map(Staged::new)
             .map_err(|err| match err {
                 StageError::WouldBlock { .. } => SendError::WouldBlock,

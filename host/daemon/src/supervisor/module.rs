@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 use wasm_edge_model::manifest::{DesiredStatus, ModuleSpec};
 use wasm_edge_model::status::RuntimeStatus;
 use wasm_edge_runtime::exit::Exit;
@@ -177,7 +176,7 @@ impl ModuleTask {
     }
 
     fn happened(&mut self, event: LifeEvent) {
-        let (life, action) = life::next(self.life, event, &self.rules(), Instant::now());
+        let (life, action) = life::next(self.life, event, &self.rules(), wasm_edge_clock::now());
         let changed = life != self.life;
         self.life = life;
         match action {
@@ -249,6 +248,9 @@ impl ModuleTask {
     fn ended(&mut self, exit: &Exit) {
         // Dropped first: what it had in hand is back in its queue before anything else happens.
         self.running = None;
+        if let Some(interposer) = &self.around.interposer {
+            interposer.ended(exit);
+        }
         let level = if exit.is_failure() {
             LogLevel::Error
         } else {
@@ -334,7 +336,7 @@ impl ModuleTask {
             report.status_description = description;
         });
         if let Life::BackingOff { until, .. } = life {
-            let wait = until.duration_since(Instant::now());
+            let wait = until.duration_since(wasm_edge_clock::now());
             self.note(
                 LogLevel::Warn,
                 format!("starts again in {} s", wait.as_secs_f64().ceil()),

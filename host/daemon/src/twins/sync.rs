@@ -72,7 +72,7 @@ impl Sync {
                 End::Store(err) => tracing::error!(%module, %err, "the twin cannot be stored"),
             }
             tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+                () = wasm_edge_clock::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
                 () = stop.cancelled() => break,
             }
         }

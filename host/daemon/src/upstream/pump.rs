@@ -61,7 +61,7 @@ impl Sessions {
         if let Some(known) = self.find(module) {
             return Some(known);
         }
-        let _ = tokio::time::timeout(NO_SESSION_WAIT, changed).await;
+        let _ = wasm_edge_clock::timeout(NO_SESSION_WAIT, changed).await;
         self.find(module)
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use wasm_edge_model::message::{
     InputName, MESSAGE_SIZE_MAX_BYTES, Message, MessageSource, OutputName, SystemProperty,
 };

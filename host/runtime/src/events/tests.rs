@@ -1,4 +1,5 @@
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::time::Instant;
 use wasm_edge_model::message::{InputName, Message};
 
 use super::*;

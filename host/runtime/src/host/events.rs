@@ -16,6 +16,7 @@ use crate::bindings::wasm_edge::module::{events, messages, methods};
 use crate::budget::Charge;
 use crate::events::{Control, Event, MethodCall, SharedEvents};
 use crate::guest::{Completion, Delivery, MethodResponse, SendError, cut};
+use crate::instance::failure;
 use crate::state::{GuestState, StagedSend};
 
 /// Longest wait that `retry` may ask for.
@@ -249,7 +250,14 @@ impl events::HostDelivery for GuestState {
         &mut self,
         this: Resource<DeliveryHandle>,
     ) -> wasmtime::Result<Result<(), events::CompletionError>> {
-        let Some(open) = self.table.get_mut(&this)?.open.take() else {
+        let delivery = self.table.get_mut(&this)?;
+        let Some(open) = &delivery.open else {
+            return Ok(Err(events::CompletionError::AlreadyEnded));
+        };
+        if let Some(failure) = open.completion.injected() {
+            return Err(failure::injected(failure));
+        }
+        let Some(open) = delivery.open.take() else {
             return Ok(Err(events::CompletionError::AlreadyEnded));
         };
         let staged = open.staged.into_iter().map(|send| send.staged).collect();

@@ -31,7 +31,9 @@ impl methods::Host for GuestState {
             Ok(call) => call,
             Err(err) => return Ok(Err(err.into())),
         };
+        let paused = self.clock.pause();
         let answer = self.host.invoke(call).await;
+        drop(paused);
         Ok(answer.map(Into::into).map_err(Into::into))
     }
 }

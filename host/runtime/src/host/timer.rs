@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::bindings::wasm_edge::module::timer;
 use crate::state::GuestState;
 use crate::timers::{Schedule, Tick, TimerError};
@@ -21,7 +19,7 @@ impl timer::Host for GuestState {
         let started = self
             .events
             .lock()
-            .start_timer(&name, schedule, Instant::now());
+            .start_timer(&name, schedule, wasm_edge_clock::now());
         Ok(started.map_err(|err| match err {
             TimerError::TooMany => timer::TimerError::TooMany,
             TimerError::Invalid(text) => timer::TimerError::Invalid(text),

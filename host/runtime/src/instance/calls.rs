@@ -18,7 +18,7 @@ pub(super) async fn bounded<T>(
     store: &mut Store<GuestState>,
     call: impl AsyncFnOnce(&mut Store<GuestState>) -> Result<T>,
 ) -> Result<T> {
-    match tokio::time::timeout(WAIT_MAX, unbounded(engine, store, call)).await {
+    match wasm_edge_clock::timeout(WAIT_MAX, unbounded(engine, store, call)).await {
         Ok(result) => result,
         Err(_) => Err(wasmtime::Error::new(WaitedTooLong)),
     }

@@ -7,7 +7,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::calls::WAIT_MAX;
 use crate::exit::{Exit, ExitReason};
-use crate::guest::cut;
+use crate::guest::{InjectedFailure, cut};
 use crate::host::events::HostLimitExceeded;
 use crate::state::GuestState;
 
@@ -26,6 +26,19 @@ pub(super) struct DeadlineExceeded;
 #[derive(Debug, thiserror::Error)]
 #[error("a call waited too long in the host")]
 pub(super) struct WaitedTooLong;
+
+/// A trap that a test bed asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("a trap that was injected")]
+pub(crate) struct InjectedTrap;
+
+/// The error of a call that ends as a test bed asked for.
+pub(crate) fn injected(failure: InjectedFailure) -> Error {
+    match failure {
+        InjectedFailure::Trap => Error::new(InjectedTrap),
+        InjectedFailure::Deadline => Error::new(DeadlineExceeded),
+    }
+}
 
 /// Says how an instance ended whose call failed with `err`.
 pub(super) fn exit(err: &Error, store: &mut Store<GuestState>, limits: &Limits) -> Exit {

@@ -172,6 +172,10 @@ impl Running<'_> {
                 .await
         })
         .await;
+        let answer = match completion.injected() {
+            Some(failure) => answer.and(Err(failure::injected(failure))),
+            None => answer,
+        };
         match answer {
             Ok(answer) => {
                 self.store.data_mut().table.delete(handle)?;

@@ -16,6 +16,7 @@ use crate::filesystem::guard::{Files, FilesError};
 use crate::guest::{LogLevel, LogLine, LogStream, ModuleHost};
 use crate::state::GuestState;
 use crate::stdio::LineStream;
+use crate::{seed, wasi};
 
 /// Bytes that one call of a guest may pass to the host: a message or a patch, with room to spare.
 const HOST_CALL_MAX_BYTES: usize = 1 << 20;
@@ -52,6 +53,7 @@ pub(super) fn build(config: InstanceConfig) -> Result<BuiltStore, FilesError> {
         methods,
         messages,
         gauges,
+        random_seed,
     } = config;
     let events = SharedEvents::new(control, methods, messages);
     let note = noting(&host);
@@ -69,19 +71,25 @@ pub(super) fn build(config: InstanceConfig) -> Result<BuiltStore, FilesError> {
         LineStream::new(Arc::clone(&host), LogStream::Stdout),
         LineStream::new(Arc::clone(&host), LogStream::Stderr),
     ];
-    let mut wasi = WasiCtx::builder();
-    wasi.stdout(output[0].clone())
+    let mut builder = WasiCtx::builder();
+    builder
+        .stdout(output[0].clone())
         .stderr(output[1].clone())
         .envs(&env)
         .max_random_size(RANDOM_MAX_BYTES);
-    wasi.arg(host.identity().identity.module.as_str())
+    wasi::clocks::choose(&mut builder);
+    if let Some(seed) = random_seed {
+        seed::random(&mut builder, seed);
+    }
+    builder
+        .arg(host.identity().identity.module.as_str())
         .args(&args);
     let mut table = ResourceTable::new();
     table.set_max_capacity(RESOURCES_MAX);
     let state = GuestState {
         host,
         kind: code.kind(),
-        wasi: wasi.build(),
+        wasi: builder.build(),
         table,
         files,
         limiter: MemoryLimiter::new(limits.memory_limit_bytes, Arc::clone(&gauges.memory_bytes)),

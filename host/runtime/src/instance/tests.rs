@@ -76,6 +76,7 @@ async fn run_with(text: &str, limits: Limits) -> (Exit, Arc<FakeHost>, Arc<Gauge
         methods: None,
         messages: None,
         gauges: Arc::clone(&gauges),
+        random_seed: None,
     })
     .await;
     (exit, host, gauges)
