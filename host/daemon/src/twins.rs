@@ -26,7 +26,7 @@ use record::Record;
 const TWINS: Table = Table("twins");
 
 /// What the device's database holds.
-const FORMAT: Format = Format {
+pub const FORMAT: Format = Format {
     kind: "device",
     version: 1,
 };

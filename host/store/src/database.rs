@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cap_std::fs::{Dir, OpenOptions};
 use redb::{ReadableDatabase as _, TableDefinition, TableError};
 
+use crate::disk::overlay::Overlay;
 use crate::disk::{Disk, FileDisk};
 use crate::file;
 
@@ -54,6 +55,30 @@ pub struct Format {
     pub kind: &'static str,
     /// The version of its format that this build reads and writes.
     pub version: u64,
+}
+
+/// What a database file says that it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedFormat {
+    /// The kind of content.
+    pub kind: String,
+    /// The version of its format, which this build may or may not read.
+    pub version: u64,
+}
+
+/// Checks the whole database file `name` in `folder` and reads its format, and changes nothing.
+///
+/// It takes no lock: only for a file that no process has open. `None` if nothing is recorded yet.
+///
+/// # Errors
+/// [`DatabaseError`], [`DatabaseError::Io`] also when it is not there.
+pub fn look(folder: &Dir, name: &str) -> Result<Option<RecordedFormat>, DatabaseError> {
+    let overlay = folder
+        .open(name)
+        .and_then(|file| Overlay::new(file.into_std()))
+        .map_err(|source| error::access(name, "open", source))?;
+    let recorded = Database::checked(name, overlay)?.recorded_format()?;
+    Ok(recorded.map(|(kind, version)| RecordedFormat { kind, version }))
 }
 
 /// The name of a table.
@@ -130,6 +155,13 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`].
     pub fn on_disk(name: &str, disk: impl Disk, format: Format) -> Result<Self, DatabaseError> {
+        let database = Self::checked(name, disk)?;
+        database.check_format(format)?;
+        Ok(database)
+    }
+
+    /// Opens what is on `disk` after reading all of it; its format is not looked at.
+    fn checked(name: &str, disk: impl Disk) -> Result<Self, DatabaseError> {
         // A plain open trusts the file, and the library may panic over one that was altered; the
         // check reads all of it first. What still panics over a file is a damage of the file.
         let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -142,13 +174,11 @@ impl Database {
             Ok(opened) => opened.map_err(|err| error::opening(name, err))?,
             Err(_) => return Err(error::damaged(name, "it does not hold together")),
         };
-        let database = Self {
+        Ok(Self {
             name: name.to_owned(),
             inner,
             set_aside: None,
-        };
-        database.check_format(format)?;
-        Ok(database)
+        })
     }
 
     /// The damaged file that was found when this database was opened.

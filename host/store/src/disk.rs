@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt as _;
 
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
+pub(crate) mod overlay;
 
 /// One file, as the stores use it.
 ///

@@ -32,7 +32,7 @@ use wasm_edge_model::identity::DeviceId;
 use crate::file;
 
 pub mod device;
-mod lock;
+pub(crate) mod lock;
 
 use device::DeviceFolder;
 use lock::Lock;
@@ -43,16 +43,16 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Name of the socket in the data folder.
 pub const CONTROL_SOCKET: &str = "control.sock";
 
-const FORMAT_FILE: &str = "format";
+pub(crate) const FORMAT_FILE: &str = "format";
 const FORMAT_LABEL: &str = "wasm-edge-data";
 
 /// Bound on what is read of a format file, far above the longest right one.
 const FORMAT_FILE_MAX_BYTES: u64 = 256;
 
-const IMAGES: &str = "images";
-const PRECOMPILED: &str = "precompiled";
-const HUB: &str = "hub";
-const DEVICES: &str = "devices";
+pub(crate) const IMAGES: &str = "images";
+pub(crate) const PRECOMPILED: &str = "precompiled";
+pub(crate) const HUB: &str = "hub";
+pub(crate) const DEVICES: &str = "devices";
 
 /// Why the data folder cannot be used.
 #[derive(Debug, Error)]
@@ -309,6 +309,15 @@ fn check_format(path: &Path, dir: &Dir) -> Result<(), FolderError> {
             path: path.join(FORMAT_FILE),
             found: bytes.escape_ascii().take(40).map(char::from).collect(),
         }),
+    }
+}
+
+/// The version in the format file of `dir`: `None` without one, `Some(None)` when it says nothing that is known.
+pub(crate) fn format_of(dir: &Dir) -> io::Result<Option<Option<u32>>> {
+    match file::read_bounded(dir, FORMAT_FILE, FORMAT_FILE_MAX_BYTES) {
+        Ok(bytes) => Ok(bytes.map(|bytes| parse_format(&bytes))),
+        Err(err) if err.kind() == io::ErrorKind::FileTooLarge => Ok(Some(None)),
+        Err(err) => Err(err),
     }
 }
 

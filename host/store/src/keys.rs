@@ -63,6 +63,14 @@ impl MasterKey {
         }
     }
 
+    /// Whether there is a key in `folder` and it can be used; nothing is made.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn look(folder: &Dir) -> Result<bool, KeyError> {
+        Ok(Self::read(folder)?.is_some())
+    }
+
     /// The key itself, to derive others from.
     pub fn as_bytes(&self) -> &[u8; MASTER_KEY_BYTES] {
         &self.0

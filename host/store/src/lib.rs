@@ -15,5 +15,7 @@ pub mod folder;
 pub mod file;
 pub mod keys;
 
+pub mod survey;
+
 pub mod database;
 pub mod disk;

@@ -12,8 +12,8 @@ use wasm_edge_model::identity::ModuleId;
 use super::FolderError;
 use crate::file;
 
-const STORE: &str = "store";
-const KEYS: &str = "keys";
+pub(crate) const STORE: &str = "store";
+pub(crate) const KEYS: &str = "keys";
 const LOGS: &str = "logs";
 const MODULES: &str = "modules";
 const DATA: &str = "data";

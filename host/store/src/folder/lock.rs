@@ -15,7 +15,7 @@ use super::FolderError;
 use crate::file::PRIVATE_FILE_MODE;
 
 /// Name of the lock file in the data folder.
-pub(super) const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 /// More than the decimal digits of any process id.
 const PID_MAX_BYTES: u64 = 20;
@@ -63,7 +63,8 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-fn read_pid(file: &mut File) -> Option<u32> {
+/// The process id that the holder wrote.
+pub(crate) fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(PID_MAX_BYTES).read_to_string(&mut text).ok()?;
     text.trim_end().parse().ok()
