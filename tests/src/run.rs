@@ -381,7 +381,7 @@ impl Run<'_> {
 
     /// Waits for a message upstream from line `from` of the output on: JSON that `look` takes.
     ///
-    /// Answers it with the number of the next line. Bodies of more than 200 characters are not shown here.
+    /// Answers it with the number of the next line.
     pub fn upstream<T>(
         &self,
         module: &str,
@@ -433,10 +433,9 @@ pub fn bodies(lines: &[String], module: &str) -> Vec<Value> {
 
 /// The body in a line about a message that went upstream.
 fn upstream_body(line: &Value, module: &str) -> Option<Value> {
-    if line["module"] != module || line["stream"] != "host" {
+    if line["module"] != module || line["stream"] != "upstream" {
         return None;
     }
-    let text = line["text"].as_str()?.strip_prefix("upstream ")?;
-    let (_output, body) = text.split_once(' ')?;
+    let body = line["text"].as_str()?;
     Some(serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
 }

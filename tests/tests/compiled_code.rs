@@ -80,7 +80,7 @@ fn check_made_anew(home: &Home, code: &PathBuf, original: &[u8]) {
     assert!(
         ended
             .stdout
-            .contains(r#"upstream out {\"still\":\"echo\"}"#),
+            .contains(r#""output":"out","text":"{\"still\":\"echo\"}""#),
         "{ended:#?}"
     );
     assert_ne!(stamps(std::slice::from_ref(code)), changed);

@@ -6,12 +6,14 @@
 pub(crate) mod bench;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
+mod twin_patch;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
+pub(crate) use self::twin_patch::TwinPatchArgs;
 use crate::exit_codes;
 use crate::output::{ColorChoice, Format, Verbosity};
 
@@ -151,26 +153,6 @@ pub(crate) struct TwinGetArgs {
     pub(crate) tags: bool,
 }
 
-/// Arguments of `twin patch`.
-#[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
-pub(crate) struct TwinPatchArgs {
-    /// The module's id; the device's own twin without it
-    pub(crate) module: Option<ModuleId>,
-    /// A JSON object, merged into what is there; null deletes; `@FILE` reads a file, `-` standard input
-    #[arg(required = true)]
-    pub(crate) patch: String,
-    /// The device, where there are several
-    #[arg(long, value_name = "ID")]
-    pub(crate) device: Option<DeviceId>,
-    /// Change the tags, not the desired properties
-    #[arg(long)]
-    pub(crate) tags: bool,
-    /// Only if this still is the twin's etag
-    #[arg(long, value_name = "ETAG", value_parser = parse_etag)]
-    pub(crate) etag: Option<Etag>,
-}
-
 /// Arguments of `twin watch`.
 #[derive(Debug, Args)]
 pub(crate) struct TwinWatchArgs {
@@ -280,6 +262,14 @@ mod tests {
             parse(&["sensor", "-"]),
             (Some("sensor".to_owned()), "-".to_owned())
         );
+        for args in [
+            ["--tags", "sensor", "{}"],
+            ["sensor", "--tags", "{}"],
+            ["sensor", "{}", "--tags"],
+        ] {
+            let expected = (Some("sensor".to_owned()), "{}".to_owned());
+            assert_eq!(parse(&args), expected, "{args:?}");
+        }
     }
 
     #[test]

@@ -38,7 +38,10 @@ pub(crate) struct LogLine {
     /// How much it matters.
     #[serde(default)]
     pub(crate) level: LogLevel,
-    /// What was said; may hold anything.
+    /// Of a message that went upstream, the output it was sent on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) output: Option<String>,
+    /// What was said, or the body of a message; may hold anything.
     #[serde(default)]
     pub(crate) text: String,
     /// Named values; strings as a rule.
@@ -56,6 +59,8 @@ pub(crate) enum LogStream {
     Stderr,
     /// The host, about the module.
     Host,
+    /// No log: a message of the module that went upstream, as `run` shows it.
+    Upstream,
     /// The guest's log interface, or a source that this version does not know.
     #[default]
     #[serde(other)]
@@ -130,9 +135,12 @@ impl<'a> RunView<'a> {
             Some(style) => text.styled(style, level),
             None => text.plain(level),
         };
-        let text = text
-            .pad_to(name_end + 1 + LEVEL_WIDTH + 1)
-            .plain(&line.text);
+        let text = text.pad_to(name_end + 1 + LEVEL_WIDTH + 1);
+        let text = match &line.output {
+            Some(output) => text.plain(&format!("upstream {output} ")),
+            None => text,
+        };
+        let text = text.plain(&line.text);
         match fields_text(&line.fields) {
             fields if fields.is_empty() => text,
             fields => text.styled(Style::Dim, &fields),
@@ -166,7 +174,7 @@ fn level_of(line: &LogLine) -> (Option<Style>, &'static str) {
         (LogLevel::Warn, LogStream::Log | LogStream::Host) => (Some(Style::Yellow), "WARN"),
         (_, LogStream::Stdout) => (Some(Style::Dim), "out"),
         (_, LogStream::Stderr) => (Some(Style::Dim), "err"),
-        (_, LogStream::Host) => (Some(Style::Dim), "host"),
+        (_, LogStream::Host | LogStream::Upstream) => (Some(Style::Dim), "host"),
         (LogLevel::Info, LogStream::Log) => (None, "INFO"),
         (LogLevel::Debug, LogStream::Log) => (Some(Style::Dim), "DEBUG"),
         (LogLevel::Trace, LogStream::Log) => (Some(Style::Dim), "TRACE"),
@@ -203,6 +211,7 @@ mod tests {
             module: module.to_owned(),
             stream: LogStream::Log,
             level,
+            output: None,
             text: text.to_owned(),
             fields: BTreeMap::new(),
         }
@@ -290,6 +299,19 @@ mod tests {
         let expected =
             "10:00:00.123Z m        INFO  read load=0.5 note=\"two words\" path=/proc/loadavg\n";
         check(Names::Modules, false, &[with_fields], expected);
+    }
+
+    #[test]
+    fn a_message_that_went_upstream_is_named_so() {
+        let mut sent = line("m", LogLevel::Info, "{\"load\":1}");
+        (sent.stream, sent.output) = (LogStream::Upstream, Some("high".to_owned()));
+        let expected = "10:00:00.123Z m        host  upstream high {\"load\":1}\n";
+        check(Names::Modules, false, std::slice::from_ref(&sent), expected);
+        let json = serde_json::to_value(&sent).unwrap();
+        assert_eq!(
+            (&json["stream"], &json["output"], &json["text"]),
+            (&json!("upstream"), &json!("high"), &json!("{\"load\":1}"))
+        );
     }
 
     #[test]

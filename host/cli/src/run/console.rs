@@ -38,6 +38,13 @@ const PROPERTIES_SHOWN_MAX: usize = 4096;
 /// Characters of a message that are shown.
 const BODY_SHOWN_MAX: usize = 200;
 
+/// How much of a message is shown: a program gets all of it, a person a line.
+#[derive(Clone, Copy)]
+enum Bodies {
+    Whole,
+    Cut,
+}
+
 /// How long the last lines may take to be printed.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -61,6 +68,10 @@ impl Console {
         } else {
             Names::DevicesAndModules
         };
+        let bodies = match output.is_json() {
+            true => Bodies::Whole,
+            false => Bodies::Cut,
+        };
         let (lines, waiting) = Lines::open();
         let (done, printed) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
@@ -71,7 +82,7 @@ impl Console {
         for view in devices {
             readers.spawn(read_logs(view.clone(), lines.clone()));
         }
-        readers.spawn(read_telemetry(telemetry, lines.clone()));
+        readers.spawn(read_telemetry(telemetry, lines.clone(), bodies));
         Self {
             lines,
             readers,
@@ -175,6 +186,7 @@ fn missed_note(line: &LogLine, missed: u64) -> LogLine {
         module: String::new(),
         stream: LogStream::Host,
         level: LogLevel::Warn,
+        output: None,
         text: format!("{missed} lines are not shown: they came faster than they could be printed"),
         fields: Default::default(),
     }
@@ -197,7 +209,8 @@ fn size_bytes(line: &LogLine) -> usize {
         name.len() + value.as_str().map_or(0, str::len) + FIELD_OVERHEAD_BYTES
     };
     let fields: usize = line.fields.iter().map(field).sum();
-    line.text.len() + fields + LINE_OVERHEAD_BYTES
+    let output = line.output.as_ref().map_or(0, String::len);
+    line.text.len() + output + fields + LINE_OVERHEAD_BYTES
 }
 
 fn print(output: &Output, names: Names, waiting: Waiting, stop: &CancellationToken) {
@@ -224,28 +237,27 @@ async fn read_logs(view: DeviceView, lines: Lines) {
     }
 }
 
-async fn read_telemetry(mut telemetry: TelemetryReader, lines: Lines) {
+async fn read_telemetry(mut telemetry: TelemetryReader, lines: Lines, bodies: Bodies) {
     while let Some(event) = telemetry.next().await {
         match event {
             TelemetryEvent::Lost(missed) => lines.missed(missed),
-            TelemetryEvent::Message(telemetry) => lines.pass(shown(&telemetry)),
+            TelemetryEvent::Message(telemetry) => lines.pass(shown(&telemetry, bodies)),
         }
     }
 }
 
 /// A message that went upstream as a line.
-fn shown(telemetry: &Telemetry) -> LogLine {
+fn shown(telemetry: &Telemetry, bodies: Bodies) -> LogLine {
     let message = &telemetry.message;
     let output = message
         .system
         .get(SystemProperty::OutputName)
         .unwrap_or_default();
     let body = String::from_utf8_lossy(&message.body);
-    let mut shown: String = body.chars().take(BODY_SHOWN_MAX).collect();
-    if shown.len() < body.len() {
-        shown.push('…');
-    }
-    let mut left = PROPERTIES_SHOWN_MAX;
+    let mut left = match bodies {
+        Bodies::Cut => PROPERTIES_SHOWN_MAX,
+        Bodies::Whole => usize::MAX,
+    };
     let properties = message.properties.iter().take_while(|(name, value)| {
         let length = name.len() + value.len();
         let fits = length <= left;
@@ -260,12 +272,26 @@ fn shown(telemetry: &Telemetry) -> LogLine {
             .module()
             .map(ToString::to_string)
             .unwrap_or_default(),
-        stream: LogStream::Host,
+        stream: LogStream::Upstream,
         level: LogLevel::Info,
-        text: format!("upstream {output} {shown}"),
+        output: Some(output.to_owned()),
+        text: bodies.shown(&body),
         fields: properties
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect(),
+    }
+}
+
+impl Bodies {
+    fn shown(self, body: &str) -> String {
+        let cut = match self {
+            Self::Whole => None,
+            Self::Cut => body.char_indices().nth(BODY_SHOWN_MAX),
+        };
+        match cut {
+            Some((end, _)) => format!("{}…", &body[..end]),
+            None => body.to_owned(),
+        }
     }
 }
 
@@ -282,6 +308,7 @@ mod tests {
             module: "m".to_owned(),
             stream: LogStream::Log,
             level: LogLevel::Info,
+            output: None,
             text: text.to_owned(),
             fields: Default::default(),
         }
@@ -308,6 +335,15 @@ mod tests {
         assert!(note.starts_with(&expected), "{note}");
         assert_eq!(waiting.next().expect("a line").text, "next");
         assert_eq!(lines.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_person_sees_the_beginning_of_a_body_and_a_program_all_of_it() {
+        let body = "ü".repeat(BODY_SHOWN_MAX + 1);
+        assert_eq!(Bodies::Whole.shown(&body), body);
+        let cut = format!("{}…", "ü".repeat(BODY_SHOWN_MAX));
+        assert_eq!(Bodies::Cut.shown(&body), cut);
+        assert_eq!(Bodies::Cut.shown("{}"), "{}");
     }
 
     #[test]

@@ -29,7 +29,15 @@ fn wrong_arguments_end_with_2_and_say_what_was_expected() {
     );
     check(
         &["twin", "patch"],
-        "error: the following required arguments were not provided:\n  <PATCH>\n",
+        "error: the following required arguments were not provided:\n  <[MODULE] PATCH>...\n",
+    );
+    check(
+        &["twin", "patch", "a b", "--tags", "{}"],
+        "error: invalid value 'a b' for '[MODULE]': an id cannot contain ` `: letters, digits and",
+    );
+    check(
+        &["twin", "patch", "filter", "{}", "--tags", "{}"],
+        "error: unexpected argument '{}' found\n",
     );
     check(
         &["twin", "get", "--desired", "--tags"],

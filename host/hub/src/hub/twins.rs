@@ -22,9 +22,35 @@ pub struct TwinPatch {
 }
 
 impl TwinPatch {
+    /// Reads the body of a patch, as [`TwinPatch::from_json`] does, and refuses one that would change
+    /// reported properties: those are the device's to write.
+    ///
+    /// A `reported` section without properties of its own changes nothing and is passed over.
+    ///
+    /// # Errors
+    /// [`HubError::Invalid`].
+    pub fn from_patch(body: Value) -> Result<Self, HubError> {
+        let is_written = |section: Option<&Value>| match section {
+            Some(Value::Object(members)) => members.keys().any(|key| !key.starts_with('$')),
+            Some(_) => true,
+            None => false,
+        };
+        for (name, section) in [
+            ("properties.reported", body.pointer("/properties/reported")),
+            ("reported", body.get("reported")),
+        ] {
+            if is_written(section) {
+                return Err(HubError::Invalid {
+                    problem: format!("`{name}` can be changed by the device only"),
+                });
+            }
+        }
+        Self::from_json(body)
+    }
+
     /// Reads the body of a request: a twin with `tags` and `properties.desired`, each if present.
     ///
-    /// All else is passed over, reported properties too: clients send back the whole twin.
+    /// All else is passed over: clients send back the whole twin.
     ///
     /// # Errors
     /// [`HubError::Invalid`].

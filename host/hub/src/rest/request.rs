@@ -7,11 +7,20 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
+use wasm_edge_model::json::{self, JsonLimits};
 
 use super::BODY_MAX_BYTES;
 use super::failure::Failure;
 use crate::hub::IfMatch;
+
+/// Limits of a document: deeper than any twin may be, so that the twin's own rules name what is too deep.
+const DOCUMENT_LIMITS: JsonLimits = JsonLimits {
+    size_max_bytes: BODY_MAX_BYTES,
+    depth_max: 64,
+    values_max: 128 * 1024,
+};
 
 /// The device or module that the path names.
 pub(super) struct Owner(pub(super) TwinOwner);
@@ -75,6 +84,21 @@ impl Body {
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.0)
             .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))
+    }
+
+    /// The body as JSON in which no object has a key twice: which one was meant nobody knows.
+    pub(super) fn document(&self) -> Result<Value, Failure> {
+        let text = std::str::from_utf8(&self.0)
+            .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))?;
+        let document = json::read(text, DOCUMENT_LIMITS)
+            .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))?;
+        match document.repeated_keys.first() {
+            Some(repeated) => Err(Failure::invalid(format!(
+                "the key `{}` occurs twice",
+                repeated.path.as_str().trim_start_matches("$.")
+            ))),
+            None => Ok(document.root.to_value()),
+        }
     }
 }
 

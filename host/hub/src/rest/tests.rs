@@ -226,8 +226,21 @@ async fn faults_of_the_caller_are_told_with_code_and_reason() {
     let bad_key = patch(json!({ "tags": { "a.b": 1 } }));
     check_failure(&hub, bad_key, (400, "ArgumentInvalid", reason)).await;
     let empty = request(Method::PATCH, "/twins/d", None, Value::Null);
-    let reason = "the body cannot be read: EOF while parsing a value at line 1 column 0";
+    let reason = "the body cannot be read: line 1, column 1: the text ends here; expected a value";
     check_failure(&hub, empty, (400, "ArgumentInvalid", reason)).await;
+    let reason = "`properties.reported` can be changed by the device only";
+    let reported =
+        patch(json!({ "properties": { "desired": { "x": 1 }, "reported": { "x": 1 } } }));
+    check_failure(&hub, reported, (400, "ArgumentInvalid", reason)).await;
+    let twice = r#"{ "properties": { "desired": { "x": 1, "x": 2 } } }"#;
+    for method in [Method::PATCH, Method::PUT] {
+        let request = Request::builder().method(method).uri("/twins/d/modules/m");
+        let reason = "the key `properties.desired.x` occurs twice";
+        let request = request.body(Body::from(twice)).unwrap();
+        check_failure(&hub, request, (400, "ArgumentInvalid", reason)).await;
+    }
+    let untouched = get_json(&hub, "/twins/d/modules/m").await;
+    assert_eq!(untouched["properties"]["desired"]["$version"], 1);
     let system = request(
         Method::DELETE,
         "/devices/d/modules/%24edgeHub",

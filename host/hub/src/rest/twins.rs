@@ -23,7 +23,7 @@ pub(super) async fn patch(
     condition: Condition,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let patch = TwinPatch::from_json(body.json()?)?;
+    let patch = TwinPatch::from_patch(body.document()?)?;
     Ok(Json(
         hub.patch_twin(&owner, &patch, condition.or_any()).await?,
     ))
@@ -35,7 +35,7 @@ pub(super) async fn replace(
     condition: Condition,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let replacement = TwinPatch::from_json(body.json()?)?;
+    let replacement = TwinPatch::from_json(body.document()?)?;
     Ok(Json(
         hub.replace_twin(&owner, &replacement, condition.or_any())
             .await?,

@@ -160,6 +160,24 @@ fn bodies_of_another_form_are_refused() {
     }
 }
 
+#[test]
+fn a_patch_leaves_what_the_device_reports_alone() {
+    let check = |properties: Value, is_taken: bool| {
+        let body = json!({ "properties": properties });
+        assert_eq!(TwinPatch::from_patch(body).is_ok(), is_taken);
+    };
+    check(json!({ "desired": { "x": 1 } }), true);
+    check(json!({ "reported": {} }), true);
+    check(
+        json!({ "reported": { "$version": 3, "$metadata": {} } }),
+        true,
+    );
+    check(json!({ "reported": { "x": 1 } }), false);
+    check(json!({ "reported": { "x": null } }), false);
+    check(json!({ "reported": null }), false);
+    assert!(TwinPatch::from_patch(json!({ "reported": { "x": 1 } })).is_err());
+}
+
 #[tokio::test]
 async fn two_devices_with_the_same_modules_have_twins_of_their_own() {
     let hub = hub();
