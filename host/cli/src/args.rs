@@ -4,6 +4,7 @@
 
 #[cfg(feature = "hub")]
 pub(crate) mod bench;
+pub(crate) mod check;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
 mod twin_patch;
@@ -85,8 +86,12 @@ pub(crate) enum Command {
     /// Measure on this machine what a device takes: starts, calls, messages, memory
     #[cfg(feature = "hub")]
     Bench(bench::BenchArgs),
+    /// Look for what keeps a device from running well, on this machine and in its data folder
+    Check(check::CheckArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Print or write manual pages
+    Man(ManArgs),
 }
 
 /// Arguments of `list`.
@@ -194,6 +199,14 @@ pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages of all commands into this folder; without it the page of the program is printed
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// An etag as it goes into `If-Match`, in double quotes.

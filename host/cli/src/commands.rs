@@ -2,11 +2,13 @@
 //!
 //! One file per command, each with one function that returns an [`ExitStatus`]; `running` finds the device to ask.
 
+pub(crate) mod check;
 mod completions;
 mod deploy;
 mod inspect;
 mod list;
 mod logs;
+mod man;
 mod monitor;
 #[cfg(feature = "hub")]
 mod run;
@@ -52,6 +54,8 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Deploy(DeployCommand::Check(args)) => deploy::check(&args, output),
         #[cfg(feature = "hub")]
         Command::Bench(args) => crate::bench::bench(&args, output),
+        Command::Check(args) => wait(check::execute(args, global, output)),
+        Command::Man(args) => man::execute(&args, output),
         Command::Completions(args) => completions::execute(&args, output),
     }
 }

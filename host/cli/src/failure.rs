@@ -52,7 +52,6 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> ExitStatus {
 }
 
 /// An error with its causes on one line, for a message among others.
-#[cfg(feature = "hub")]
 pub(crate) fn chain(err: &dyn Error) -> String {
     let mut text = err.to_string();
     let mut next = err.source();

@@ -74,6 +74,11 @@ impl Registry {
             .map(|home| Self::below(&home))
     }
 
+    /// The folder of the entries.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn below(state_home: &Path) -> Self {
         Self {
             folder: state_home.join("wasm-edge").join("live"),

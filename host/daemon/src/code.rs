@@ -14,6 +14,8 @@ use wasm_edge_store::keys::{KeyError, MasterKey};
 
 use crate::keys::Keyring;
 
+pub use wasm_edge_runtime::profile::INSTANCE_RESERVATION_BYTES;
+
 /// Makes code of images; one for all devices of a process, clones share it.
 #[derive(Clone)]
 pub struct CodeStore {

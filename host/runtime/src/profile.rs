@@ -32,6 +32,10 @@ const MEMORY_GROWTH_RESERVATION_BYTES: u64 = 1 << 20;
 /// The guard behind each linear memory, in bytes.
 const MEMORY_GUARD_BYTES: u64 = 64 * 1024;
 
+/// Address space that an instance sets aside at its start, in bytes: its memory, its guard and its stack.
+pub const INSTANCE_RESERVATION_BYTES: u64 =
+    MEMORY_RESERVATION_BYTES + MEMORY_GUARD_BYTES + FIBER_STACK_BYTES as u64;
+
 impl EngineProfile {
     /// The profile of the machine this program was built for.
     pub const fn of_this_machine() -> Self {

@@ -168,6 +168,20 @@ pub(crate) fn with_modules_hint(err: anyhow::Error, module: &ModuleId) -> anyhow
     )
 }
 
+/// The data folder that `--data-dir` names, or that of the only live process; `None` when none lives.
+///
+/// # Errors
+/// When there are several.
+pub(super) async fn data_folder(global: &GlobalArgs) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(folder) = &global.data_dir {
+        return Ok(Some(folder.clone()));
+    }
+    match live_data_folders()? {
+        live if live.is_empty() => Ok(None),
+        live => only_live(live).await.map(Some),
+    }
+}
+
 fn live_data_folders() -> anyhow::Result<Vec<PathBuf>> {
     match live::Registry::of_user() {
         Some(registry) => registry
