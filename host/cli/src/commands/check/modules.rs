@@ -21,12 +21,12 @@ pub(super) fn judge(device: &Device) -> Verdict {
         .unwrap_or(Grade::Ok);
     let hint = match worst {
         Grade::Ok | Grade::Skipped => {
-            let running = modules.iter().filter(|it| it.is_to_run()).count();
-            return Verdict::ok(format!(
-                "{} of {} to run, all of them do",
-                running,
-                human::count(modules.len(), "module")
-            ));
+            let to_run = modules.iter().filter(|it| it.is_to_run()).count();
+            let summary = match (to_run, modules.len()) {
+                (to_run, all) if to_run == all => human::count(all, "module"),
+                (to_run, all) => format!("{to_run} of {}", human::count(all, "module")),
+            };
+            return Verdict::ok(format!("{summary} to run, and running"));
         }
         Grade::Warning => "`wasm-edge inspect MODULE` has more",
         Grade::Error => "`wasm-edge inspect MODULE` and `wasm-edge logs MODULE` have more",
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn modules_run_and_their_images_are_there() {
-        check(|_| {}, Grade::Ok, "2 of 2 modules to run");
+        check(|_| {}, Grade::Ok, "2 modules to run, and running");
         check(
             |it| it.image_is_missing = true,
             Grade::Error,
@@ -121,7 +121,7 @@ mod tests {
         check(
             |it| (it.status, it.desired_status) = ("stopped".to_owned(), "stopped".to_owned()),
             Grade::Ok,
-            "1 of 2 modules",
+            "1 of 2 modules to run, and running",
         );
         check(
             |it| it.messages_set_aside = 1,
