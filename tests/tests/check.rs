@@ -195,7 +195,11 @@ fn a_component_file_that_is_gone_and_a_module_that_failed_are_errors() {
     fs::copy(paths::guest("echo"), &component).expect("the guest can be copied");
     let manifest = Deployment::new()
         .module(Module::of("echo", &component))
-        .module(Module::guest("init-fails").set("restartPolicy", "never"))
+        .module(
+            Module::guest("init-fails")
+                .set("restartPolicy", "never")
+                .env("REASON", "no sensor"),
+        )
         .write(&home);
     let run = RunOptions::new(&manifest).start(&home);
     run.wait_module("echo", |module| module["status"] == "running");
