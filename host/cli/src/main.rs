@@ -6,6 +6,8 @@ mod bench;
 mod client;
 mod commands;
 #[cfg(feature = "hub")]
+mod deployment_file;
+#[cfg(feature = "hub")]
 mod duration;
 mod exit_codes;
 mod failure;

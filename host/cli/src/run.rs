@@ -5,6 +5,7 @@
 mod console;
 mod folder;
 mod input;
+mod narrator;
 mod target;
 pub(crate) mod upstream;
 
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-use wasm_edge_daemon::agent::{DeployError, Progress};
+use wasm_edge_daemon::agent::handle::Phase;
+use wasm_edge_daemon::agent::{AgentSettings, DeployError};
 use wasm_edge_daemon::api;
 use wasm_edge_daemon::api::socket::ControlSocket;
 use wasm_edge_daemon::code::CodeStore;
@@ -25,12 +27,14 @@ use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 
 use crate::args::run::RunArgs;
+use crate::deployment_file;
 use crate::exit_codes::ExitStatus;
 use crate::failure::{Failure, chain};
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
 use console::Console;
+use narrator::Narrator;
 use target::Loaded;
 use upstream::HubUpstream;
 
@@ -63,14 +67,16 @@ pub(crate) async fn run(
     }
     let path = folder::of(&args, &targets)?;
     let folder = Arc::new(open_folder(&path)?);
-    let (mut running, console) = start(folder, &targets, &args, output, stop.clone()).await?;
-    let applied = apply(&mut running, &targets, &args, output, &stop).await;
+    let (running, console) = start(folder, &targets, &args, output, stop.clone()).await?;
+    let narrator = Narrator::open(&running.devices, output);
+    let applied = apply(&running, &targets, &args, output, &stop).await;
     let ended = match applied {
         Ok(()) => wait(&running, &targets, &args, output, &stop).await,
         Err(err) => Err(err),
     };
     let begun = Instant::now();
     let orderly = tokio::time::timeout(STOP_MAX, running.stop()).await.is_ok();
+    narrator.close().await;
     console.close().await;
     if !orderly {
         let what = format!("not everything ended within {} s", STOP_MAX.as_secs());
@@ -119,6 +125,12 @@ async fn start(
             code: code.clone(),
             restart_waits,
             health_checks: HealthChecks::default(),
+            agent: AgentSettings {
+                // Whoever reaches the hub of this process is its user.
+                file_images: true,
+                health_timeout: args.health_timeout,
+                ..AgentSettings::default()
+            },
         });
         devices
             .push(device.with_context(|| format!("cannot start the device `{}`", target.device))?);
@@ -146,29 +158,32 @@ async fn start(
     Ok((running, console))
 }
 
+/// Lets each device run what it is to run; done when all was started.
 async fn apply(
-    running: &mut Running,
+    running: &Running,
     targets: &[Loaded],
     args: &RunArgs,
     output: &Output,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let progress = |progress: Progress| tell(output, &progress);
-    // All of them before the first is touched: where one cannot run, none is started.
-    let mut prepared = Vec::with_capacity(targets.len());
+    // All of them before the first twin is set: where one cannot run, none is started.
     for (target, device) in targets.iter().zip(&running.devices) {
-        let deployment = tokio::select! {
-            deployment = device.prepare(&target.manifest, &target.folder, &progress) => deployment,
+        let tried = tokio::select! {
+            tried = device.agent().try_out(target.manifest.clone()) => tried,
             () = stop.cancelled() => return Ok(()),
         };
-        prepared.push(deployment.map_err(|err| deploy_failed(err, output))?);
+        tried.map_err(|err| deploy_failed(err, output))?;
     }
+    let mut set = Vec::with_capacity(targets.len());
     for (target, device) in targets.iter().zip(&running.devices) {
-        set_twins(&running.hub, device, target, args, output).await?;
+        set.push(set_twins(&running.hub, device, target, args, output).await?);
     }
-    for (device, deployment) in running.devices.iter_mut().zip(prepared) {
+    for device in &running.devices {
+        device.agent().follow();
+    }
+    for (device, set) in running.devices.iter().zip(set) {
         tokio::select! {
-            () = device.carry_out(deployment, &progress) => {}
+            started = started(device, set) => started?,
             () = stop.cancelled() => return Ok(()),
         }
     }
@@ -179,6 +194,24 @@ async fn apply(
     Ok(())
 }
 
+/// Whether the twins of a device were set from its manifest just now, or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Twins {
+    SetNow,
+    SetBefore,
+}
+
+/// Waits until all modules of a device were started. What became of its deployment is told by the narrator.
+async fn started(device: &Device, twins: Twins) -> anyhow::Result<()> {
+    match (device.agent().started().await.phase, twins) {
+        // A patch made since the manifest was applied is not the manifest's fault.
+        (Phase::Refused { .. }, Twins::SetNow) => {
+            Err(Failure::new(ExitStatus::BadConfig, "the deployment was not applied").into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Sets the twins of a deployment, unless they were set from the same manifest before: changes made since then
 /// stay. What the deployment needs is there at this point, so that a bad one changes no twin.
 async fn set_twins(
@@ -187,7 +220,7 @@ async fn set_twins(
     target: &Loaded,
     args: &RunArgs,
     output: &Output,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Twins> {
     let identity = hub.ensure_device(&target.device).await?;
     let applied = AppliedManifest {
         manifest_sha256: target.digest.clone(),
@@ -197,10 +230,10 @@ async fn set_twins(
         output.note(&Text::new().plain(
             "the deployment is the one applied last; twins stay as they are (--reapply sets them)",
         ));
-        return Ok(());
+        return Ok(Twins::SetBefore);
     }
     let set = hub
-        .apply_configuration(&target.device, &target.content())
+        .apply_configuration(&target.device, &deployment_file::content(&target.manifest))
         .await;
     set.with_context(|| {
         format!(
@@ -210,7 +243,8 @@ async fn set_twins(
     })?;
     device
         .record_applied(&applied)
-        .context("cannot record the deployment")
+        .context("cannot record the deployment")?;
+    Ok(Twins::SetNow)
 }
 
 /// Waits for the end that the arguments ask for.
@@ -248,20 +282,6 @@ async fn wait(
         () = time_over => Ok(ExitStatus::Ok),
         fed = fed => fed,
     }
-}
-
-fn tell(output: &Output, progress: &Progress) {
-    let text = match progress {
-        Progress::Loading { .. } | Progress::Cached { .. } => return,
-        Progress::Compiled { module, took } => {
-            format!("compiled {module} in {:.1} s", took.as_secs_f64())
-        }
-        Progress::NotReady { module } => {
-            output.warn(&format!("{module} is not ready; the others go on"));
-            return;
-        }
-    };
-    output.note(&Text::new().plain(&text));
 }
 
 fn deploy_failed(err: DeployError, output: &Output) -> anyhow::Error {

@@ -4,6 +4,7 @@
 
 pub mod socket;
 
+mod deployments;
 mod logs;
 mod modules;
 
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::time::Timestamp;
 
+use crate::agent::handle::AgentHandle;
 use crate::code::CodeStore;
 use crate::logs::Logs;
 use crate::supervisor::Supervisor;
@@ -33,6 +35,8 @@ pub struct DeviceView {
     pub router: wasm_edge_router::router::Router,
     /// Its logs.
     pub logs: Logs,
+    /// Its agent.
+    pub agent: AgentHandle,
 }
 
 /// What the API serves.
@@ -74,6 +78,11 @@ pub fn router(
             axum::routing::post(modules::restart),
         )
         .route("/v1/logs", get(logs::read))
+        .route("/v1/deployments/{device}", get(deployments::show))
+        .route(
+            "/v1/deployments/{device}/check",
+            axum::routing::post(deployments::check),
+        )
         .with_state(state)
 }
 
@@ -133,6 +142,7 @@ impl ApiState {
 pub(crate) struct ApiError {
     status: StatusCode,
     error: String,
+    causes: Vec<String>,
 }
 
 impl ApiError {
@@ -140,6 +150,7 @@ impl ApiError {
         Self {
             status: StatusCode::NOT_FOUND,
             error,
+            causes: Vec::new(),
         }
     }
 
@@ -147,6 +158,7 @@ impl ApiError {
         Self {
             status: StatusCode::CONFLICT,
             error,
+            causes: Vec::new(),
         }
     }
 
@@ -154,6 +166,16 @@ impl ApiError {
         Self {
             status: StatusCode::BAD_REQUEST,
             error,
+            causes: Vec::new(),
+        }
+    }
+
+    /// What was asked for is understood and cannot be done, for these reasons.
+    pub(crate) fn unprocessable(error: String, causes: Vec<String>) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            error,
+            causes,
         }
     }
 }
@@ -162,7 +184,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         (
             self.status,
-            Json(json!({ "error": self.error, "causes": [], "hint": null })),
+            Json(json!({ "error": self.error, "causes": self.causes, "hint": null })),
         )
             .into_response()
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::Dir;
+use wasm_edge_images::digest::Digest;
 use wasm_edge_images::image::ModuleImage;
 use wasm_edge_runtime::engine::{Engine, EngineError};
 use wasm_edge_runtime::precompiled::{
@@ -98,6 +99,27 @@ impl CodeStore {
         }
         self.loaded().insert(digest, code.clone());
         Ok((code, origin))
+    }
+
+    /// The code of an image by its digest alone: what is in use, or was compiled before.
+    ///
+    /// # Errors
+    /// [`CodeStoreError::Precompiled`] if what was compiled cannot be read.
+    pub async fn find(&self, digest: &Digest) -> Result<Option<ModuleCode>, CodeStoreError> {
+        let digest = *digest.as_bytes();
+        let _compiling = self.inner.compiling.lock().await;
+        if let Some(code) = self.loaded().get(&digest) {
+            return Ok(Some(code.clone()));
+        }
+        let inner = Arc::clone(&self.inner);
+        let found = tokio::task::spawn_blocking(move || inner.cache.load(&inner.engine, &digest));
+        let found = found
+            .await
+            .expect("loading does not panic, and the runtime outlives the device")?;
+        if let Some(code) = &found {
+            self.loaded().insert(digest, code.clone());
+        }
+        Ok(found)
     }
 
     /// Removes the code of images that nothing in this process uses. Blocks.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +13,11 @@ use wasm_edge_store::folder::FolderError;
 use wasm_edge_store::folder::device::DeviceFolder;
 use wasm_edge_store::keys::{KeyError, MasterKey};
 
-use crate::agent::{Agent, AgentParts, DeployError, PreparedDeployment, Progress};
+use crate::agent::handle::AgentHandle;
+use crate::agent::{Agent, AgentParts, AgentSettings};
 use crate::api::DeviceView;
 use crate::code::CodeStore;
+use crate::deployment::sealed::SealedFile;
 use crate::deployment::{self, AppliedManifest};
 use crate::injector::Injector;
 use crate::keys::Keyring;
@@ -28,9 +29,6 @@ use crate::supervisor::{Supervisor, Surroundings};
 use crate::twins::Twins;
 use crate::upstream::Upstream;
 use crate::upstream::pump::{self, Sessions};
-
-/// How long a device that stops waits for what is on its way to the hub.
-const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// What a device is made of.
 pub struct DeviceConfig {
@@ -48,11 +46,14 @@ pub struct DeviceConfig {
     pub restart_waits: RestartWaits,
     /// How the health of modules is asked, where their manifest says nothing.
     pub health_checks: HealthChecks,
+    /// What can be set about its agent.
+    pub agent: AgentSettings,
 }
 
 /// A running device.
 pub struct Device {
-    agent: Agent,
+    agent: JoinHandle<()>,
+    stop_agent: CancellationToken,
     view: DeviceView,
     pump: JoinHandle<()>,
     stop: CancellationToken,
@@ -74,7 +75,7 @@ pub enum StartError {
 }
 
 impl Device {
-    /// Builds and connects all parts. No module runs until a manifest is applied.
+    /// Builds and connects all parts. No module runs until the agent is told to follow the hub.
     ///
     /// Has to be called inside a tokio runtime; blocks while it opens the store.
     ///
@@ -89,10 +90,12 @@ impl Device {
             code,
             restart_waits,
             health_checks,
+            agent: settings,
         } = config;
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
-        let twins = Twins::open(&folder.store()?)?;
         let folder = Arc::new(folder);
+        let twins = Twins::open(&folder.store()?, &keys)?;
+        let file = SealedFile::new(Arc::clone(&folder), &keys);
         let router = Router::new(device.clone(), Limits::default());
         let logs = Logs::new(device.clone());
         let methods = Methods::default();
@@ -116,25 +119,31 @@ impl Device {
             sessions.clone(),
             stop.clone(),
         ));
-        let view = DeviceView {
+        let (agent, handle) = Agent::new(AgentParts {
             device: device.clone(),
             supervisor: supervisor.clone(),
             router: router.clone(),
-            logs: logs.clone(),
-        };
-        let agent = Agent::new(AgentParts {
-            device,
-            supervisor,
-            router,
             twins,
             methods,
-            logs,
+            logs: logs.clone(),
             upstream,
             sessions,
             code,
-        });
+            file,
+            settings,
+        })?;
+        let view = DeviceView {
+            device,
+            supervisor,
+            router,
+            logs,
+            agent: handle,
+        };
+        let stop_agent = CancellationToken::new();
+        let agent = tokio::spawn(agent.run(stop_agent.clone()));
         Ok(Self {
             agent,
+            stop_agent,
             view,
             pump,
             stop,
@@ -168,31 +177,17 @@ impl Device {
         deployment::record(&self.folder, applied)
     }
 
-    /// Makes ready all that a manifest needs: see [`Agent::prepare`].
-    ///
-    /// # Errors
-    /// [`DeployError`].
-    pub async fn prepare(
-        &self,
-        manifest: &wasm_edge_model::manifest::Manifest,
-        folder: &std::path::Path,
-        progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<PreparedDeployment, DeployError> {
-        self.agent.prepare(manifest, folder, progress).await
-    }
-
-    /// Makes the device match what was prepared: see [`Agent::carry_out`].
-    pub async fn carry_out(
-        &mut self,
-        deployment: PreparedDeployment,
-        progress: &(dyn Fn(Progress) + Send + Sync),
-    ) {
-        self.agent.carry_out(deployment, progress).await;
+    /// What makes the device match its deployment.
+    pub fn agent(&self) -> &AgentHandle {
+        &self.view.agent
     }
 
     /// Stops in order: modules in reverse start order, then what is on its way to the hub, then the rest.
     pub async fn stop(self) {
-        self.agent.stop(FLUSH_MAX).await;
+        self.stop_agent.cancel();
+        if let Err(err) = self.agent.await {
+            tracing::error!(%err, "the agent did not end in order");
+        }
         self.stop.cancel();
         let _ = self.pump.await;
         self.view.logs.close();

@@ -19,8 +19,10 @@ use wasm_edge_runtime::events::DesiredUpdate;
 use wasm_edge_runtime::guest::TwinError;
 use wasm_edge_store::database::{Database, DatabaseError, Format, Table};
 
+use crate::keys::{Keyring, SealingKey};
 use crate::upstream::TwinDocument;
-use record::Record;
+use record::{Record, RecordError};
+use zeroize::Zeroizing;
 
 /// The twins' table; a key is a module id.
 const TWINS: Table = Table("twins");
@@ -34,6 +36,9 @@ pub const FORMAT: Format = Format {
 /// Its file.
 const FILE: &str = "device.redb";
 
+/// Names the key that the system modules' records are sealed with.
+const SYSTEM_TWINS: &str = "twins of system modules";
+
 /// Largest reported section in bytes (IoT Hub, twin limits).
 const REPORTED_MAX_BYTES: usize = 32 * 1024;
 
@@ -41,6 +46,8 @@ const REPORTED_MAX_BYTES: usize = 32 * 1024;
 #[derive(Clone)]
 pub struct Twins {
     database: Arc<Database>,
+    /// Seals the records of the system modules: a deployment may hold passwords.
+    key: Arc<SealingKey>,
     open: Arc<Mutex<BTreeMap<ModuleId, Twin>>>,
 }
 
@@ -53,6 +60,8 @@ pub struct Twin {
 struct Inner {
     module: ModuleId,
     database: Arc<Database>,
+    /// What the record is sealed with on disk, if it is.
+    key: Option<Arc<SealingKey>>,
     /// Written by the module's calls and by its sync task, each for one short step.
     state: Mutex<State>,
     /// One change is stored at a time, so that what is on disk is never older than what was promised.
@@ -72,10 +81,11 @@ impl Twins {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub fn open(store: &cap_std::fs::Dir) -> Result<Self, DatabaseError> {
+    pub fn open(store: &cap_std::fs::Dir, keys: &Keyring) -> Result<Self, DatabaseError> {
         let database = Arc::new(Database::open(store, FILE, FORMAT)?);
         Ok(Self {
             database,
+            key: Arc::new(keys.file_key(SYSTEM_TWINS)),
             open: Arc::default(),
         })
     }
@@ -92,7 +102,7 @@ impl Twins {
         }
         let record = match self.database.get(TWINS, module.as_str().as_bytes())? {
             None => Record::default(),
-            Some(bytes) => Record::read(&bytes).unwrap_or_else(|err| {
+            Some(bytes) => self.read(module, &bytes).unwrap_or_else(|err| {
                 tracing::error!(%module, %err, "the stored twin cannot be read and is fetched anew");
                 Record::default()
             }),
@@ -101,6 +111,7 @@ impl Twins {
             inner: Arc::new(Inner {
                 module: module.clone(),
                 database: Arc::clone(&self.database),
+                key: module.is_system().then(|| Arc::clone(&self.key)),
                 desired_version: watch::Sender::new(record.desired_version),
                 state: Mutex::new(State {
                     record,
@@ -113,9 +124,33 @@ impl Twins {
         open.insert(module.clone(), twin.clone());
         Ok(twin)
     }
+
+    fn read(&self, module: &ModuleId, bytes: &[u8]) -> Result<Record, RecordError> {
+        if !module.is_system() {
+            return Record::read(bytes);
+        }
+        let text = self.key.open(bytes).map_err(|_| RecordError::Sealed)?;
+        Record::read(&Zeroizing::new(text))
+    }
 }
 
 impl Twin {
+    /// The module that it belongs to.
+    pub(crate) fn module(&self) -> &ModuleId {
+        &self.inner.module
+    }
+
+    /// The desired properties and their version, which is 0 before the hub told any.
+    pub(crate) fn desired(&self) -> (Map<String, Value>, u64) {
+        let state = self.lock();
+        (state.record.desired.clone(), state.record.desired_version)
+    }
+
+    /// The reported properties.
+    pub(crate) fn reported_properties(&self) -> Map<String, Value> {
+        self.lock().record.reported.clone()
+    }
+
     /// The desired properties with `$version`, as JSON text.
     pub fn desired_text(&self) -> String {
         let state = self.lock();
@@ -285,7 +320,15 @@ impl Twin {
         let _hold = wasm_edge_clock::hold();
         let inner = Arc::clone(&self.inner);
         let stored = tokio::task::spawn_blocking(move || {
-            let bytes = record.write();
+            let mut bytes = record.write();
+            if let Some(key) = &inner.key {
+                let text = Zeroizing::new(bytes);
+                bytes = key.seal(&text).map_err(|err| DatabaseError::Io {
+                    file: FILE.to_owned(),
+                    action: "write",
+                    source: std::io::Error::other(err),
+                })?;
+            }
             inner.database.transact(|transaction| {
                 transaction.put(TWINS, inner.module.as_str().as_bytes(), &bytes)
             })

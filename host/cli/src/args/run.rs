@@ -62,6 +62,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     pub(crate) restart_wait: Duration,
 
+    /// How long a deployment has to become healthy before the last good one comes back
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
+    pub(crate) health_timeout: Duration,
+
     /// The folder given by `--data-dir`, which is an option of every command.
     #[arg(skip)]
     pub(crate) data_dir: Option<PathBuf>,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tempfile::TempDir;
+use wasm_edge_daemon::agent::AgentSettings;
+use wasm_edge_daemon::agent::handle::Phase;
 use wasm_edge_daemon::api::DeviceView;
 use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
@@ -18,6 +20,7 @@ use wasm_edge_hub::telemetry::{TelemetryEvent, TelemetryReader};
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::manifest::{Manifest, Origin};
 
+use crate::deployment_file;
 use crate::run::upstream::HubUpstream;
 
 /// How long anything may take that is waited for.
@@ -68,7 +71,7 @@ impl Setting {
         let device = device_id(self.devices.len())?;
         self.hub.ensure_device(&device).await?;
         let (folder, _) = &self._folder;
-        let mut running = Device::start(DeviceConfig {
+        let running = Device::start(DeviceConfig {
             device: device.clone(),
             folder: folder.device(&device)?,
             own_folder: folder.path().to_owned(),
@@ -76,14 +79,19 @@ impl Setting {
             code: self.code.clone(),
             restart_waits: NO_WAITS,
             health_checks: HealthChecks::default(),
+            agent: AgentSettings {
+                file_images: true,
+                ..AgentSettings::default()
+            },
         })?;
-        let content = manifest.as_object().context("a manifest is an object")?;
-        self.hub.apply_configuration(&device, content).await?;
         let checked = Manifest::check(&manifest.to_string(), Origin::LocalFile)?;
-        let deployment = running
-            .prepare(&checked.value, folder.path(), &|_| {})
-            .await?;
-        running.carry_out(deployment, &|_| {}).await;
+        let content = deployment_file::content(&checked.value);
+        self.hub.apply_configuration(&device, &content).await?;
+        running.agent().follow();
+        let state = running.agent().started().await;
+        if let Phase::Refused { reasons } = state.phase {
+            bail!("the deployment is refused: {}", reasons.join("; "));
+        }
         self.devices.push(running);
         Ok(())
     }

@@ -8,6 +8,7 @@ use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::manifest::{Checked, Manifest, Origin};
 
 use crate::args::run::{GrantKind, RunArgs, Target};
+use crate::deployment_file;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -23,10 +24,8 @@ const WASM_MAGIC: &[u8] = b"\0asm";
 pub(super) struct Loaded {
     /// The device.
     pub(super) device: DeviceId,
-    /// What it runs.
+    /// What it runs; its `file:` images are absolute.
     pub(super) manifest: Manifest,
-    /// Where `file:` images start.
-    pub(super) folder: PathBuf,
     /// SHA-256 of the manifest's text, 64 hexadecimal digits.
     pub(super) digest: String,
     /// The single component, if it is one.
@@ -66,31 +65,16 @@ impl Loaded {
                 None,
             )
         };
-        let manifest = check(&text, &target.file, output)?;
-        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        let folder = file.parent().unwrap_or(Path::new("/"));
+        let manifest =
+            deployment_file::with_absolute_images(check(&text, &target.file, output)?, folder)?;
         Ok(Self {
             device,
             manifest,
-            folder,
             digest: sha256(text.as_bytes()),
             component,
             file,
         })
-    }
-
-    /// The content of the deployment as the hub takes it.
-    pub(super) fn content(&self) -> Map<String, Value> {
-        let section = |desired: &Map<String, Value>| json!({ "properties.desired": desired });
-        let mut modules = Map::new();
-        modules.insert(
-            "$edgeAgent".to_owned(),
-            section(&self.manifest.agent_desired),
-        );
-        modules.insert("$edgeHub".to_owned(), section(&self.manifest.hub_desired));
-        for (module, desired) in &self.manifest.module_twins {
-            modules.insert(module.to_string(), section(desired));
-        }
-        Map::from_iter([("modulesContent".to_owned(), Value::Object(modules))])
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) enum RecordError {
     Json(#[from] serde_json::Error),
     #[error("it has version {0}, and {VERSION} is the newest that is known")]
     Version(u32),
+    #[error("it was not sealed by this device, or is damaged")]
+    Sealed,
 }
 
 impl Record {

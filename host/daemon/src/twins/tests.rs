@@ -2,6 +2,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use serde_json::json;
 
+use wasm_edge_store::keys::MasterKey;
+
 use super::*;
 
 fn open() -> (tempfile::TempDir, Twins, Twin) {
@@ -12,7 +14,8 @@ fn open() -> (tempfile::TempDir, Twins, Twin) {
 
 fn reopen(temp: &tempfile::TempDir) -> (Twins, Twin) {
     let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).expect("it opens");
-    let twins = Twins::open(&folder).expect("opened");
+    let keys = Keyring::new(&MasterKey::open(&folder).expect("made"));
+    let twins = Twins::open(&folder, &keys).expect("opened");
     let twin = twins.of(&ModuleId::new("m").expect("valid")).expect("read");
     (twins, twin)
 }

@@ -1,0 +1,128 @@
+//! A manifest from a file, as a device is given it.
+//!
+//! Owns what has to change on the way from a file into twins: `file:` images are relative to the manifest's
+//! folder in the one and absolute in the others. Leaves checking to the model. `run` and `deploy` call it.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use wasm_edge_model::manifest::{ImageReference, Manifest};
+
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+
+/// The schema version of a deployment that names none, as a layered one need not.
+const SCHEMA_VERSION: &str = "1.1";
+
+/// Makes the `file:` images of a manifest in `folder` absolute, in what it says and in what it was made of.
+///
+/// # Errors
+/// A path that is no text: twins hold text.
+pub(crate) fn with_absolute_images(
+    mut manifest: Manifest,
+    folder: &Path,
+) -> Result<Manifest, Failure> {
+    for (id, spec) in &mut manifest.modules {
+        let ImageReference::File { path } = &mut spec.image else {
+            continue;
+        };
+        *path = absolute(folder, path)?;
+        let settings = manifest
+            .agent_desired
+            .get_mut("modules")
+            .and_then(|modules| modules.get_mut(id.as_str()))
+            .and_then(|module| module.get_mut("settings"));
+        if let Some(settings) = settings {
+            settings["image"] = Value::from(format!("file:{path}"));
+        }
+    }
+    Ok(manifest)
+}
+
+/// The content of the deployment as a hub takes it: an object with `modulesContent`.
+pub(crate) fn content(manifest: &Manifest) -> Map<String, Value> {
+    let section = |desired: &Map<String, Value>| json!({ "properties.desired": desired });
+    let versioned = |desired: &Map<String, Value>| {
+        let mut desired = desired.clone();
+        desired
+            .entry("schemaVersion")
+            .or_insert_with(|| Value::from(SCHEMA_VERSION));
+        section(&desired)
+    };
+    let mut modules = Map::new();
+    modules.insert("$edgeAgent".to_owned(), versioned(&manifest.agent_desired));
+    // Nothing about routes is said by an empty section, not by none: that would leave the last ones.
+    let hub = if manifest.hub_desired.is_empty() {
+        section(&manifest.hub_desired)
+    } else {
+        versioned(&manifest.hub_desired)
+    };
+    modules.insert("$edgeHub".to_owned(), hub);
+    for (module, desired) in &manifest.module_twins {
+        modules.insert(module.to_string(), section(desired));
+    }
+    Map::from_iter([("modulesContent".to_owned(), Value::Object(modules))])
+}
+
+/// The path from the root on. Its folder is resolved where it is there, so that it reads well; a link in the
+/// last place stays one, since it may lead elsewhere tomorrow.
+fn absolute(folder: &Path, path: &str) -> Result<String, Failure> {
+    let joined = folder.join(path);
+    let resolved = match (joined.parent().map(Path::canonicalize), joined.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => joined,
+    };
+    match resolved.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(Failure::new(
+            ExitStatus::BadConfig,
+            format!("the path of the image `{}` is no text", resolved.display()),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_edge_model::manifest::Origin;
+
+    use super::*;
+
+    fn manifest(image: &str) -> Manifest {
+        let text = json!({ "modulesContent": {
+            "$edgeAgent": { "properties.desired.modules.m": {
+                "type": "wasm", "settings": { "image": image },
+            } },
+        } });
+        Manifest::check(&text.to_string(), Origin::LocalFile)
+            .expect("a valid manifest")
+            .value
+    }
+
+    #[test]
+    fn images_are_absolute_in_what_the_hub_is_told_too() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let check = |image: &str, expected: &str| {
+            let manifest =
+                with_absolute_images(manifest(image), &folder.path().join("in")).unwrap();
+            let expected = format!("file:{}", expected.replace("ROOT", root.to_str().unwrap()));
+            let spec = manifest.modules.values().next().unwrap();
+            assert_eq!(spec.image.to_string(), expected);
+            let content = Value::Object(content(&manifest));
+            let agent = &content["modulesContent"]["$edgeAgent"]["properties.desired"];
+            assert_eq!(agent["modules"]["m"]["settings"]["image"], expected);
+            assert_eq!(agent["schemaVersion"], "1.1");
+        };
+        check("file:a.wasm", "ROOT/in/a.wasm");
+        check("file:../a.wasm", "ROOT/a.wasm");
+        check("file:/x/y/a.wasm", "/x/y/a.wasm");
+    }
+
+    #[test]
+    fn images_of_registries_stay_as_they_are() {
+        let manifest = with_absolute_images(manifest("a/b:1"), Path::new("/f")).unwrap();
+        let spec = manifest.modules.values().next().unwrap();
+        assert_eq!(spec.image.to_string(), "a/b:1");
+    }
+}

@@ -1,0 +1,302 @@
+//! Carries out a plan, step by step.
+//!
+//! Owns what each command does to supervisor, router and sessions. What can fail comes first in a plan, so that
+//! an error leaves all as it was. Leaves the order to the plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use wasm_edge_images::digest::Digest;
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_model::manifest::DesiredStatus;
+use wasm_edge_router::table::RouteTable;
+use wasm_edge_runtime::precompiled::ModuleCode;
+
+use super::assemble::Deployment;
+use super::follow::{Changes, Link};
+use super::plan::{self, Command, Here, Placed};
+use super::{Agent, Carried, DeployError, Progress, SYNC_TIMEOUT};
+use crate::deployment::sealed::StoredCredentials;
+use crate::supervisor::Module;
+use crate::twins::Twin;
+use crate::twins::sync::Sync;
+use crate::upstream::{Credentials, Interest, UpstreamError};
+
+/// What modules need, made ready before anything is touched.
+#[derive(Default)]
+struct Ready {
+    codes: BTreeMap<ModuleId, ModuleCode>,
+    identities: BTreeMap<ModuleId, (Credentials, Twin)>,
+}
+
+impl Agent {
+    /// Makes the device match a deployment. Done when all was started and is ready, or had its time.
+    pub(super) async fn carry_out(
+        &mut self,
+        deployment: &Deployment,
+        changes: &Changes,
+    ) -> Result<Carried, DeployError> {
+        let wiring = &deployment.desired.wiring;
+        // Checked before anything is touched, and applied in its turn.
+        let mut table = Some(RouteTable::new(&wiring.routes, wiring.time_to_live)?);
+        let mut ready = Ready::default();
+        let mut touched = false;
+        for command in plan::plan(&self.current, &deployment.desired) {
+            let prepares = matches!(
+                command,
+                Command::FetchImages(_) | Command::CheckFit | Command::ProvisionIdentities(_)
+            );
+            if !prepares && !touched {
+                touched = true;
+                self.begin(deployment).await?;
+            }
+            if changes.is_new() {
+                return Ok(Carried::Interrupted);
+            }
+            match command {
+                Command::FetchImages(ids) => ready.codes = self.fetch(&ids, deployment).await?,
+                Command::CheckFit => self.check_fit(deployment)?,
+                Command::ProvisionIdentities(ids) => {
+                    ready.identities = self.provision(&ids).await?;
+                }
+                Command::StopModule(id) => self.stop(&id).await,
+                Command::RemoveModule(id) => self.remove(&id).await,
+                Command::ApplyRoutes => {
+                    if let Some(table) = table.take() {
+                        self.parts.router.apply(table);
+                    }
+                    self.current.wiring = Some(wiring.clone());
+                }
+                Command::ChangeSettings(id) | Command::ChangeStatus(id, DesiredStatus::Running) => {
+                    self.change(&id, deployment).await;
+                }
+                Command::ChangeStatus(id, DesiredStatus::Stopped) => {
+                    self.stop(&id).await;
+                    self.change(&id, deployment).await;
+                }
+                Command::CreateModule(id) | Command::UpdateModule(id) => {
+                    self.put(&id, deployment, &mut ready).await;
+                }
+                Command::StartModules(ids) => {
+                    if !self.start(&ids, changes).await {
+                        return Ok(Carried::Interrupted);
+                    }
+                }
+            }
+        }
+        if !touched {
+            self.begin(deployment).await?;
+        }
+        Ok(Carried::Out)
+    }
+
+    /// Records what is about to run, so that a crash in between finds it.
+    async fn begin(&mut self, deployment: &Deployment) -> Result<(), DeployError> {
+        let stored = deployment.to_stored();
+        let modules = &deployment.desired.modules;
+        let placed = &self.current.modules;
+        self.ledger
+            .change(|all| {
+                all.current = Some(stored);
+                all.credentials
+                    .retain(|id, _| modules.contains_key(id) || placed.contains_key(id));
+            })
+            .await?;
+        self.running = Some(deployment.clone());
+        self.show();
+        Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        ids: &[ModuleId],
+        deployment: &Deployment,
+    ) -> Result<BTreeMap<ModuleId, ModuleCode>, DeployError> {
+        let tell = |progress: Progress| self.shared.tell(progress);
+        let mut codes = BTreeMap::new();
+        let mut failed = Vec::new();
+        for placed in ids
+            .iter()
+            .filter_map(|id| deployment.desired.modules.get(id))
+        {
+            let id = placed.spec.id.clone();
+            let digest: Option<Digest> = placed.image_digest.parse().ok();
+            match self.images.load(&placed.spec, digest.as_ref(), &tell).await {
+                Ok((_, code, _)) => drop(codes.insert(id, code)),
+                Err(err) => failed.push((id, err)),
+            }
+        }
+        if failed.is_empty() {
+            Ok(codes)
+        } else {
+            Err(DeployError::Images(failed))
+        }
+    }
+
+    fn check_fit(&self, deployment: &Deployment) -> Result<(), DeployError> {
+        let Some(max_bytes) = self.parts.settings.memory_max_bytes else {
+            return Ok(());
+        };
+        let asked_bytes = deployment
+            .desired
+            .modules
+            .values()
+            .filter(|placed| placed.spec.status == DesiredStatus::Running)
+            .map(|placed| {
+                let limits = &placed.spec.limits;
+                limits.memory_limit_bytes + limits.host_memory_limit_bytes
+            })
+            .fold(0, u64::saturating_add);
+        if asked_bytes <= max_bytes {
+            Ok(())
+        } else {
+            Err(DeployError::Fit {
+                asked_bytes,
+                max_bytes,
+            })
+        }
+    }
+
+    /// Makes sure of identities. Without the hub, those that are known from before have to do.
+    async fn provision(
+        &mut self,
+        ids: &[ModuleId],
+    ) -> Result<BTreeMap<ModuleId, (Credentials, Twin)>, DeployError> {
+        let mut identities = BTreeMap::new();
+        for id in ids {
+            let provisioned = self.parts.upstream.provision(self.identity(id)).await;
+            let known = self.ledger.stored().credentials.get(id);
+            let credentials = match (provisioned, known) {
+                (Ok(credentials), _) => credentials,
+                (Err(UpstreamError::Unreachable { .. }), Some(known)) => known.into(),
+                (Err(source), _) => {
+                    let module = id.clone();
+                    return Err(DeployError::Identity { module, source });
+                }
+            };
+            let (twins, module) = (self.parts.twins.clone(), id.clone());
+            let twin = tokio::task::spawn_blocking(move || twins.of(&module))
+                .await
+                .expect("the store does not panic, and the runtime outlives the device")?;
+            identities.insert(id.clone(), (credentials, twin));
+        }
+        let known: Vec<(ModuleId, StoredCredentials)> = identities
+            .iter()
+            .map(|(id, (credentials, _))| (id.clone(), credentials.into()))
+            .collect();
+        self.ledger
+            .change(|all| all.credentials.extend(known))
+            .await?;
+        Ok(identities)
+    }
+
+    async fn stop(&mut self, id: &ModuleId) {
+        self.parts.supervisor.stop(id).await;
+        if let Some(here) = self.current.modules.get_mut(id) {
+            here.started = false;
+        }
+    }
+
+    async fn remove(&mut self, id: &ModuleId) {
+        self.parts.supervisor.remove(id).await;
+        if let Some(link) = self.links.remove(id) {
+            link.close().await;
+        }
+        self.parts.router.remove_module(id);
+        self.current.modules.remove(id);
+        self.touched.remove(id);
+    }
+
+    /// Changes in place what a module is to be.
+    async fn change(&mut self, id: &ModuleId, deployment: &Deployment) {
+        let here = self.current.modules.get_mut(id);
+        if let (Some(here), Some(placed)) = (here, deployment.desired.modules.get(id)) {
+            self.parts.supervisor.set_spec(placed.spec.clone()).await;
+            here.placed = placed.clone();
+        }
+    }
+
+    /// Takes a module on, in the place of a stopped one if there is one: its queue and its session stay.
+    async fn put(&mut self, id: &ModuleId, deployment: &Deployment, ready: &mut Ready) {
+        let prepared = (
+            deployment.desired.modules.get(id),
+            ready.codes.remove(id),
+            ready.identities.remove(id),
+        );
+        let (Some(placed), Some(code), Some((credentials, twin))) = prepared else {
+            unreachable!("a plan fetches and provisions what it makes");
+        };
+        let Placed { spec, image_digest } = placed.clone();
+        self.parts
+            .logs
+            .set_rate(id, spec.limits.log_lines_per_second);
+        self.connect(id, &twin, code.takes_methods()).await;
+        let module = Module {
+            spec,
+            code,
+            image_digest,
+            credentials,
+            twin,
+        };
+        if self.current.modules.contains_key(id) {
+            self.parts.supervisor.update(module).await;
+        } else {
+            self.parts.supervisor.add(module);
+        }
+        let here = Here {
+            placed: placed.clone(),
+            started: false,
+        };
+        self.current.modules.insert(id.clone(), here);
+    }
+
+    /// Opens the session of a module, anew if it takes methods now and did not, or the other way.
+    async fn connect(&mut self, id: &ModuleId, twin: &Twin, methods: bool) {
+        if let Some(link) = self.links.remove(id) {
+            link.close().await;
+        }
+        let sync = Sync {
+            identity: self.identity(id),
+            twin: twin.clone(),
+            upstream: Arc::clone(&self.parts.upstream),
+            sessions: self.parts.sessions.clone(),
+            methods: self.parts.methods.clone(),
+            interest: Interest { methods },
+        };
+        self.links.insert(id.clone(), Link::open(sync));
+    }
+
+    /// Starts modules of one start order and waits until all are ready, or their time is over. `false` when
+    /// something newer is desired meanwhile.
+    async fn start(&mut self, ids: &[ModuleId], changes: &Changes) -> bool {
+        self.touched.extend(ids.iter().cloned());
+        let is_online = self.own_links.iter().any(Link::is_synced);
+        let (supervisor, links) = (&self.parts.supervisor, &self.links);
+        join_all(ids.iter().map(|id| async move {
+            // Without the hub, the twin that is stored here has to do.
+            if let Some(link) = links.get(id).filter(|_| is_online) {
+                link.synced(SYNC_TIMEOUT).await;
+            }
+            supervisor.start(id).await;
+        }))
+        .await;
+        for id in ids {
+            if let Some(here) = self.current.modules.get_mut(id) {
+                here.started = true;
+            }
+        }
+        let (timeout, shared) = (self.parts.settings.ready_timeout, &self.shared);
+        let supervisor = &self.parts.supervisor;
+        let ready = join_all(ids.iter().map(|id| async move {
+            if !supervisor.wait_ready(id, timeout).await {
+                let module = id.clone();
+                shared.tell(Progress::NotReady { module });
+            }
+        }));
+        tokio::select! {
+            _ = ready => true,
+            () = changes.wait() => false,
+        }
+    }
+}

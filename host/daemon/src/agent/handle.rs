@@ -1,0 +1,252 @@
+//! What others hold of a device's agent: where its deployment is, and a way to try one out.
+//!
+//! Owns the phases of a deployment as others see them. Leaves all decisions to the agent's task.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, watch};
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_model::manifest::Manifest;
+use wasm_edge_router::table::RouteTable;
+use wasm_edge_runtime::precompiled::Origin;
+
+use super::images::Images;
+use super::{DeployError, Progress};
+use crate::deployment::sealed::Sections;
+
+/// Progress that a listener may be behind; older ones are lost to it.
+const PROGRESS_MAX: usize = 256;
+
+/// A handle to the agent of a device; clones share it.
+#[derive(Clone)]
+pub struct AgentHandle {
+    shared: Arc<Shared>,
+}
+
+/// What the agent's task and its handles share.
+pub(super) struct Shared {
+    pub(super) images: Images,
+    /// Counts what the agent was asked for: 0 is that it does not follow the hub yet. Written by handles, read
+    /// by the agent.
+    pub(super) asked: watch::Sender<u64>,
+    /// Written by the agent.
+    pub(super) state: watch::Sender<DeploymentState>,
+    /// Written by the agent and by those who try out.
+    pub(super) progress: broadcast::Sender<Progress>,
+    /// Written by the agent, each for one short step.
+    pub(super) shown: Mutex<DeploymentView>,
+}
+
+/// Where a device is with its deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeploymentState {
+    /// The version of the desired properties of `$edgeAgent` that was looked at last; 0 before the first.
+    pub agent_version: u64,
+    /// The same of `$edgeHub`.
+    pub hub_version: u64,
+    /// What became of them.
+    pub phase: Phase,
+}
+
+/// What became of the desired properties that were looked at last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// There was no deployment yet.
+    #[default]
+    None,
+    /// It is being checked, and what it needs is made ready. What ran before runs.
+    Preparing,
+    /// Modules are stopped and started.
+    Applying,
+    /// All was started; whether it stays well is being watched.
+    Watching,
+    /// It runs and is healthy.
+    Applied,
+    /// It runs and is not healthy, and there is no last good one to go back to.
+    Unhealthy {
+        /// Why not.
+        reason: String,
+    },
+    /// It was refused; what ran before runs.
+    Refused {
+        /// Why: all that was found.
+        reasons: Vec<String>,
+    },
+    /// It was not healthy within its time, and the last good one is back.
+    RolledBack {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The deployments of a device, without passwords.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeploymentView {
+    /// What runs.
+    pub current: Option<Sections>,
+    /// What was healthy last.
+    pub last_good: Option<Sections>,
+}
+
+/// A deployment that can be applied.
+#[derive(Clone, Debug)]
+pub struct TriedOut {
+    /// Each module, by name.
+    pub modules: Vec<TriedOutModule>,
+}
+
+/// A module of it.
+#[derive(Clone, Debug)]
+pub struct TriedOutModule {
+    /// The module.
+    pub module: ModuleId,
+    /// Digest of its image, `sha256:…`.
+    pub image_digest: String,
+    /// Whether its code had to be compiled.
+    pub compiled: bool,
+}
+
+impl AgentHandle {
+    pub(super) fn new(images: Images) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                images,
+                asked: watch::Sender::new(0),
+                state: watch::Sender::new(DeploymentState::default()),
+                progress: broadcast::Sender::new(PROGRESS_MAX),
+                shown: Mutex::default(),
+            }),
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Lets the agent follow its twins from now on; before, it opens no session and runs nothing. What the hub
+    /// is told before is what it begins with.
+    pub fn follow(&self) {
+        self.shared.asked.send_if_modified(|asked| {
+            let first = *asked == 0;
+            *asked = (*asked).max(1);
+            first
+        });
+    }
+
+    /// Lets the agent look at the same desired properties again, as when the file of an image has changed, and
+    /// try again what was refused. Without effect before [`AgentHandle::follow`].
+    pub fn look_again(&self) {
+        self.shared.asked.send_if_modified(|asked| {
+            let follows = *asked > 0;
+            *asked += u64::from(follows);
+            follows
+        });
+    }
+
+    /// Finds out whether a deployment can be applied: loads and compiles all images, checks the routes. It
+    /// touches nothing; code that was compiled is there when the deployment comes. `file:` images are absolute.
+    ///
+    /// # Errors
+    /// [`DeployError::Images`] with all that cannot be run, [`DeployError::Routes`].
+    pub async fn try_out(&self, manifest: Manifest) -> Result<TriedOut, DeployError> {
+        RouteTable::new(&manifest.routes, manifest.store_and_forward.time_to_live)?;
+        let mut modules = Vec::new();
+        let mut failed = Vec::new();
+        let progress = |progress| self.shared.tell(progress);
+        for spec in manifest.modules.values() {
+            match self.shared.images.load(spec, None, &progress).await {
+                Ok((digest, _, origin)) => modules.push(TriedOutModule {
+                    module: spec.id.clone(),
+                    image_digest: digest.to_string(),
+                    compiled: origin == Origin::Compiled,
+                }),
+                Err(err) => failed.push((spec.id.clone(), err)),
+            }
+        }
+        if failed.is_empty() {
+            Ok(TriedOut { modules })
+        } else {
+            Err(DeployError::Images(failed))
+        }
+    }
+
+    /// Tells of each change of the state.
+    pub fn watch(&self) -> watch::Receiver<DeploymentState> {
+        self.shared.state.subscribe()
+    }
+
+    /// Waits until all modules of the first deployment were started, or nothing more comes of it; answers where it
+    /// stands then.
+    pub async fn started(&self) -> DeploymentState {
+        let mut state = self.watch();
+        let started = state
+            .wait_for(|state| state.is_settled() || state.phase == Phase::Watching)
+            .await
+            .map(|state| state.clone());
+        // The handle itself keeps the sender.
+        started.unwrap_or_default()
+    }
+
+    /// Tells of what happens from now on while a deployment is prepared and applied.
+    pub fn progress(&self) -> broadcast::Receiver<Progress> {
+        self.shared.progress.subscribe()
+    }
+
+    /// What runs, and what was healthy last; passwords of registries are blanked.
+    pub fn deployment(&self) -> DeploymentView {
+        self.shared
+            .shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Shared {
+    pub(super) fn tell(&self, progress: Progress) {
+        // Nobody may listen.
+        let _ = self.progress.send(progress);
+    }
+
+    pub(super) fn show(&self, view: DeploymentView) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+}
+
+impl DeploymentState {
+    /// Whether nothing more comes of these versions by itself.
+    pub fn is_settled(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::None | Phase::Preparing | Phase::Applying | Phase::Watching
+        )
+    }
+
+    /// The form of the management API.
+    pub fn to_json(&self) -> Value {
+        let (phase, reasons): (&str, &[String]) = match &self.phase {
+            Phase::None => ("none", &[]),
+            Phase::Preparing => ("preparing", &[]),
+            Phase::Applying => ("applying", &[]),
+            Phase::Watching => ("watching", &[]),
+            Phase::Applied => ("applied", &[]),
+            Phase::Unhealthy { reason } => ("unhealthy", std::slice::from_ref(reason)),
+            Phase::Refused { reasons } => ("refused", reasons),
+            Phase::RolledBack { reason } => ("rolled-back", std::slice::from_ref(reason)),
+        };
+        json!({
+            "phase": phase,
+            "reasons": reasons,
+            "agentVersion": self.agent_version,
+            "hubVersion": self.hub_version,
+            "settled": self.is_settled(),
+        })
+    }
+}
+
+/// The folder that `file:` images of a deployment start in: they are absolute there.
+pub(super) fn image_folder() -> &'static Path {
+    Path::new("/")
+}

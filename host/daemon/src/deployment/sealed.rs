@@ -1,0 +1,282 @@
+//! The deployment on disk, encrypted: what runs, what ran well last, and what the device needs without its hub.
+//!
+//! Owns the form of `deployment.enc` and its versions. Leaves to the agent when what is written. A manifest may
+//! hold passwords of registries, and credentials are in it: it is sealed with a key of this device.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_store::file;
+use wasm_edge_store::folder::device::DeviceFolder;
+use zeroize::Zeroizing;
+
+use crate::keys::{Keyring, SealingKey};
+use crate::upstream::Credentials;
+
+/// The file, in the device's `store/`.
+const FILE: &str = "deployment.enc";
+
+/// Its version.
+const VERSION: u32 = 1;
+
+/// Largest size that is read, in bytes: two deployments of 64 KiB each, credentials of 50 modules, and room.
+const SIZE_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What stands in place of a password that is shown.
+const BLANK: &str = "*****";
+
+/// The desired properties that make a deployment. Its `Debug` form shows versions only.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sections {
+    /// Those of `$edgeAgent`, with passwords.
+    pub agent: Map<String, Value>,
+    /// Their version.
+    pub agent_version: u64,
+    /// Those of `$edgeHub`.
+    pub hub: Map<String, Value>,
+    /// Their version.
+    pub hub_version: u64,
+}
+
+/// A deployment with the images that it ran.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredDeployment {
+    /// What it says.
+    pub sections: Sections,
+    /// Digest of each module's image, `sha256:…`.
+    pub images: BTreeMap<ModuleId, String>,
+}
+
+/// A deployment that gave way to the last good one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejected {
+    /// What it was: see the agent's `Deployment::digest`.
+    pub digest: String,
+    /// The version of its desired properties of `$edgeAgent`.
+    pub agent_version: u64,
+    /// The version of its desired properties of `$edgeHub`.
+    pub hub_version: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A module that left the deployment and has to be cleared away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaving {
+    /// Whether its `/data` stays.
+    pub keep_data: bool,
+}
+
+/// All that is stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// What runs, or is about to.
+    pub current: Option<StoredDeployment>,
+    /// What was healthy last.
+    pub last_good: Option<StoredDeployment>,
+    /// What gave way to it.
+    pub rejected: Option<Rejected>,
+    /// Modules that have to be cleared away.
+    pub leaving: BTreeMap<ModuleId, Leaving>,
+    /// Credentials of the modules at the hub.
+    pub credentials: BTreeMap<ModuleId, StoredCredentials>,
+}
+
+/// Credentials as they are stored. The `Debug` form shows no key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredCredentials {
+    generation_id: String,
+    primary_key: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    version: u32,
+    current: Option<StoredDeployment>,
+    last_good: Option<StoredDeployment>,
+    rejected: Option<Rejected>,
+    leaving: BTreeMap<ModuleId, Leaving>,
+    credentials: BTreeMap<ModuleId, StoredCredentials>,
+}
+
+/// The file.
+#[derive(Clone)]
+pub struct SealedFile {
+    folder: Arc<DeviceFolder>,
+    key: Arc<SealingKey>,
+}
+
+impl SealedFile {
+    /// The file of a device, sealed with a key of its own.
+    pub fn new(folder: Arc<DeviceFolder>, keys: &Keyring) -> Self {
+        let key = Arc::new(keys.file_key(FILE));
+        Self { folder, key }
+    }
+
+    /// What is stored. Blocks.
+    ///
+    /// A file that cannot be read, was damaged or is of another device counts as absent, with an error in the
+    /// log: the hub has the deployment.
+    pub fn read(&self) -> Stored {
+        let bytes = self
+            .folder
+            .store()
+            .map_err(std::io::Error::other)
+            .and_then(|store| file::read_bounded(&store, FILE, SIZE_MAX_BYTES));
+        let read = match bytes {
+            Ok(None) => return Stored::default(),
+            Ok(Some(bytes)) => self.open(&bytes),
+            Err(err) => Err(err.to_string()),
+        };
+        read.unwrap_or_else(|err| {
+            tracing::error!(%err, "the stored deployment cannot be read and counts as absent");
+            Stored::default()
+        })
+    }
+
+    /// Puts `stored` in the place of what is there. Blocks until it is on disk.
+    ///
+    /// # Errors
+    /// The I/O error.
+    pub fn write(&self, stored: Stored) -> std::io::Result<()> {
+        let text = Zeroizing::new(serde_json::to_vec(&Form::from(stored))?);
+        let sealed = self.key.seal(&text).map_err(std::io::Error::other)?;
+        let store = self.folder.store().map_err(std::io::Error::other)?;
+        file::write_atomic(&store, FILE, &sealed)
+    }
+
+    fn open(&self, sealed: &[u8]) -> Result<Stored, String> {
+        let text = self
+            .key
+            .open(sealed)
+            .map_err(|_| "it is damaged, or another device's".to_owned())?;
+        let form: Form =
+            serde_json::from_slice(&Zeroizing::new(text)).map_err(|err| err.to_string())?;
+        if form.version != VERSION {
+            return Err(format!(
+                "it has version {}, and {VERSION} is the newest that is known",
+                form.version
+            ));
+        }
+        Ok(form.into())
+    }
+}
+
+impl Sections {
+    /// The deployment as a manifest has it.
+    pub fn to_manifest(&self) -> Value {
+        let mut content = Map::new();
+        let section = |desired: &Map<String, Value>| json!({ "properties.desired": desired });
+        content.insert("$edgeAgent".to_owned(), section(&self.agent));
+        // A hub that was told nothing of routes has an empty section, which says nothing either.
+        if !self.hub.is_empty() {
+            content.insert("$edgeHub".to_owned(), section(&self.hub));
+        }
+        json!({ "modulesContent": content })
+    }
+
+    /// The same with the passwords of registries blanked.
+    pub fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        let credentials = shown
+            .agent
+            .get_mut("runtime")
+            .and_then(|runtime| runtime.get_mut("settings"))
+            .and_then(|settings| settings.get_mut("registryCredentials"))
+            .and_then(Value::as_object_mut);
+        for credential in credentials.into_iter().flat_map(Map::values_mut) {
+            if let Some(password) = credential.get_mut("password") {
+                *password = Value::from(BLANK);
+            }
+        }
+        shown
+    }
+}
+
+impl fmt::Debug for Sections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sections")
+            .field("agent_version", &self.agent_version)
+            .field("hub_version", &self.hub_version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for StoredCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredCredentials")
+            .field("generation_id", &self.generation_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<&Credentials> for StoredCredentials {
+    fn from(credentials: &Credentials) -> Self {
+        Self {
+            generation_id: credentials.generation_id.clone(),
+            primary_key: credentials.primary_key.to_vec(),
+        }
+    }
+}
+
+impl From<&StoredCredentials> for Credentials {
+    fn from(stored: &StoredCredentials) -> Self {
+        Self {
+            generation_id: stored.generation_id.clone(),
+            primary_key: Zeroizing::new(stored.primary_key.clone()),
+        }
+    }
+}
+
+impl From<Stored> for Form {
+    fn from(stored: Stored) -> Self {
+        let Stored {
+            current,
+            last_good,
+            rejected,
+            leaving,
+            credentials,
+        } = stored;
+        Self {
+            version: VERSION,
+            current,
+            last_good,
+            rejected,
+            leaving,
+            credentials,
+        }
+    }
+}
+
+impl From<Form> for Stored {
+    fn from(form: Form) -> Self {
+        let Form {
+            version: _,
+            current,
+            last_good,
+            rejected,
+            leaving,
+            credentials,
+        } = form;
+        Self {
+            current,
+            last_good,
+            rejected,
+            leaving,
+            credentials,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
