@@ -6,6 +6,7 @@ pub mod socket;
 
 mod deployments;
 mod logs;
+mod messages;
 mod modules;
 
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub fn router(
             "/v1/modules/{device}/{module}/restart",
             axum::routing::post(modules::restart),
         )
+        .route("/v1/modules/{device}/{module}/messages", messages::route())
         .route("/v1/logs", get(logs::read))
         .route("/v1/deployments/{device}", get(deployments::show))
         .route(
@@ -163,19 +165,22 @@ impl ApiError {
     }
 
     pub(crate) fn bad_request(error: String) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            error,
-            causes: Vec::new(),
-        }
+        Self::new(StatusCode::BAD_REQUEST, error)
     }
 
     /// What was asked for is understood and cannot be done, for these reasons.
     pub(crate) fn unprocessable(error: String, causes: Vec<String>) -> Self {
         Self {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            error,
             causes,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+        }
+    }
+
+    pub(crate) fn new(status: StatusCode, error: String) -> Self {
+        Self {
+            status,
+            error,
+            causes: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{InputName, Message};
 use wasm_edge_router::endpoint::Endpoint;
+use wasm_edge_router::receipt::Receipt;
 use wasm_edge_router::router::Router;
 use wasm_edge_router::sender::{Sender, StageError};
 
@@ -18,6 +19,21 @@ pub struct Injector {
 #[error("the message was not taken: {cause}")]
 pub struct InjectError {
     cause: String,
+    is_full: bool,
+}
+
+impl InjectError {
+    fn never(cause: &impl ToString) -> Self {
+        Self {
+            cause: cause.to_string(),
+            is_full: false,
+        }
+    }
+
+    /// Whether there was no room: the same message may be taken later.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
 }
 
 /// What waits in the queues of a device.
@@ -60,18 +76,39 @@ impl Injector {
             {
                 Ok(staged) => {
                     let committed = self.router.commit(None, vec![staged]).await;
-                    return committed.map_err(|err| InjectError {
-                        cause: err.to_string(),
-                    });
+                    return committed.map_err(|err| InjectError::never(&err));
                 }
                 Err(StageError::WouldBlock { .. }) => room.await,
-                Err(err) => {
-                    return Err(InjectError {
-                        cause: err.to_string(),
-                    });
-                }
+                Err(err) => return Err(InjectError::never(&err)),
             }
         }
+    }
+
+    /// Puts a message into a module's queue if there is room now; the receipt tells what becomes of it.
+    ///
+    /// # Errors
+    /// [`InjectError`], which says whether there was no room.
+    pub async fn offer(
+        &self,
+        module: &ModuleId,
+        input: InputName,
+        message: Message,
+    ) -> Result<Receipt, InjectError> {
+        let endpoint = Endpoint::Module {
+            module: module.clone(),
+            input,
+        };
+        let staged = self
+            .sender
+            .stage_to(&endpoint, message, wasm_edge_clock::now());
+        let mut staged = staged.map_err(|err| InjectError {
+            is_full: matches!(err, StageError::WouldBlock { .. }),
+            ..InjectError::never(&err)
+        })?;
+        let receipt = staged.receipt();
+        let committed = self.router.commit(None, vec![staged]).await;
+        committed.map_err(|err| InjectError::never(&err))?;
+        Ok(receipt)
     }
 
     /// What waits now, upstream included.

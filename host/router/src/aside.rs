@@ -87,7 +87,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn new(entry: Entry, reason: AsideReason, detail: &str, since: Instant) -> Self {
-        let detail = cut(detail, REASON_BYTES_MAX).to_owned();
+        let detail = kept_detail(detail).to_owned();
         Kept {
             message: entry.message,
             source: entry.path.source.clone(),
@@ -156,6 +156,11 @@ impl AsideList {
             age: now.saturating_duration_since(kept.since),
         })
     }
+}
+
+/// As much of a reason as is kept.
+pub(crate) fn kept_detail(detail: &str) -> &str {
+    cut(detail, REASON_BYTES_MAX)
 }
 
 /// The longest start of a text that has at most so many bytes and ends between characters.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use wasm_edge_model::message::Message;
 
 use crate::ledger::Holding;
+use crate::receipt::{Outcome, Tell};
 use crate::table::Path;
 use crate::tries::Tries;
 
@@ -28,9 +29,19 @@ pub(crate) struct Entry {
     /// Set after a try: it is not handed over before.
     pub(crate) not_before: Option<Instant>,
     pub(crate) tries: Tries,
+    /// Whoever wants to know how it ends.
+    pub(crate) receipt: Option<Tell>,
 }
 
 impl Entry {
+    /// Tells whoever holds the receipt; after the first time there is nobody.
+    pub(crate) fn tell(&mut self, outcome: impl FnOnce() -> Outcome) {
+        if let Some(receipt) = self.receipt.take() {
+            // Nobody has to wait for it.
+            let _ = receipt.send(outcome());
+        }
+    }
+
     fn is_expired(&self, now: Instant) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }

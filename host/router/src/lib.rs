@@ -24,6 +24,8 @@ pub mod tries;
 
 pub mod aside;
 
+pub mod receipt;
+
 pub mod snapshot;
 
 mod lane;

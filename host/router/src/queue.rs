@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aside::{AsideList, AsideMessage, AsideReason, Kept};
+use crate::aside::{self, AsideList, AsideMessage, AsideReason, Kept};
 use crate::endpoint::Endpoint;
 use crate::lane::{Entry, Head, Lane};
 use crate::ledger::{Holding, Ledger, SenderId, Usage, fits};
 use crate::limits::Limits;
+use crate::receipt::Outcome;
 use crate::snapshot::{EndpointCounters, EndpointSnapshot, PrioritySnapshot};
 use crate::state::MailboxId;
 
@@ -155,7 +156,8 @@ impl Queue {
     }
 
     /// A message in hand is dealt with.
-    pub(crate) fn complete(&mut self, entry: &Entry, ledger: &mut Ledger) {
+    pub(crate) fn complete(&mut self, entry: &mut Entry, ledger: &mut Ledger) {
+        entry.tell(|| Outcome::Completed);
         self.in_hand -= 1;
         self.counters.delivered += 1;
         self.release(&entry.holding, ledger);
@@ -177,7 +179,7 @@ impl Queue {
     /// A message in hand is put aside: it gives its place back and counts in the list from now on.
     pub(crate) fn put_aside(
         &mut self,
-        entry: Entry,
+        mut entry: Entry,
         reason: AsideReason,
         detail: &str,
         now: Instant,
@@ -190,6 +192,10 @@ impl Queue {
             AsideReason::TriesExhausted => &mut self.counters.tries_exhausted,
             AsideReason::RetriesExhausted => &mut self.counters.retries_exhausted,
         } += 1;
+        entry.tell(|| Outcome::Aside {
+            reason,
+            detail: aside::kept_detail(detail).to_owned(),
+        });
         self.aside.push(Kept::new(entry, reason, detail, now));
         while self.aside.is_over(&ledger.limits) {
             self.drop_oldest_aside();
@@ -272,13 +278,17 @@ impl Queue {
         &mut self.lanes[place]
     }
 
-    fn lose(&mut self, entry: Entry, loss: Loss, ledger: &mut Ledger) {
+    fn lose(&mut self, mut entry: Entry, loss: Loss, ledger: &mut Ledger) {
         match loss {
             Loss::Expired => {
+                entry.tell(|| Outcome::Expired);
                 self.counters.expired += 1;
                 ledger.senders[entry.holding.sender].counters.expired += 1;
             }
-            Loss::Removed => self.counters.removed += 1,
+            Loss::Removed => {
+                entry.tell(|| Outcome::Removed);
+                self.counters.removed += 1;
+            }
         }
         self.release(&entry.holding, ledger);
     }

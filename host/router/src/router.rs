@@ -147,9 +147,9 @@ impl Shared {
             ));
         }
         // What is taken out of the handles here leaves them nothing to do when they are dropped below.
-        let lease = completed.and_then(Delivery::into_lease);
+        let mut lease = completed.and_then(Delivery::into_lease);
         self.with(|state| {
-            if let Some(lease) = &lease {
+            if let Some(lease) = &mut lease {
                 state.complete(lease);
             }
             for staged in &mut staged {

@@ -14,6 +14,7 @@ use wasm_edge_model::message::{Message, MessageError, MessageSource, OutputName,
 use crate::endpoint::Endpoint;
 use crate::ledger::{Holding, SenderId};
 use crate::limits::{PROPERTY_OVERHEAD_BYTES, charge_bytes};
+use crate::receipt::Receipt;
 use crate::router::Shared;
 use crate::state::{Held, State};
 use crate::table::Path;
@@ -158,6 +159,16 @@ impl Staged {
     /// At how many endpoints it has a place; 0 when no route takes it.
     pub fn endpoints(&self) -> usize {
         self.path.targets.len()
+    }
+
+    /// Tells what becomes of the message, once it is committed; of one with several endpoints, at the first.
+    /// Given up or without a route, it counts as removed.
+    pub fn receipt(&mut self) -> Receipt {
+        let (tell, receipt) = Receipt::new();
+        if let Some(held) = &mut self.held {
+            held.receipt = Some(tell);
+        }
+        receipt
     }
 
     pub(crate) fn is_of(&self, shared: &Arc<Shared>) -> bool {
@@ -309,6 +320,7 @@ impl Sender {
             holding,
             message,
             taken_at: now,
+            receipt: None,
         });
         Staged {
             shared: Arc::clone(&self.shared),

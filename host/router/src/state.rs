@@ -21,6 +21,7 @@ use crate::lane::Entry;
 use crate::ledger::{Holding, Ledger, SenderId};
 use crate::limits::Limits;
 use crate::queue::{Offer, Queue};
+use crate::receipt::Tell;
 use crate::slots::{Id, Slots};
 use crate::snapshot::{RouterSnapshot, SenderSnapshot};
 use crate::stamp::Stamp;
@@ -58,6 +59,8 @@ pub(crate) struct Held {
     pub(crate) message: Option<Arc<Message>>,
     /// When it was taken; its time to live starts here.
     pub(crate) taken_at: Instant,
+    /// Whoever wants to know how it ends.
+    pub(crate) receipt: Option<Tell>,
 }
 
 /// A message handed over and not ended yet.
@@ -177,7 +180,7 @@ impl State {
     }
 
     /// A staged message enters its queues.
-    pub(crate) fn enter(&mut self, path: &Arc<Path>, held: Held) {
+    pub(crate) fn enter(&mut self, path: &Arc<Path>, mut held: Held) {
         let counters = &mut self.ledger.senders[held.holding.sender].counters;
         counters.taken += 1;
         let Some(message) = held.message else {
@@ -197,6 +200,8 @@ impl State {
                     .and_then(|ttl| held.taken_at.checked_add(ttl)),
                 not_before: None,
                 tries: Tries::default(),
+                // A message that somebody asks about has one endpoint.
+                receipt: held.receipt.take(),
             };
             let queue = &mut self.queues[target.endpoint];
             if self.mailboxes[queue.mailbox].removed {
@@ -241,8 +246,8 @@ impl State {
     }
 
     /// A message in hand is dealt with. The caller drops it, after the lock: freeing it takes longer than this.
-    pub(crate) fn complete(&mut self, lease: &Lease) {
-        self.queues[lease.endpoint].complete(&lease.entry, &mut self.ledger);
+    pub(crate) fn complete(&mut self, lease: &mut Lease) {
+        self.queues[lease.endpoint].complete(&mut lease.entry, &mut self.ledger);
     }
 
     /// A message in hand comes back to its place as it was; false when its module is gone.

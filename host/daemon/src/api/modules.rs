@@ -85,7 +85,7 @@ pub(super) async fn restart(
     }
 }
 
-fn find<'a>(
+pub(super) fn find<'a>(
     state: &'a ApiState,
     device: &str,
     module: &str,

@@ -80,6 +80,7 @@ impl ModuleTask {
             device: around.device.clone(),
             spec: Arc::new(module.spec.clone()),
             image_digest: module.image_digest.clone(),
+            takes_messages: module.code.takes_messages(),
             status: match module.spec.status {
                 DesiredStatus::Running => RuntimeStatus::Unknown,
                 DesiredStatus::Stopped => RuntimeStatus::Stopped,

@@ -18,6 +18,8 @@ pub struct ModuleReport {
     pub spec: Arc<ModuleSpec>,
     /// Digest of its image.
     pub image_digest: String,
+    /// Whether its component takes messages.
+    pub takes_messages: bool,
     /// Its status.
     pub status: RuntimeStatus,
     /// What there is to say about it.

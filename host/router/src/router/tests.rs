@@ -14,6 +14,7 @@ use super::*;
 use crate::aside::AsideReason;
 use crate::endpoint::Endpoint;
 use crate::limits::{BYTES, ENDPOINT_BYTES, REASON_BYTES_MAX};
+use crate::receipt::{Outcome, Receipt};
 use crate::sender::StageError;
 use crate::tries::AfterTry;
 
@@ -753,4 +754,55 @@ async fn stage_waiting(sender: &Sender, text: &str) -> Staged {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+/// A message with a receipt at the input `in` of `filter`, past the routes.
+async fn with_receipt(router: &Router, text: &str) -> Receipt {
+    let sender = router.sender(&ModuleId::edge_hub());
+    let mut staged = sender
+        .stage_to(&filter_input("in"), message(text), Instant::now())
+        .unwrap();
+    let receipt = staged.receipt();
+    router.commit(None, vec![staged]).await.unwrap();
+    receipt
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_tells_how_its_message_ended() {
+    let router = Router::new(device(), Limits::default());
+    let hour = Duration::from_secs(3600);
+    router.apply(table_with_ttl(&[], Some(hour)));
+    let inbox = router.inbox(&module("filter"));
+
+    let receipt = with_receipt(&router, "a").await;
+    // A message that comes back is not at its end.
+    drop(next(&inbox).await);
+    let _ = next(&inbox).await.retry(Duration::ZERO);
+    next(&inbox).await.complete(Vec::new()).await.unwrap();
+    assert_eq!(receipt.outcome().await, Outcome::Completed);
+
+    let receipt = with_receipt(&router, "b").await;
+    let _ = next(&inbox).await.reject(&"x".repeat(2 * REASON_BYTES_MAX));
+    let aside = Outcome::Aside {
+        reason: AsideReason::Rejected,
+        detail: "x".repeat(REASON_BYTES_MAX),
+    };
+    assert_eq!(receipt.outcome().await, aside);
+
+    let receipt = with_receipt(&router, "c").await;
+    tokio::time::advance(2 * hour).await;
+    assert_nothing_due(&inbox).await;
+    assert_eq!(receipt.outcome().await, Outcome::Expired);
+
+    let receipt = with_receipt(&router, "d").await;
+    router.remove_module(&module("filter"));
+    assert_eq!(receipt.outcome().await, Outcome::Removed);
+
+    let sender = router.sender(&module("sensor"));
+    let mut staged = sender
+        .stage_to(&filter_input("in"), message("e"), Instant::now())
+        .unwrap();
+    let receipt = staged.receipt();
+    drop(staged);
+    assert_eq!(receipt.outcome().await, Outcome::Removed);
 }

@@ -396,6 +396,7 @@ impl Pair {
                 holding,
                 message,
                 taken_at: self.now(),
+                receipt: None,
             };
             self.staged.push((path, held, new));
         }
@@ -404,8 +405,8 @@ impl Pair {
 
     fn commit(&mut self, staged: usize, completed: Option<usize>) {
         if let Some(index) = completed.filter(|index| *index < self.in_hand.len()) {
-            let (lease, key) = self.in_hand.remove(index);
-            self.state.complete(&lease);
+            let (mut lease, key) = self.in_hand.remove(index);
+            self.state.complete(&mut lease);
             self.naive.end(&key);
         }
         if staged >= self.staged.len() {
