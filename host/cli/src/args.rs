@@ -5,6 +5,7 @@
 #[cfg(feature = "hub")]
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod module;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
 mod twin_patch;
@@ -75,6 +76,12 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Show what modules logged
     Logs(LogsArgs),
+    /// Call a direct method of a module and print its answer
+    Method(module::MethodArgs),
+    /// Put a message into a module's input, past the routes
+    Send(module::SendArgs),
+    /// Restart a module
+    Restart(module::RestartArgs),
     /// Read, change and watch the twin of a device or a module
     #[command(subcommand)]
     Twin(TwinCommand),

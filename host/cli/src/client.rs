@@ -156,6 +156,21 @@ impl Client {
         exchange.document().await
     }
 
+    /// Posts JSON text, or nothing, and reads the document that it led to; the device may take so long for it.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post(
+        &self,
+        target: &Target,
+        json: Option<String>,
+        answer_time_max: Duration,
+    ) -> Result<Value, ClientError> {
+        let request = request(Method::POST, target, json, None);
+        let exchange = self.exchange_within(request, answer_time_max).await?;
+        exchange.document().await
+    }
+
     /// Opens a stream of JSON lines, which lasts as long as the device wants.
     ///
     /// # Errors
@@ -172,9 +187,17 @@ impl Client {
         body: Option<&Value>,
         etag: Option<&str>,
     ) -> Result<Exchange, ClientError> {
-        let request = request(method, target, body, etag);
+        let request = request(method, target, body.map(Value::to_string), etag);
+        self.exchange_within(request, self.answer_time_max).await
+    }
+
+    async fn exchange_within(
+        &self,
+        request: Request<Full<Bytes>>,
+        answer_time_max: Duration,
+    ) -> Result<Exchange, ClientError> {
         let (mut sender, driver) = self.connect().await?;
-        let response = within(self.answer_time_max, "answer", sender.send_request(request))
+        let response = within(answer_time_max, "answer", sender.send_request(request))
             .await?
             .map_err(ClientError::Broken)?;
         let exchange = Exchange {
@@ -298,7 +321,7 @@ impl From<ClientError> for Failure {
 fn request(
     method: Method,
     target: &Target,
-    body: Option<&Value>,
+    json: Option<String>,
     etag: Option<&str>,
 ) -> Request<Full<Bytes>> {
     let mut request = Request::builder()
@@ -309,10 +332,10 @@ fn request(
     if let Some(etag) = etag {
         request = request.header(IF_MATCH, etag);
     }
-    let bytes = match body {
-        Some(body) => {
+    let bytes = match json {
+        Some(json) => {
             request = request.header(CONTENT_TYPE, "application/json; charset=utf-8");
-            Bytes::from(body.to_string())
+            Bytes::from(json)
         }
         None => Bytes::new(),
     };

@@ -9,10 +9,13 @@ mod inspect;
 mod list;
 mod logs;
 mod man;
+mod method;
 mod monitor;
+mod restart;
 #[cfg(feature = "hub")]
 mod run;
 mod running;
+mod send;
 mod twin;
 
 use std::ffi::OsString;
@@ -49,6 +52,9 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::List(args) => wait(list::execute(args, global, output)),
         Command::Inspect(args) => wait(inspect::execute(args, global, output)),
         Command::Logs(args) => wait(logs::execute(args, global, output)),
+        Command::Method(args) => wait(method::execute(args, global, output)),
+        Command::Send(args) => wait(send::execute(args, global, output)),
+        Command::Restart(args) => wait(restart::execute(args, global, output)),
         Command::Twin(command) => wait(twin::execute(command, global, output)),
         Command::Monitor(args) => wait(monitor::execute(args, global, output)),
         Command::Deploy(DeployCommand::Check(args)) => deploy::check(&args, output),

@@ -26,6 +26,21 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Parses whole seconds, zero included as `0s`, up to [`DURATION_MAX`], for those to whom only seconds can be told.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let duration = match text {
+        "0s" => Duration::ZERO,
+        _ => parse(text)?,
+    };
+    if duration.subsec_nanos() != 0 {
+        return Err("must be a whole number of seconds".to_owned());
+    }
+    Ok(duration)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +60,21 @@ mod tests {
         check("1h 30m", Some(5_400_000));
         check("500ms", Some(500));
         check("8784h", Some(366 * 24 * 3_600_000));
+    }
+
+    #[test]
+    fn where_seconds_count_there_are_none_between_them() {
+        let check = |text: &str, expected: Option<u64>| {
+            let seconds = parse_seconds(text).ok().map(|d| d.as_secs());
+            assert_eq!(seconds, expected, "for `{text}`");
+        };
+        check("0s", Some(0));
+        check("90s", Some(90));
+        check("1m30s", Some(90));
+        check("2000ms", Some(2));
+        for text in ["1500ms", "0", "s", "", "-1s", "8785h"] {
+            check(text, None);
+        }
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub(crate) enum ExitStatus {
     PreconditionFailed = 6,
     /// A patch or another argument's content.
     InvalidInput = 7,
+    /// A method's status other than 2xx, a message that was put aside.
+    Declined = 8,
+    /// A timeout, a full queue.
+    TryLater = 9,
     /// `EX_CONFIG` of `sysexits.h`; for `RestartPreventExitStatus=` of a service manager.
     BadConfig = 78,
     /// 128 and the number of `SIGINT`, as shells have it.
@@ -35,7 +39,7 @@ pub(crate) enum ExitStatus {
 
 impl ExitStatus {
     /// Every status, in the order of the numbers.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -44,6 +48,8 @@ impl ExitStatus {
         Self::Ambiguous,
         Self::PreconditionFailed,
         Self::InvalidInput,
+        Self::Declined,
+        Self::TryLater,
         Self::BadConfig,
         Self::Interrupted,
     ];
@@ -68,6 +74,12 @@ impl ExitStatus {
                 "The twin changed in between: its etag is no longer the given one."
             }
             Self::InvalidInput => "The given data is not acceptable.",
+            Self::Declined => {
+                "The module answered a method with a status other than 2xx, or did not complete a message."
+            }
+            Self::TryLater => {
+                "Not now: no answer in time, or a queue is full; the same may work later."
+            }
             Self::BadConfig => {
                 "The deployment manifest or the configuration is wrong; trying again does not help."
             }

@@ -7,10 +7,10 @@ mod client;
 mod commands;
 #[cfg(feature = "hub")]
 mod deployment_file;
-#[cfg(feature = "hub")]
 mod duration;
 mod exit_codes;
 mod failure;
+mod lines_file;
 mod live;
 #[cfg(feature = "hub")]
 mod logging;

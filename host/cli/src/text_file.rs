@@ -43,6 +43,21 @@ impl TextFileError {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
+    /// As the failure of a command that was given data: `cannot` says what could not be done.
+    pub(crate) fn into_input_failure(self, cannot: &str) -> Failure {
+        let status = if self.is_not_found() {
+            ExitStatus::NotFound
+        } else {
+            ExitStatus::InvalidInput
+        };
+        match self {
+            Self::Read { name, source } => {
+                Failure::new(status, format!("{cannot} from {name}")).caused_by(source)
+            }
+            other => Failure::new(status, cannot).caused_by(other),
+        }
+    }
+
     /// As the failure of a command whose manifest or configuration it is.
     pub(crate) fn into_failure(self) -> Failure {
         let status = if self.is_not_found() {
@@ -64,30 +79,58 @@ impl TextFileError {
 /// # Errors
 /// Any [`TextFileError`].
 pub(crate) fn read(path: &Path, limit: usize) -> Result<String, TextFileError> {
-    let is_standard_input = path.as_os_str() == "-";
-    let name = if is_standard_input {
-        "standard input".to_owned()
-    } else {
-        format!("`{}`", path.display())
-    };
-    let read = if is_standard_input {
-        read_bytes(io::stdin().lock(), limit)
-    } else {
-        File::open(path).and_then(|file| read_bytes(file, limit))
-    };
-    let bytes = match read {
-        Ok(bytes) if bytes.len() > limit => return Err(TextFileError::TooLong { name, limit }),
-        Ok(bytes) => bytes,
-        Err(source) => return Err(TextFileError::Read { name, source }),
-    };
-    String::from_utf8(bytes).map_err(|err| {
+    String::from_utf8(read_bytes(path, limit)?).map_err(|err| {
         let offset = err.utf8_error().valid_up_to();
+        let name = name(path);
         TextFileError::NotUtf8 { name, offset }
     })
 }
 
+/// Reads what need not be text.
+///
+/// # Errors
+/// [`TextFileError::Read`], [`TextFileError::TooLong`].
+pub(crate) fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, TextFileError> {
+    let read = if is_standard_input(path) {
+        read_some(io::stdin().lock(), limit)
+    } else {
+        File::open(path).and_then(|file| read_some(file, limit))
+    };
+    let name = || name(path);
+    match read {
+        Ok(bytes) if bytes.len() > limit => Err(TextFileError::TooLong {
+            name: name(),
+            limit,
+        }),
+        Ok(bytes) => Ok(bytes),
+        Err(source) => Err(TextFileError::Read {
+            name: name(),
+            source,
+        }),
+    }
+}
+
+/// What an argument stands for that may be a text itself, `@FILE`, or `-`: the file to read, if it is one.
+pub(crate) fn named_by(argument: &str) -> Option<&Path> {
+    match argument.strip_prefix('@') {
+        Some(file) => Some(Path::new(file)),
+        None => (argument == "-").then(|| Path::new(argument)),
+    }
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn name(path: &Path) -> String {
+    match is_standard_input(path) {
+        true => "standard input".to_owned(),
+        false => format!("`{}`", path.display()),
+    }
+}
+
 /// One byte more than the limit tells that there is more.
-fn read_bytes(source: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+fn read_some(source: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

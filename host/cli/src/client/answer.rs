@@ -17,11 +17,15 @@ use crate::output::escape::harmless;
 const TEXT_LENGTH_MAX: usize = 4096;
 /// The most causes that are taken over.
 const CAUSES_MAX: usize = 16;
+/// The code of a direct method that was refused because too many are under way.
+const TOO_MANY_CALLS: &str = "DeviceMaximumActiveDirectMethodInvocationsExceeded";
 
 /// What a device or a hub said when it did not do what was asked.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
+    /// The name of IoT Hub's error code.
+    code: Option<String>,
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
@@ -48,6 +52,7 @@ impl Refusal {
         if let Ok(error) = serde_json::from_slice::<ManagementError>(body) {
             return Self {
                 status,
+                code,
                 message: tame(&error.error),
                 causes: error
                     .causes
@@ -60,7 +65,9 @@ impl Refusal {
         }
         let message = match serde_json::from_slice::<HubError>(body) {
             Ok(error) => hub_message(&error.message, code.as_deref()),
-            Err(_) => code.unwrap_or_else(|| "without an explanation".to_owned()),
+            Err(_) => code
+                .clone()
+                .unwrap_or_else(|| "without an explanation".to_owned()),
         };
         let message = format!(
             "the device answered {}: {}",
@@ -69,6 +76,7 @@ impl Refusal {
         );
         Self {
             status,
+            code,
             message,
             causes: Vec::new(),
             hint: None,
@@ -82,6 +90,12 @@ impl Refusal {
             StatusCode::BAD_REQUEST
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => ExitStatus::InvalidInput,
+            StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => ExitStatus::TryLater,
+            StatusCode::FORBIDDEN if self.code.as_deref() == Some(TOO_MANY_CALLS) => {
+                ExitStatus::TryLater
+            }
             _ => ExitStatus::Failure,
         }
     }
@@ -216,14 +230,30 @@ mod tests {
     fn an_unreadable_answer_leaves_the_status() {
         let expected = "the device answered 503: without an explanation";
         for body in ["", "<html>", "[]", r#"{"error":5}"#] {
-            check(503, None, body, expected, ExitStatus::Failure);
+            check(503, None, body, expected, ExitStatus::TryLater);
         }
         check(
             429,
             Some("ThrottlingException"),
             "",
             "the device answered 429: ThrottlingException",
+            ExitStatus::TryLater,
+        );
+        let refused = "the device answered 403: DeviceDisabled";
+        check(
+            403,
+            Some("DeviceDisabled"),
+            "",
+            refused,
             ExitStatus::Failure,
+        );
+        let too_many = format!("the device answered 403: {TOO_MANY_CALLS}");
+        check(
+            403,
+            Some(TOO_MANY_CALLS),
+            "",
+            &too_many,
+            ExitStatus::TryLater,
         );
     }
 

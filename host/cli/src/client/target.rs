@@ -44,6 +44,12 @@ impl Target {
         target.query(API_VERSION.0, API_VERSION.1)
     }
 
+    /// The direct methods of a module, at the hub's REST face.
+    pub(crate) fn methods(device: &str, module: &str) -> Self {
+        let target = Self::path(&["twins", device, "modules", module, "methods"]);
+        target.query(API_VERSION.0, API_VERSION.1)
+    }
+
     /// The stream of changes of a twin.
     pub(crate) fn twin_changes(device: &str, module: Option<&str>) -> Self {
         match module {
@@ -119,6 +125,10 @@ mod tests {
         assert_eq!(
             Target::twin("d", Some("m")).as_str(),
             "/twins/d/modules/m?api-version=2021-04-12"
+        );
+        assert_eq!(
+            Target::methods("d", "$edgeAgent").as_str(),
+            "/twins/d/modules/%24edgeAgent/methods?api-version=2021-04-12"
         );
         assert_eq!(
             Target::twin_changes("d", Some("m")).as_str(),

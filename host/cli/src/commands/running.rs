@@ -117,6 +117,17 @@ impl Running {
             .map_err(Failure::from)?)
     }
 
+    /// Posts JSON text, or nothing, and reads what it led to, for which the device may take so long.
+    pub(crate) async fn post(
+        &self,
+        target: &Target,
+        json: Option<String>,
+        answer_time_max: Duration,
+    ) -> anyhow::Result<Value> {
+        let answer = self.client.post(target, json, answer_time_max).await;
+        Ok(answer.map_err(Failure::from)?)
+    }
+
     /// Opens a stream of lines.
     pub(crate) async fn stream(&self, target: &Target) -> anyhow::Result<Lines> {
         Ok(self.client.stream(target).await.map_err(Failure::from)?)
@@ -152,19 +163,29 @@ pub(crate) fn note_end(output: &Output) {
     output.note(&Text::new().styled(Style::Dim, "the device has ended"));
 }
 
+/// A module as it is named where devices matter: `Hannover01/filter`.
+pub(crate) fn device_and_module(device: &DeviceId, module: &ModuleId) -> Text {
+    Text::new()
+        .plain(device.as_str())
+        .plain("/")
+        .styled(Style::of_module(module.as_str()), module.as_str())
+}
+
 /// The hint that follows when a module is not there.
 pub(crate) fn with_modules_hint(err: anyhow::Error, module: &ModuleId) -> anyhow::Error {
+    with_cannot(err, format!("cannot show the module `{module}`"))
+}
+
+/// What could not be done with a module, and the hint that follows when it is not there.
+pub(crate) fn with_cannot(err: anyhow::Error, cannot: String) -> anyhow::Error {
     if crate::failure::exit_status(&err) != ExitStatus::NotFound
         || crate::failure::hint(&err).is_some()
     {
         return err;
     }
     err.context(
-        Failure::new(
-            ExitStatus::NotFound,
-            format!("cannot show the module `{module}`"),
-        )
-        .hint("see which there are with `wasm-edge list`"),
+        Failure::new(ExitStatus::NotFound, cannot)
+            .hint("see which there are with `wasm-edge list`"),
     )
 }
 

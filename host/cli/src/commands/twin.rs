@@ -4,8 +4,6 @@
 
 mod watch;
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::twin::{PATCH_TEXT_MAX_BYTES, parse_patch};
@@ -17,7 +15,7 @@ use crate::exit_codes::ExitStatus;
 use crate::failure::{self, Failure};
 use crate::output::Output;
 use crate::output::text::{Style, Text};
-use crate::text_file::{self, TextFileError};
+use crate::text_file;
 
 /// Runs a command under `twin`.
 pub(super) async fn execute(
@@ -205,27 +203,10 @@ fn with_owner(text: Text, owner: &Owner) -> Text {
 
 /// A patch given as text, as `@FILE`, or as `-` for standard input.
 fn read_patch(given: &str) -> Result<Map<String, Value>, Failure> {
-    let source = match given.strip_prefix('@') {
-        Some(file) => Some(file),
-        None if given == "-" => Some(given),
-        None => None,
-    };
-    let text = match source {
+    let text = match text_file::named_by(given) {
         None => given.to_owned(),
-        Some(file) => text_file::read(Path::new(file), PATCH_TEXT_MAX_BYTES).map_err(|err| {
-            let status = if err.is_not_found() {
-                ExitStatus::NotFound
-            } else {
-                ExitStatus::InvalidInput
-            };
-            match err {
-                TextFileError::Read { name, source } => {
-                    Failure::new(status, format!("cannot read the patch from {name}"))
-                        .caused_by(source)
-                }
-                other => Failure::new(status, "cannot read the patch").caused_by(other),
-            }
-        })?,
+        Some(file) => text_file::read(file, PATCH_TEXT_MAX_BYTES)
+            .map_err(|err| err.into_input_failure("cannot read the patch"))?,
     };
     parse_patch(&text).map_err(|err| {
         Failure::new(ExitStatus::InvalidInput, "the patch cannot be applied")

@@ -1,8 +1,6 @@
 //! `--input`: messages from a file or standard input to the single component, one JSON object a line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,7 +9,7 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{InputName, MessageLine};
 
 use crate::exit_codes::ExitStatus;
-use crate::failure::Failure;
+use crate::lines_file;
 use crate::output::Output;
 
 /// The input of messages that name none.
@@ -19,9 +17,6 @@ const INPUT_DEFAULT: &str = "input";
 
 /// Lines read ahead.
 const AHEAD_MAX: usize = 16;
-
-/// Longest line in bytes: a message's largest body in base64, with room for its properties.
-const LINE_MAX_BYTES: u64 = 1 << 20;
 
 /// How often the queues are looked at, once the input is at its end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -38,7 +33,7 @@ pub(super) async fn feed(
 ) -> anyhow::Result<ExitStatus> {
     let (sender, mut lines) = mpsc::channel(AHEAD_MAX);
     let (name, path) = (file.display().to_string(), file.to_owned());
-    let reading = tokio::task::spawn_blocking(move || read(&path, &sender));
+    let reading = tokio::task::spawn_blocking(move || lines_file::read(&path, &sender));
     let aside_before = injector.pending().set_aside;
     let mut faulty = 0_u64;
     while let Some((number, line)) = lines.recv().await {
@@ -62,13 +57,7 @@ pub(super) async fn feed(
     reading
         .await
         .expect("reading lines does not panic")
-        .map_err(|err| {
-            let status = match err.kind() {
-                std::io::ErrorKind::NotFound => ExitStatus::NotFound,
-                _ => ExitStatus::InvalidInput,
-            };
-            Failure::new(status, format!("cannot read `{name}`")).caused_by(err)
-        })?;
+        .map_err(|err| lines_file::failure(file, err))?;
     let mut look = tokio::time::interval(LOOK_EVERY);
     while injector.pending().messages > 0 {
         look.tick().await;
@@ -89,34 +78,4 @@ pub(super) async fn feed(
     } else {
         ExitStatus::Ok
     })
-}
-
-/// Reads lines until the end; blank ones are passed over.
-fn read(path: &PathBuf, lines: &mpsc::Sender<(u64, String)>) -> std::io::Result<()> {
-    let reader: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(File::open(path)?)
-    };
-    let mut reader = BufReader::new(reader);
-    for number in 1.. {
-        let mut line = Vec::new();
-        let length = reader
-            .by_ref()
-            .take(LINE_MAX_BYTES)
-            .read_until(b'\n', &mut line)?;
-        if length == 0 {
-            break;
-        }
-        if !line.ends_with(b"\n") && length as u64 == LINE_MAX_BYTES {
-            let what = format!("line {number} has more than {LINE_MAX_BYTES} bytes");
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
-        }
-        let line = String::from_utf8_lossy(&line);
-        let line = line.trim();
-        if !line.is_empty() && lines.blocking_send((number, line.to_owned())).is_err() {
-            break;
-        }
-    }
-    Ok(())
 }
