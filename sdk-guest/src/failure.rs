@@ -11,12 +11,15 @@ use crate::{events, twin};
 /// What a handler answers.
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
-/// How long a message waits that could not be handled because something was full.
-const RETRY_AFTER_FULL: Duration = Duration::from_secs(1);
+/// How long a message waits the first time that something was full; a queue of small messages drains in that time.
+const FULL_WAIT_FIRST: Duration = Duration::from_millis(10);
+
+/// How long it waits at most; the wait doubles each time.
+const FULL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Why a handler did not deal with what it was given, and what shall become of it.
 ///
-/// Every error turns into a failure by `?`: [`Failure::Retry`] in a second where something in the host was full (`WouldBlock`), [`Failure::Reject`] with the error's text otherwise.
+/// Every error turns into a failure by `?`: [`Failure::Full`] where something in the host was full (`WouldBlock`), [`Failure::Reject`] with the error's text otherwise.
 /// It is not an error type itself, which is what makes that conversion possible.
 ///
 /// Only a message can wait or be put aside; from another handler the text alone counts.
@@ -27,6 +30,11 @@ pub enum Failure {
         /// How long it waits.
         after: Duration,
         /// What is in the way, for the log; empty where nobody said.
+        cause: String,
+    },
+    /// Something in the host was full, a queue as a rule: the message comes again soon, and ever later up to a second while that lasts.
+    Full {
+        /// What was full, for the log.
         cause: String,
     },
     /// Never: the message is put aside with this reason, at most 1 KiB.
@@ -54,7 +62,7 @@ impl fmt::Display for Failure {
             Self::Retry { after, cause } if cause.is_empty() => {
                 write!(f, "not now, again in {} ms", after.as_millis())
             }
-            Self::Retry { cause, .. } => f.write_str(cause),
+            Self::Retry { cause, .. } | Self::Full { cause } => f.write_str(cause),
             Self::Reject(reason) => f.write_str(reason),
         }
     }
@@ -65,20 +73,23 @@ impl<E: Error + 'static> From<E> for Failure {
         let texts: Vec<String> = chain(&error).map(ToString::to_string).collect();
         let cause = texts.join(": ");
         if chain(&error).any(is_full) {
-            return Self::Retry {
-                after: RETRY_AFTER_FULL,
-                cause,
-            };
+            return Self::Full { cause };
         }
         Self::Reject(cause)
     }
 }
 
-impl From<Failure> for raw::Failure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Retry { after, .. } => raw::Failure::Retry(millis(after)),
-            Failure::Reject(reason) => raw::Failure::Reject(reason),
+impl Failure {
+    /// As the host takes it, for a message that was handed over so often before.
+    pub(crate) fn into_raw(self, previous_tries: u32) -> raw::Failure {
+        match self {
+            Self::Retry { after, .. } => raw::Failure::Retry(millis(after)),
+            Self::Full { .. } => {
+                let factor = 1_u32.checked_shl(previous_tries).unwrap_or(u32::MAX);
+                let wait = FULL_WAIT_FIRST.saturating_mul(factor).min(FULL_WAIT_MAX);
+                raw::Failure::Retry(millis(wait))
+            }
+            Self::Reject(reason) => raw::Failure::Reject(reason),
         }
     }
 }
@@ -117,8 +128,7 @@ mod tests {
 
     #[test]
     fn what_was_full_asks_for_another_try_and_says_what_it_was() {
-        let retry = |cause: &str| Failure::Retry {
-            after: RETRY_AFTER_FULL,
+        let retry = |cause: &str| Failure::Full {
             cause: cause.to_owned(),
         };
         let queue = "a queue on the message's way is full";
@@ -132,6 +142,17 @@ mod tests {
             retry("the twin takes no more patches now"),
         );
         assert_eq!(Failure::from(SendError::WouldBlock).to_string(), queue);
+    }
+
+    #[test]
+    fn the_wait_for_room_doubles_up_to_a_second() {
+        let wait =
+            |previous_tries| match Failure::from(SendError::WouldBlock).into_raw(previous_tries) {
+                raw::Failure::Retry(after_ms) => after_ms,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!([0, 1, 2, 6].map(wait), [10, 20, 40, 640]);
+        assert_eq!([7, 31, 32, u32::MAX].map(wait), [1000; 4]);
     }
 
     #[test]

@@ -117,11 +117,11 @@ pub fn message(
     handler: impl FnOnce(&Message<'_>) -> Result,
 ) -> Result<(), messages::Failure> {
     let answer = handler(&Message::borrowed(message));
-    if let Err(failure @ Failure::Retry { .. }) = &answer {
+    if let Err(failure @ (Failure::Retry { .. } | Failure::Full { .. })) = &answer {
         // The host learns of the time alone.
         log::debug!("message waits: {failure}");
     }
-    answer.map_err(Into::into)
+    answer.map_err(|failure| failure.into_raw(message.previous_tries()))
 }
 
 /// `twin-handler`, for a handler of the whole section in the author's type.
