@@ -2,6 +2,8 @@
 //!
 //! Only shapes and parsing; what a command does is in `commands`. The text here is what `--help` shows.
 
+#[cfg(feature = "compiler")]
+pub(crate) mod author;
 #[cfg(feature = "hub")]
 pub(crate) mod bench;
 pub(crate) mod check;
@@ -95,6 +97,12 @@ pub(crate) enum Command {
     Bench(bench::BenchArgs),
     /// Look for what keeps a device from running well, on this machine and in its data folder
     Check(check::CheckArgs),
+    /// Make a crate for a module, ready to be built, tested and run
+    #[cfg(feature = "compiler")]
+    New(author::NewArgs),
+    /// Build a module's crate to a component, and say what came out
+    #[cfg(feature = "compiler")]
+    Build(author::BuildArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print or write manual pages

@@ -3,6 +3,8 @@
 //! One file per command, each with one function that returns an [`ExitStatus`]; `running` finds the device to ask.
 
 pub(crate) mod check;
+#[cfg(feature = "compiler")]
+mod build;
 mod completions;
 mod deploy;
 mod inspect;
@@ -12,6 +14,8 @@ mod man;
 mod method;
 mod monitor;
 mod restart;
+#[cfg(feature = "compiler")]
+mod new;
 #[cfg(feature = "hub")]
 mod run;
 mod running;
@@ -62,6 +66,10 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Bench(args) => crate::bench::bench(&args, output),
         Command::Check(args) => wait(check::execute(args, global, output)),
         Command::Man(args) => man::execute(&args, output),
+        #[cfg(feature = "compiler")]
+        Command::New(args) => new::execute(&args, output),
+        #[cfg(feature = "compiler")]
+        Command::Build(args) => build::execute(args, output),
         Command::Completions(args) => completions::execute(&args, output),
     }
 }

@@ -3,6 +3,8 @@
 mod args;
 #[cfg(feature = "hub")]
 mod bench;
+#[cfg(feature = "compiler")]
+mod build;
 mod client;
 mod commands;
 #[cfg(feature = "hub")]
@@ -18,7 +20,13 @@ mod output;
 #[cfg(feature = "hub")]
 mod run;
 mod run_view;
+#[cfg(feature = "compiler")]
+mod sdk;
+#[cfg(feature = "compiler")]
+mod template;
 mod text_file;
+#[cfg(any(feature = "compiler", feature = "hub"))]
+mod user_folders;
 
 fn main() -> std::process::ExitCode {
     commands::main(std::env::args_os()).into()

@@ -8,6 +8,8 @@ use cap_std::fs::Dir;
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::image::ModuleImage;
 use wasm_edge_runtime::engine::{Engine, EngineError};
+#[cfg(feature = "compiler")]
+use wasm_edge_runtime::inspection::{self, ComponentFacts};
 use wasm_edge_runtime::precompiled::{
     ComponentDigest, ModuleCode, Origin, PrecompiledCache, PrecompiledError,
 };
@@ -129,6 +131,15 @@ impl CodeStore {
     pub fn drop_unused(&self) -> Result<(), CodeStoreError> {
         let used: Vec<ComponentDigest> = self.loaded().keys().copied().collect();
         Ok(self.inner.cache.keep_only(&used)?)
+    }
+
+    /// What a component is seen to be, compiled in memory and checked as one that is to run. Blocks.
+    ///
+    /// # Errors
+    /// [`CodeStoreError::Precompiled`] with the reason why a device would refuse it, [`CodeStoreError::Engine`].
+    #[cfg(feature = "compiler")]
+    pub fn inspect(image: &ModuleImage) -> Result<ComponentFacts, CodeStoreError> {
+        Ok(inspection::inspect(&Engine::new()?, &image.bytes)?)
     }
 
     fn loaded(&self) -> MutexGuard<'_, HashMap<ComponentDigest, ModuleCode>> {

@@ -71,8 +71,8 @@ pub(crate) struct CodeInner {
     pub(crate) handlers: Handlers,
     pub(crate) imports_lifecycle: bool,
     imports_events: bool,
-    /// The file that the code is mapped from, held as long as the code is used.
-    _mapped: std::fs::File,
+    /// The file that the code is mapped from, held as long as the code is used; none if it was compiled to be looked at.
+    _mapped: Option<std::fs::File>,
 }
 
 impl ModuleCode {
@@ -80,7 +80,7 @@ impl ModuleCode {
     pub(crate) fn new(
         engine: &Engine,
         component: &Component,
-        mapped: std::fs::File,
+        mapped: Option<std::fs::File>,
     ) -> Result<Self, CodeError> {
         let inner = engine.inner();
         check_imports(inner, component)?;

@@ -10,6 +10,8 @@ pub mod engine;
 pub mod events;
 pub mod exit;
 pub mod guest;
+#[cfg(feature = "compiler")]
+pub mod inspection;
 pub mod instance;
 pub mod measure;
 pub mod precompiled;

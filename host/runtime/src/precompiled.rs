@@ -118,7 +118,7 @@ impl PrecompiledCache {
             }
         };
         match deserialize(engine, &file) {
-            Ok(component) => Ok(Some(ModuleCode::new(engine, &component, file)?)),
+            Ok(component) => Ok(Some(ModuleCode::new(engine, &component, Some(file))?)),
             Err(err) => {
                 tracing::warn!(component = %name, reason = %format!("{err:#}"), "compiled code is not usable and is made anew");
                 Ok(None)
@@ -140,13 +140,7 @@ impl PrecompiledCache {
         component: &ComponentDigest,
         bytes: &[u8],
     ) -> Result<ModuleCode, PrecompiledError> {
-        if preamble(bytes) == Preamble::CoreModule {
-            return Err(PrecompiledError::Compile {
-                cause: "it is a core WebAssembly module; a module image is a component \
-                        (build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`)"
-                    .to_owned(),
-            });
-        }
+        PrecompiledError::of_core_module(bytes)?;
         let code = engine
             .inner()
             .wasmtime
@@ -259,6 +253,21 @@ impl PrecompiledCache {
             return because("it belongs to another component or engine profile");
         }
         Ok(record)
+    }
+}
+
+#[cfg(feature = "compiler")]
+impl PrecompiledError {
+    /// Refuses a core module with a word on what to do, before the compiler does without one.
+    pub(crate) fn of_core_module(bytes: &[u8]) -> Result<(), Self> {
+        if preamble(bytes) == Preamble::CoreModule {
+            return Err(Self::Compile {
+                cause: "it is a core WebAssembly module; a module image is a component \
+                        (build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`)"
+                    .to_owned(),
+            });
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use super::target::{Loaded, sha256};
 use crate::args::run::RunArgs;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
+use crate::user_folders;
 
 /// Hexadecimal digits of a folder's name.
 const NAME_LENGTH: usize = 16;
@@ -15,15 +16,13 @@ pub(super) fn of(args: &RunArgs, targets: &[Loaded]) -> anyhow::Result<PathBuf> 
     if let Some(folder) = &args.data_dir {
         return Ok(folder.clone());
     }
-    let home = data_home(std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME")).ok_or_else(
-        || {
-            Failure::new(
-                ExitStatus::Usage,
-                "neither `XDG_DATA_HOME` nor `HOME` is set",
-            )
-            .hint("name a folder with `--data-dir DIR`")
-        },
-    )?;
+    let home = user_folders::data_home().ok_or_else(|| {
+        Failure::new(
+            ExitStatus::Usage,
+            "neither `XDG_DATA_HOME` nor `HOME` is set",
+        )
+        .hint("name a folder with `--data-dir DIR`")
+    })?;
     let files = targets.iter().map(|target| target.file.as_path());
     Ok(home.join("wasm-edge").join("run").join(name(files)))
 }
@@ -36,15 +35,6 @@ fn name<'a>(files: impl Iterator<Item = &'a Path>) -> String {
         joined.push(0);
     }
     sha256(&joined)[..NAME_LENGTH].to_owned()
-}
-
-/// A relative `XDG_DATA_HOME` counts as none (XDG Base Directory Specification).
-fn data_home(xdg: Option<std::ffi::OsString>, home: Option<std::ffi::OsString>) -> Option<PathBuf> {
-    let xdg = xdg.map(PathBuf::from).filter(|path| path.is_absolute());
-    xdg.or_else(|| {
-        home.filter(|home| !home.is_empty())
-            .map(|home| PathBuf::from(home).join(".local/share"))
-    })
 }
 
 #[cfg(test)]
@@ -61,20 +51,5 @@ mod tests {
             name([Path::new("/a"), Path::new("/b")].into_iter()),
             name([Path::new("/a/b")].into_iter())
         );
-    }
-
-    #[test]
-    fn the_data_home_follows_the_xdg_specification() {
-        let check = |xdg: Option<&str>, home: Option<&str>, expected: Option<&str>| {
-            assert_eq!(
-                data_home(xdg.map(Into::into), home.map(Into::into)),
-                expected.map(PathBuf::from)
-            );
-        };
-        check(Some("/x"), Some("/h"), Some("/x"));
-        check(Some("x"), Some("/h"), Some("/h/.local/share"));
-        check(None, Some("/h"), Some("/h/.local/share"));
-        check(None, Some(""), None);
-        check(None, None, None);
     }
 }

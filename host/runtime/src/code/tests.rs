@@ -29,8 +29,7 @@ fn load(engine: &Engine, text: &str) -> Result<ModuleCode, CodeError> {
     let bytes = wat::parse_str(text).unwrap_or_else(|err| panic!("{err}"));
     let component = Component::new(&engine.inner().wasmtime, bytes)
         .unwrap_or_else(|err| panic!("{err:#}\n{text}"));
-    let mapped = tempfile::tempfile().expect("a temporary file");
-    ModuleCode::new(engine, &component, mapped)
+    ModuleCode::new(engine, &component, None)
 }
 
 #[track_caller]

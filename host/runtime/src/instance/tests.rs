@@ -52,8 +52,7 @@ async fn run_with(text: &str, limits: Limits) -> (Exit, Arc<FakeHost>, Arc<Gauge
     let bytes = wat::parse_str(text).unwrap_or_else(|err| panic!("{err}"));
     let component =
         Component::new(&engine.inner().wasmtime, bytes).unwrap_or_else(|err| panic!("{err:#}"));
-    let code = ModuleCode::new(&engine, &component, tempfile::tempfile().expect("a file"))
-        .unwrap_or_else(|err| panic!("{err}"));
+    let code = ModuleCode::new(&engine, &component, None).unwrap_or_else(|err| panic!("{err}"));
     let folder = TempDir::new().expect("a temporary folder");
     let host = FakeHost::new();
     let gauges = Arc::new(Gauges::default());

@@ -1,0 +1,38 @@
+//! Where a user's files belong, by the XDG Base Directory Specification.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The folder for data that stays; `None` where neither `XDG_DATA_HOME` nor `HOME` says.
+pub(crate) fn data_home() -> Option<PathBuf> {
+    data_home_of(std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"))
+}
+
+/// A relative `XDG_DATA_HOME` counts as none, as the specification demands.
+fn data_home_of(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    let xdg = xdg.map(PathBuf::from).filter(|path| path.is_absolute());
+    xdg.or_else(|| {
+        home.filter(|home| !home.is_empty())
+            .map(|home| PathBuf::from(home).join(".local/share"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_home_follows_the_xdg_specification() {
+        let check = |xdg: Option<&str>, home: Option<&str>, expected: Option<&str>| {
+            assert_eq!(
+                data_home_of(xdg.map(Into::into), home.map(Into::into)),
+                expected.map(PathBuf::from)
+            );
+        };
+        check(Some("/x"), Some("/h"), Some("/x"));
+        check(Some("x"), Some("/h"), Some("/h/.local/share"));
+        check(None, Some("/h"), Some("/h/.local/share"));
+        check(None, Some(""), None);
+        check(None, None, None);
+    }
+}
