@@ -28,6 +28,18 @@ pub fn repository() -> PathBuf {
         .to_owned()
 }
 
+/// The folder that everything is built in.
+///
+/// # Panics
+/// When this test's executable does not lie in one.
+pub fn target() -> PathBuf {
+    let profile = profile_folder();
+    let target = profile.parent();
+    target
+        .expect("a profile's folder lies in the target folder")
+        .to_owned()
+}
+
 /// The component of a guest of the tests, such as `echo`.
 ///
 /// # Panics
@@ -61,10 +73,7 @@ pub fn text_component(name: &str) -> PathBuf {
 }
 
 fn component(folder: &str, name: &str) -> PathBuf {
-    let components = profile_folder()
-        .parent()
-        .expect("a profile's folder lies in the target folder")
-        .join("guests/components");
+    let components = target().join("guests/components");
     let of_target = components.join(format!("{folder}/{name}.wasm"));
     if of_target.exists() {
         return of_target;

@@ -112,13 +112,13 @@ impl Output {
     }
 
     /// How much the person wants to hear on standard error.
-    #[cfg(feature = "hub")]
+    #[cfg(any(feature = "compiler", feature = "hub"))]
     pub(crate) fn verbosity(&self) -> Verbosity {
         self.verbosity
     }
 
     /// Whether what goes to standard error may be coloured.
-    #[cfg(feature = "hub")]
+    #[cfg(any(feature = "compiler", feature = "hub"))]
     pub(crate) fn colors_messages(&self) -> bool {
         self.messages.color
     }

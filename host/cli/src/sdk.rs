@@ -1,6 +1,6 @@
 //! The SDK that this binary carries, and which SDK a crate is to be written with.
 //!
-//! The SDK is on no registry, so the one of this very version is in the binary (`build.rs` makes the table) and is
+//! The SDK is on no registry, so the one of this very version is in the binary (`build/sdk_files.rs` makes the table) and is
 //! unpacked once for each user, into a folder that is named after its version and content; [`unpack`] does that.
 //! `new` writes the folder into a crate's manifest, `build` sees to it that it still is there.
 

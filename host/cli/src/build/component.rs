@@ -197,7 +197,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             let refused = look_at(&path).unwrap_err();
             assert!(refused.to_string().contains("a.wasm"));
-            let reason = crate::failure::chain(&refused);
+            let reason = format!("{:#}", anyhow::Error::new(refused));
             assert!(reason.contains(expected), "{reason}");
         };
         check(b"\0asm\x01\0\0\0", "expected a component");
