@@ -2,9 +2,9 @@
 //!
 //! One file per command, each with one function that returns an [`ExitStatus`]; `running` finds the device to ask.
 
-pub(crate) mod check;
 #[cfg(feature = "compiler")]
 mod build;
+pub(crate) mod check;
 mod completions;
 mod deploy;
 mod inspect;
@@ -13,9 +13,9 @@ mod logs;
 mod man;
 mod method;
 mod monitor;
-mod restart;
 #[cfg(feature = "compiler")]
 mod new;
+mod restart;
 #[cfg(feature = "hub")]
 mod run;
 mod running;
