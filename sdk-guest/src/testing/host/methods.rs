@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::bindings::generated::wasm_edge::module::methods as wit;
 use crate::methods::InvokeError as Error;
@@ -103,7 +103,8 @@ fn checked_payload(payload: String) -> Result<String, String> {
             payload.len()
         ));
     }
-    match serde_json::from_str::<IgnoredAny>(&payload) {
+    // Read whole, so that the depth is held to as well.
+    match serde_json::from_str::<Value>(&payload) {
         Ok(_) => Ok(payload),
         Err(err) => Err(format!("the payload is not JSON: {err}")),
     }
