@@ -221,3 +221,86 @@ async fn next_checked(
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
+    use wasm_edge_model::identity::ModuleId;
+    use wasm_edge_runtime::events::DesiredUpdate;
+
+    use super::*;
+    use crate::twins::Twins;
+
+    /// An instance that is busy for so long and looks at its controls then; it ends when it is told to.
+    fn busy_for(time: Duration) -> (tempfile::TempDir, Running) {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).expect("it opens");
+        let twins = Twins::open(&folder).expect("opened");
+        let twin = twins.of(&ModuleId::new("m").expect("valid")).expect("read");
+        let (control, mut receiver) = mpsc::channel(CONTROLS_MAX);
+        let ended = async move {
+            wasm_edge_clock::sleep(time).await;
+            loop {
+                match receiver.recv().await {
+                    Some(Control::Shutdown(grace)) => {
+                        let code = i32::try_from(grace.as_millis()).expect("some seconds");
+                        return Exit::of(ExitReason::Exited { code });
+                    }
+                    Some(_) => {}
+                    None => return Exit::of(ExitReason::Stopped),
+                }
+            }
+        };
+        let running = Running {
+            ended: Box::pin(ended),
+            control,
+            listening: None,
+            desired: twin.watch_desired(),
+            told: Some(twin.desired_version()),
+            twin,
+            ready: watch::channel(false).1,
+            ready_seen: true,
+            checks: None,
+            questions: None,
+            stopping: None,
+        };
+        (temp, running)
+    }
+
+    /// Ends an instance that is busy for so long, with this many controls in its queue.
+    async fn stopped(busy: Duration, waiting: usize) -> News {
+        let (_temp, mut running) = busy_for(busy);
+        for _ in 0..waiting {
+            let update = DesiredUpdate::Patch("{}".to_owned());
+            let waits = running.control.try_send(Control::Desired(update));
+            waits.expect("there is room for so many");
+        }
+        running.stop();
+        running.news().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_is_told_to_stop_and_how_long_it_has() {
+        let check = async |busy_ms: u64, waiting: usize, expected_ms: i32| {
+            let busy = Duration::from_millis(busy_ms);
+            match stopped(busy, waiting).await {
+                News::Ended(exit) => assert_eq!(exit.code(), expected_ms, "{busy_ms} {waiting}"),
+                _ => panic!("{busy_ms} {waiting}"),
+            }
+        };
+        check(0, 0, 5000).await;
+        check(3000, 0, 5000).await;
+        // With a full queue it is told when there is room, and has the rest.
+        check(3000, CONTROLS_MAX, 2000).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_does_not_stop_is_ended_after_its_grace() {
+        let begun = wasm_edge_clock::now();
+        let ended = stopped(Duration::from_secs(3600), CONTROLS_MAX).await;
+        assert!(matches!(ended, News::EndedByForce(_)));
+        let waited = wasm_edge_clock::now().duration_since(begun);
+        assert_eq!(waited, STOP_GRACE + STOP_MARGIN);
+    }
+}
