@@ -62,7 +62,7 @@ pub struct ModuleStatus {
     pub last_start_time_utc: Timestamp,
     /// When it ended last; [`Timestamp::UNSET`] if never.
     pub last_exit_time_utc: Timestamp,
-    /// How often it was restarted since it was last seen well for long.
+    /// How often it was restarted since it was created or updated.
     pub restart_count: u32,
     /// When it was restarted last; [`Timestamp::UNSET`] if never.
     pub last_restart_time_utc: Timestamp,
