@@ -228,15 +228,18 @@ mod tests {
     use cap_std::fs::Dir;
     use wasm_edge_model::identity::ModuleId;
     use wasm_edge_runtime::events::DesiredUpdate;
+    use wasm_edge_store::keys::MasterKey;
 
     use super::*;
+    use crate::keys::Keyring;
     use crate::twins::Twins;
 
     /// An instance that is busy for so long and looks at its controls then; it ends when it is told to.
     fn busy_for(time: Duration) -> (tempfile::TempDir, Running) {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).expect("it opens");
-        let twins = Twins::open(&folder).expect("opened");
+        let keys = Keyring::new(&MasterKey::open(&folder).expect("made"));
+        let twins = Twins::open(&folder, &keys).expect("opened");
         let twin = twins.of(&ModuleId::new("m").expect("valid")).expect("read");
         let (control, mut receiver) = mpsc::channel(CONTROLS_MAX);
         let ended = async move {
