@@ -2,12 +2,13 @@
 //!
 //! A program is a plain `fn main`, for what does not fit into handlers:
 //!
-//! ```no_run
+//! ```
 //! use std::time::Duration;
 //! use wasm_edge_sdk::events::{self, Event};
 //! use wasm_edge_sdk::{log, timer};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     timer::every("beat", Duration::from_secs(1))?;
 //!     for event in events::all() {
 //!         if let Event::Timer(tick) = event {
@@ -15,6 +16,10 @@
 //!         }
 //!     }
 //!     Ok(())
+//! # }
+//! # let mut program = wasm_edge_sdk::testing::Harness::program(main);
+//! # assert_eq!(program.advance(Duration::from_secs(3)).expect_ok().logs.len(), 3);
+//! # Ok(())
 //! }
 //! ```
 

@@ -1,8 +1,9 @@
 //! What a wasm-edge module in Rust is written with.
 //!
-//! A module is a type with a few handlers, built as a `cdylib` for `wasm32-wasip2`:
+//! A module is a type with a few handlers, built as a `cdylib` for `wasm32-wasip2`, and tested natively:
 //!
-//! ```no_run
+//! ```
+//! use wasm_edge_sdk::testing::Harness;
 //! use wasm_edge_sdk::{Message, Outgoing, Result, log, module};
 //!
 //! #[derive(Default)]
@@ -20,12 +21,15 @@
 //!         Ok(())
 //!     }
 //! }
-//! # fn main() {}
+//!
+//! let handled = Harness::<Hello>::new().message("Ada").expect_ok();
+//! assert_eq!(handled.only_sent().text(), "Hello, Ada!");
 //! ```
 //!
 //! Only the handlers that are written are exported; [`module`] lists them.
+//! The [`guide`] has every capability with an example.
 //! What a handler may call is in the modules of this crate: [`twin`], [`timer`], [`methods`], [`identity`], [`lifecycle`], and [`Message`] and [`Outgoing`] for messages.
-//! Log lines go through the `log` facade, files are `std::fs` under `/data`.
+//! Log lines go through the `log` facade, files are `std::fs` under [`data_folder`].
 //!
 //! A program with a loop of its own is a plain `fn main` that asks [`events`] what happened.
 //!
@@ -38,6 +42,11 @@ mod bindings;
 mod data;
 pub mod events;
 mod failure;
+#[expect(
+    clippy::test_attr_in_doctest,
+    reason = "it shows how a test is written; its lines run beside it"
+)]
+pub mod guide;
 mod handlers;
 pub mod identity;
 pub mod lifecycle;

@@ -252,7 +252,7 @@ fn faults_are_what_the_module_sees_until_they_are_cleared() {
     let mut probe = probe();
     probe.inject(Fault::FullQueue("out".to_owned()));
     // `?` makes a retry of it.
-    assert_eq!(probe.message("x").outcome, Outcome::Retry(SECOND));
+    assert!(matches!(probe.message("x").outcome, Outcome::Retry(_)));
     assert!(
         probe
             .method("send", json!({"output": "other"}))

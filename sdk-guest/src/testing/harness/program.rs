@@ -17,13 +17,13 @@ impl Harness<Program> {
     /// `main` runs on a thread of its own, where it sees this device and no other.
     ///
     /// ```
+    /// use std::error::Error;
     /// use std::time::Duration;
     /// use wasm_edge_sdk::events::{self, Event};
     /// use wasm_edge_sdk::testing::Harness;
     /// use wasm_edge_sdk::{Outgoing, timer};
     ///
-    /// fn main() {
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// fn beats() -> Result<(), Box<dyn Error>> {
     ///     timer::every("beat", Duration::from_secs(1))?;
     ///     for event in events::all() {
     ///         match event {
@@ -33,12 +33,12 @@ impl Harness<Program> {
     ///         }
     ///     }
     ///     Ok(())
-    /// # }
-    /// # let mut program = Harness::program(main);
-    /// # assert_eq!(program.advance(Duration::from_secs(3)).expect_ok().sent.len(), 3);
-    /// # program.message("anything").expect_ok();
-    /// # program.shutdown(Duration::from_secs(1)).expect_ok();
     /// }
+    ///
+    /// let mut program = Harness::program(beats);
+    /// assert_eq!(program.advance(Duration::from_secs(3)).expect_ok().sent.len(), 3);
+    /// program.message("anything").expect_ok();
+    /// program.shutdown(Duration::from_secs(1)).expect_ok();
     /// ```
     pub fn program<A: MainAnswer>(main: impl Fn() -> A + Send + Sync + 'static) -> Self {
         Self {
