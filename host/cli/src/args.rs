@@ -7,6 +7,7 @@ pub(crate) mod author;
 #[cfg(feature = "hub")]
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod deploy;
 pub(crate) mod module;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
@@ -91,7 +92,7 @@ pub(crate) enum Command {
     Monitor(MonitorArgs),
     /// Work with deployment manifests
     #[command(subcommand)]
-    Deploy(DeployCommand),
+    Deploy(deploy::DeployCommand),
     /// Measure on this machine what a device takes: starts, calls, messages, memory
     #[cfg(feature = "hub")]
     Bench(bench::BenchArgs),
@@ -192,20 +193,6 @@ pub(crate) struct MonitorArgs {
     /// Only messages of this device
     #[arg(long, value_name = "ID")]
     pub(crate) device: Option<DeviceId>,
-}
-
-/// The commands under `deploy`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeployCommand {
-    /// Check a deployment manifest and print every fault in it
-    Check(DeployCheckArgs),
-}
-
-/// Arguments of `deploy check`.
-#[derive(Debug, Args)]
-pub(crate) struct DeployCheckArgs {
-    /// The manifest; `-` reads standard input
-    pub(crate) file: PathBuf,
 }
 
 /// Arguments of `completions`.

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, IF_MATCH, USER_AGENT};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -238,8 +238,13 @@ impl Client {
 }
 
 impl Exchange {
+    /// The document; null where the answer is that there is nothing to say.
     async fn document(self) -> Result<Value, ClientError> {
+        let empty = self.response.status() == StatusCode::NO_CONTENT;
         let bytes = self.body().await?;
+        if empty && bytes.is_empty() {
+            return Ok(Value::Null);
+        }
         serde_json::from_slice(&bytes).map_err(ClientError::NotJson)
     }
 

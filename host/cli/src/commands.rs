@@ -28,7 +28,7 @@ use std::future::Future;
 use anyhow::Context;
 use clap::Parser;
 
-use crate::args::{Cli, Command, DeployCommand};
+use crate::args::{Cli, Command};
 use crate::exit_codes::ExitStatus;
 use crate::failure;
 use crate::output::{ColorChoice, Format, Output, OutputError, Verbosity};
@@ -61,7 +61,7 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Restart(args) => wait(restart::execute(args, global, output)),
         Command::Twin(command) => wait(twin::execute(command, global, output)),
         Command::Monitor(args) => wait(monitor::execute(args, global, output)),
-        Command::Deploy(DeployCommand::Check(args)) => deploy::check(&args, output),
+        Command::Deploy(command) => deploy::execute(command, global, output),
         #[cfg(feature = "hub")]
         Command::Bench(args) => crate::bench::bench(&args, output),
         Command::Check(args) => wait(check::execute(args, global, output)),

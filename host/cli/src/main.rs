@@ -7,7 +7,6 @@ mod bench;
 mod build;
 mod client;
 mod commands;
-#[cfg(feature = "hub")]
 mod deployment_file;
 mod duration;
 mod exit_codes;

@@ -1,0 +1,246 @@
+//! `deploy apply`: gives a manifest to a running device, by way of the twins at its hub, and waits for what becomes of
+//! it.
+//!
+//! The device tries it out first, so that one that cannot run changes no twin.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use wasm_edge_model::identity::DeviceId;
+use wasm_edge_model::manifest::{Manifest, Origin};
+
+use super::super::running::Running;
+use super::{Deployments, State, target};
+use crate::args::GlobalArgs;
+use crate::args::deploy::DeployApplyArgs;
+use crate::client::target::Target;
+use crate::deployment_file;
+use crate::exit_codes::ExitStatus;
+use crate::failure::{self, Failure};
+use crate::output::text::Text;
+use crate::output::{Output, human};
+use crate::text_file::{self, TextFileError};
+
+/// More than the manifest's own limit, so that a larger one is refused by the check.
+const FILE_SIZE_MAX_BYTES: usize = 8 << 20;
+
+/// How long the device may take to load and compile all images.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// How long the hub may take to set the twins, and the device to look at them once more.
+const APPLY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How often the device is asked how it stands.
+const ASK_PERIOD: Duration = Duration::from_millis(100);
+
+/// Versions of the desired properties that make a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Versions {
+    agent: u64,
+    hub: u64,
+}
+
+/// Applies the manifest and prints what became of it.
+pub(super) async fn execute(
+    args: DeployApplyArgs,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    let manifest = read(&args.file, output)?;
+    let content = Value::Object(deployment_file::content(&manifest));
+    let running = Running::find(global).await?;
+    let device = running.device(args.device.as_ref())?;
+    try_out(&running, &device, &content).await?;
+    let before = state(&running, &device).await?;
+    let versions = set_twins(&running, &device, &content).await?;
+    if before.is_of(versions) && before.settled && before.phase != "applied" {
+        // The same again, which was not applied: no twin changes, so the device has to be asked to try.
+        let retry = target(&device, &["retry"]);
+        running.post(&retry, None, APPLY_TIME_MAX).await?;
+    }
+    if args.no_wait {
+        let text = "the hub has it; `wasm-edge deploy show` tells what becomes of it";
+        output.note(&Text::new().plain(text));
+        return Ok(ExitStatus::Ok);
+    }
+    let state = settled(&running, &device, versions, args.timeout, output).await?;
+    report(&device, &state, output)
+}
+
+fn read(file: &Path, output: &Output) -> anyhow::Result<Manifest> {
+    let text = text_file::read(file, FILE_SIZE_MAX_BYTES).map_err(TextFileError::into_failure)?;
+    let checked = Manifest::check(&text, Origin::LocalFile).map_err(|faults| {
+        for fault in faults.0.iter() {
+            output.warn(&format!("{}: {fault}", file.display()));
+        }
+        let count = human::count(faults.0.len(), "fault");
+        let what = format!("`{}` has {count} and was not applied", file.display());
+        Failure::new(ExitStatus::BadConfig, what)
+    })?;
+    for warning in &checked.warnings {
+        output.warn(&format!("{}: {warning}", file.display()));
+    }
+    Ok(deployment_file::with_absolute_images(
+        checked.value,
+        &folder_of(file)?,
+    )?)
+}
+
+/// Where `file:` images start: the folder of the file, or this one for standard input.
+fn folder_of(file: &Path) -> anyhow::Result<PathBuf> {
+    if file == Path::new("-") {
+        return std::env::current_dir().context("cannot tell the current folder");
+    }
+    let file = std::fs::canonicalize(file)
+        .with_context(|| format!("cannot find the folder of `{}`", file.display()))?;
+    Ok(file.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+async fn try_out(running: &Running, device: &DeviceId, content: &Value) -> anyhow::Result<()> {
+    let check = target(device, &["check"]);
+    let tried = running
+        .post(&check, Some(content.to_string()), CHECK_TIME_MAX)
+        .await;
+    tried
+        .map(drop)
+        .map_err(|err| match failure::exit_status(&err) {
+            ExitStatus::InvalidInput => err.context(
+                Failure::new(ExitStatus::BadConfig, "the deployment was not applied")
+                    .hint("nothing was changed; what runs goes on"),
+            ),
+            _ => err,
+        })
+}
+
+async fn set_twins(
+    running: &Running,
+    device: &DeviceId,
+    content: &Value,
+) -> anyhow::Result<Versions> {
+    let apply = Target::path(&["devices", device.as_str(), "applyConfigurationContent"]);
+    let text = Some(content.to_string());
+    running
+        .post(
+            &apply.query("api-version", "2021-04-12"),
+            text,
+            APPLY_TIME_MAX,
+        )
+        .await
+        .context("the hub does not take the deployment")?;
+    let version = async |module| {
+        let twin = running
+            .get(&Target::twin(device.as_str(), Some(module)))
+            .await?;
+        let version = twin["properties"]["desired"]["$version"].as_u64();
+        version.with_context(|| format!("the twin of `{module}` has no version"))
+    };
+    Ok(Versions {
+        agent: version("$edgeAgent").await?,
+        hub: version("$edgeHub").await?,
+    })
+}
+
+async fn state(running: &Running, device: &DeviceId) -> anyhow::Result<State> {
+    let answer = running.get(&target(device, &[])).await?;
+    let deployments: Deployments = serde_json::from_value(answer)?;
+    Ok(deployments.state)
+}
+
+/// Waits until nothing more comes of these versions, and tells of each phase.
+async fn settled(
+    running: &Running,
+    device: &DeviceId,
+    versions: Versions,
+    patience: Duration,
+    output: &Output,
+) -> anyhow::Result<State> {
+    let deadline = Instant::now() + patience;
+    let mut told = None;
+    loop {
+        let state = state(running, device).await?;
+        if state.is_of(versions) {
+            if state.settled {
+                return Ok(state);
+            }
+            if told.as_ref() != Some(&state.phase) {
+                output.note(&state.text(Text::new()));
+                told = Some(state.phase.clone());
+            }
+        }
+        if Instant::now() >= deadline {
+            let what = format!(
+                "the deployment is not settled after {} s: {}",
+                patience.as_secs(),
+                state.phase
+            );
+            return Err(Failure::new(ExitStatus::TryLater, what)
+                .hint("`wasm-edge deploy show` tells what becomes of it")
+                .into());
+        }
+        tokio::time::sleep(ASK_PERIOD).await;
+    }
+}
+
+fn report(device: &DeviceId, state: &State, output: &Output) -> anyhow::Result<ExitStatus> {
+    if output.is_json() {
+        output.json(&json!({
+            "device": device,
+            "phase": state.phase,
+            "reasons": state.reasons,
+            "agentVersion": state.agent_version,
+            "hubVersion": state.hub_version,
+        }))?;
+    } else {
+        output.line(&state.text(Text::new().plain(device.as_str()).plain(": ")))?;
+    }
+    let what = match state.phase.as_str() {
+        "applied" => return Ok(ExitStatus::Ok),
+        "rolled-back" => "the deployment was not healthy within its time and was rolled back",
+        "unhealthy" => "the deployment is not healthy, and there is none to go back to",
+        _ => "the deployment was refused",
+    };
+    let status = match state.phase.as_str() {
+        "refused" => ExitStatus::BadConfig,
+        _ => ExitStatus::Declined,
+    };
+    let failure = Failure::new(status, what).hint("`wasm-edge list` and `wasm-edge logs` show why");
+    match state.reasons.is_empty() {
+        true => Err(failure.into()),
+        false => Err(failure
+            .caused_by(anyhow::Error::msg(state.reasons.join("\n")))
+            .into()),
+    }
+}
+
+impl State {
+    /// Whether it is about these versions, or later ones.
+    fn is_of(&self, versions: Versions) -> bool {
+        self.agent_version >= versions.agent && self.hub_version >= versions.hub
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_earlier_twins_is_not_waited_for() {
+        let state = |agent_version, hub_version| State {
+            phase: "applied".to_owned(),
+            reasons: Vec::new(),
+            agent_version,
+            hub_version,
+            settled: true,
+        };
+        let wanted = Versions { agent: 4, hub: 2 };
+        let check = |agent, hub, expected| {
+            assert_eq!(state(agent, hub).is_of(wanted), expected, "{agent} {hub}");
+        };
+        check(4, 2, true);
+        check(5, 2, true);
+        check(3, 2, false);
+        check(4, 1, false);
+    }
+}
