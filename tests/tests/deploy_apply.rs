@@ -88,13 +88,19 @@ fn a_deployment_that_does_not_get_healthy_gives_way_and_is_tried_again_when_aske
     apply(&run, &home, &good).ok();
     let started = run.module("echo")["lastStartTime"].clone();
 
-    let failing = Module::guest("init-fails").named("say").env("REASON", "no valve");
+    let failing = Module::guest("init-fails")
+        .named("say")
+        .env("REASON", "no valve");
     let failing = echo_and(failing);
     for _ in 0..2 {
         let outcome = apply(&run, &home, &failing).ended_with(8);
         outcome.says(&["rolled back", "module `say`"]);
     }
-    let shown = run.verb(&["deploy", "show"]).ok().says(&["rolled back"]).json();
+    let shown = run
+        .verb(&["deploy", "show"])
+        .ok()
+        .says(&["rolled back"])
+        .json();
     let modules = &shown["modulesContent"]["$edgeAgent"]["properties.desired"]["modules"];
     assert!(modules["say"].get("env").is_none(), "{modules}");
     assert_eq!(run.module("say")["ready"], true);
