@@ -1,5 +1,6 @@
 //! Hears of everything in a loop of its own, and does with a message what its property `do` says:
-//! `complete` (as without one), `drop`, `reject`, `retry`, `twice`, `spin`, `trap`, `exit` (with the property's `code`), or `ignore-shutdown`.
+//! `complete` (as without one), `drop`, `reject`, `retry`, `twice`, `spin`, `trap`, `exit` (with the property's `code`), or `ignore-shutdown`;
+//! `spin-once`, `trap-once` and `leave-once` (exit without an end of the message) at the first try only.
 //! Any other event is answered with its kind.
 
 use std::error::Error;
@@ -55,6 +56,9 @@ fn obey(order: &str, delivery: &Delivery) -> Result<(), Box<dyn Error>> {
         "reject" => delivery.reject("told to")?,
         "spin" => spin(),
         "trap" => std::arch::wasm32::unreachable(),
+        "spin-once" if message.previous_tries() == 0 => spin(),
+        "trap-once" if message.previous_tries() == 0 => std::arch::wasm32::unreachable(),
+        "leave-once" if message.previous_tries() == 0 => std::process::exit(1),
         "exit" => {
             delivery.complete()?;
             let code = message.property("code").unwrap_or_default();
