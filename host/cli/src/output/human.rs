@@ -25,8 +25,8 @@ pub(crate) fn relative(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - then.as_second();
     match seconds {
         0 => "now".to_owned(),
-        1.. => format!("{} ago", span(seconds.unsigned_abs())),
-        _ => format!("in {}", span(seconds.unsigned_abs())),
+        1.. => format!("{} ago", duration(seconds.unsigned_abs())),
+        _ => format!("in {}", duration(seconds.unsigned_abs())),
     }
 }
 
@@ -50,7 +50,8 @@ pub(crate) fn count(number: usize, singular: &str) -> String {
     }
 }
 
-fn span(seconds: u64) -> String {
+/// A length of time in its two largest units: `42s`, `3m 20s`, `5d 1h`.
+pub(crate) fn duration(seconds: u64) -> String {
     const UNITS: [(u64, char); 4] = [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
     let first = UNITS
         .iter()

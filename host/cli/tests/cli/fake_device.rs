@@ -139,7 +139,9 @@ async fn module(UrlPath((device, module)): UrlPath<(String, String)>) -> Respons
         let body = json!({"error": format!("no module `{module}` on the device `{device}`"), "causes": [], "hint": null});
         return (StatusCode::NOT_FOUND, body.to_string()).into_response();
     }
-    json_response(&json!({"device": device, "module": module, "memoryBytes": 2048, "setAside": []}))
+    json_response(&json!({
+        "device": device, "module": module, "status": "running", "memoryBytes": 2048, "setAside": [],
+    }))
 }
 
 /// Two lines; after them an endless stream if the lines are to be followed, or an orderly end.

@@ -78,11 +78,18 @@ fn list_as_json_is_the_whole_answer_with_harmless_text() {
 fn inspect_shows_one_module_or_says_that_it_is_not_there() {
     let session = Session::with(&["d1"]);
     let ending = session.run(&["inspect", "sensor"]);
-    ending.is(
-        0,
-        "device              d1\nmemory              2.00 KiB\nmodule              sensor\n",
-        "",
-    );
+    let stdout = "\
+module    sensor
+device    d1
+status    running, not ready yet
+image     -
+started   -
+restarts  0
+memory    2.00 KiB, and the host holds 0 B for it
+messages  0 handled, 0 failed, 0 waiting, 0 put aside
+twin      desired at version 4, reported at version 2
+";
+    ending.is(0, stdout, "");
     let stderr = "\
 error: cannot show the module `sensr`
 caused by: no module `sensr` on the device `d1`
@@ -90,7 +97,11 @@ caused by: no module `sensr` on the device `d1`
 hint: see which there are with `wasm-edge list`
 ";
     session.run(&["inspect", "sensr"]).is(4, "", stderr);
-    session.asked(&["GET /v1/modules/d1/sensor", "GET /v1/modules/d1/sensr"]);
+    session.asked(&[
+        "GET /v1/modules/d1/sensor",
+        "GET /twins/d1/modules/sensor?api-version=2021-04-12",
+        "GET /v1/modules/d1/sensr",
+    ]);
 }
 
 #[test]
