@@ -1,5 +1,7 @@
 //! A device that answers with fixed data, on the socket of a data folder of its own.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -47,7 +49,13 @@ impl FakeDevice {
             .build()
             .unwrap();
         let socket = folder.path().join("control.sock");
-        let listener = runtime.block_on(async { UnixListener::bind(socket).unwrap() });
+        let listener = runtime.block_on(async { UnixListener::bind(&socket).unwrap() });
+        // As a device leaves its folder: with the mark of its format, and nothing for others.
+        std::fs::set_permissions(&socket, Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+        let format = folder.path().join("format");
+        std::fs::write(&format, "wasm-edge-data 1\n").unwrap();
+        std::fs::set_permissions(&format, Permissions::from_mode(0o600)).unwrap();
         runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
             _runtime: runtime,
@@ -135,6 +143,10 @@ async fn modules(State(answers): State<Answers>) -> Response {
 }
 
 async fn module(UrlPath((device, module)): UrlPath<(String, String)>) -> Response {
+    if module == "filter" {
+        let answer = include_str!("fake_device/filter.json");
+        return ([("content-type", "application/json")], answer).into_response();
+    }
     if module != "sensor" {
         let body = json!({"error": format!("no module `{module}` on the device `{device}`"), "causes": [], "hint": null});
         return (StatusCode::NOT_FOUND, body.to_string()).into_response();

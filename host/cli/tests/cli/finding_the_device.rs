@@ -2,15 +2,10 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use crate::fake_device::FakeDevice;
 use crate::invocation::Home;
-
-/// Writes the entry that a running process leaves.
-fn announce(home: &Home, name: &str, data_folder: &str) {
-    fs::create_dir_all(home.live()).unwrap();
-    fs::write(home.live().join(name), format!("{data_folder}\n")).unwrap();
-}
 
 const NONE_RUNS: &str = "error: no running device was found\n\n\
     hint: start one with `wasm-edge run FILE`, or name its data folder with `--data-dir DIR`\n";
@@ -27,13 +22,9 @@ fn the_only_running_device_is_taken_and_stale_entries_are_removed() {
     let killed = home.path().join("killed");
     fs::create_dir(&killed).unwrap();
     drop(UnixListener::bind(killed.join("control.sock")).unwrap());
-    announce(&home, "00000000000000aa", killed.to_str().unwrap());
-    announce(&home, "00000000000000bb", "/no/such/folder");
-    announce(
-        &home,
-        "00000000000000cc",
-        device.data_folder().to_str().unwrap(),
-    );
+    home.announce("00000000000000aa", &killed);
+    home.announce("00000000000000bb", Path::new("/no/such/folder"));
+    home.announce("00000000000000cc", device.data_folder());
     let ending = home.run(&["twin", "get", "filter", "--tags"]);
     ending.is(0, "{\n  \"site\": \"north\"\n}\n", "");
     let left: Vec<_> = fs::read_dir(home.live())
@@ -53,7 +44,7 @@ fn several_running_devices_are_listed() {
         ("00000000000000bb", &second, "d2, d3"),
     ] {
         let folder = device.canonical_data_folder();
-        announce(&home, name, folder.to_str().unwrap());
+        home.announce(name, &folder);
         lines.push(format!("  {}  ({ids})\n", folder.display()));
     }
     lines.sort();

@@ -27,6 +27,13 @@ impl Home {
         self.path().join("state/wasm-edge/live")
     }
 
+    /// Writes the entry that a running process leaves.
+    pub(crate) fn announce(&self, name: &str, data_folder: &Path) {
+        std::fs::create_dir_all(self.live()).unwrap();
+        let line = format!("{}\n", data_folder.display());
+        std::fs::write(self.live().join(name), line).unwrap();
+    }
+
     /// The binary with nothing of this process's environment, in the home folder.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wasm-edge"));

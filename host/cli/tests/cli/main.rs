@@ -11,4 +11,5 @@ mod finding_the_device;
 mod grammar;
 mod invocation;
 mod pipes;
+mod snapshots;
 mod verbs;

@@ -212,7 +212,10 @@ impl Module {
                 ", not ready yet"
             });
         }
-        if !self.desired_status.is_empty() && self.desired_status != self.status {
+        // One that waits for its restart is as desired; one that is down though it is to run is not.
+        let is_down = matches!(self.status.as_str(), "stopped" | "failed");
+        let is_to_be_down = self.desired_status == "stopped";
+        if !self.desired_status.is_empty() && is_down != is_to_be_down {
             text.push_str(&format!(", desired {}", self.desired_status));
         }
         match self.status_description.as_deref() {
@@ -274,9 +277,9 @@ impl Sent {
             human::size(self.bytes)
         );
         for (count, what) in [
-            (no_route, "went nowhere: no route"),
-            (would_block, "were refused: no room"),
-            (invalid, "were refused: not valid"),
+            (no_route, "without a route"),
+            (would_block, "refused for want of room"),
+            (invalid, "refused as not valid"),
         ] {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));
@@ -436,7 +439,7 @@ ended     52s ago (2026-01-10T11:59:08Z), exit code 1: trapped: unreachable\\u{1
 restarts  2, the last 42s ago (2026-01-10T11:59:18Z); policy always, startup order 1
 memory    1.00 MiB of 4.00 MiB (25 %), and the host holds 512 B for it
 messages  12 handled, 1 failed, 3 waiting, 1 put aside
-sent      9 messages, of which 1 wait (300 B), 2 went nowhere: no route, 1 were refused: not valid
+sent      9 messages, of which 1 wait (300 B), 2 without a route, 1 refused as not valid
 twin      desired at version 4, reported at version -
 
 warnings
@@ -455,13 +458,13 @@ put aside
     #[test]
     fn what_is_not_known_is_left_out() {
         let answer = json!({
-            "device": "d", "module": "m", "desiredStatus": "stopped", "status": "failed",
+            "device": "d", "module": "m", "desiredStatus": "running", "status": "failed",
             "statusDescription": "exit code 3", "image": null, "lastStartTime": "0001-01-01T00:00:00Z",
         });
         let expected = "\
 module    m
 device    d
-status    failed, desired stopped: exit code 3
+status    failed, desired running: exit code 3
 image     -
 started   -
 restarts  0
