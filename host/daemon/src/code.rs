@@ -142,6 +142,14 @@ impl CodeStore {
         Ok(inspection::inspect(&Engine::new()?, &image.bytes)?)
     }
 
+    /// Removes the code of all but the so many images that were compiled last, in this process or before.
+    ///
+    /// # Errors
+    /// [`CodeStoreError::Precompiled`] if the folder cannot be read.
+    pub fn keep_newest(&self, count: usize) -> Result<(), CodeStoreError> {
+        Ok(self.inner.cache.keep_newest(count)?)
+    }
+
     fn loaded(&self) -> MutexGuard<'_, HashMap<ComponentDigest, ModuleCode>> {
         self.inner
             .loaded

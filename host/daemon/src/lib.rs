@@ -4,6 +4,7 @@
 //! device. The [`agent`] makes the device match a manifest, the [`supervisor`] keeps instances alive,
 //! [`upstream`] is the way to the hub, [`api`] the management API. [`twins`], [`methods`], [`logs`],
 //! [`keys`] and [`code`] are what these share.
+//! `testbed`, in the full build, is a device for one module that its author tests.
 
 pub mod agent;
 pub mod api;
@@ -17,6 +18,8 @@ pub mod logs;
 pub mod measure;
 pub mod methods;
 pub mod supervisor;
+#[cfg(feature = "testbed")]
+pub mod testbed;
 pub mod twins;
 pub mod upstream;
 

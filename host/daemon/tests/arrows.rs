@@ -85,6 +85,7 @@ fn instances_and_their_messages_are_on_the_clock_that_a_test_bed_can_move() {
         "daemon/src/api",
         "daemon/src/device",
         "daemon/src/measure",
+        "daemon/src/testbed",
         "runtime/src/measure",
         "runtime/src/instance/store.rs",
     ];

@@ -126,6 +126,11 @@ impl ModuleCode {
         self.inner.handlers.method.is_some() || self.is_listening_program()
     }
 
+    /// Whether it is a program with a loop of its own, which may have several messages in hand.
+    pub fn is_program(&self) -> bool {
+        self.kind() == Kind::Program
+    }
+
     /// Whether it can be asked for its health.
     pub fn has_health(&self) -> bool {
         self.inner.handlers.health.is_some()

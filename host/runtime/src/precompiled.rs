@@ -177,6 +177,31 @@ impl PrecompiledCache {
         Ok(())
     }
 
+    /// Removes the code of all but the so many components that were compiled last.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::Io`] if the folder cannot be read.
+    pub fn keep_newest(&self, count: usize) -> Result<(), PrecompiledError> {
+        let mut compiled = Vec::new();
+        for entry in self.folder.entries()? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if Path::new(&name)
+                .extension()
+                .is_some_and(|ext| ext == "cwasm")
+            {
+                compiled.push((entry.metadata()?.modified()?, name));
+            }
+        }
+        compiled.sort_by(|a, b| b.cmp(a));
+        for (_, name) in compiled.into_iter().skip(count) {
+            self.folder.remove_file(&name)?;
+            self.folder
+                .remove_file(Path::new(&name).with_extension("json"))?;
+        }
+        Ok(())
+    }
+
     #[cfg(feature = "compiler")]
     fn store(
         &self,
