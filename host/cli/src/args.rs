@@ -11,6 +11,8 @@ pub(crate) mod deploy;
 pub(crate) mod module;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
+#[cfg(feature = "test")]
+pub(crate) mod test;
 mod twin_patch;
 
 use std::path::PathBuf;
@@ -93,6 +95,9 @@ pub(crate) enum Command {
     /// Work with deployment manifests
     #[command(subcommand)]
     Deploy(deploy::DeployCommand),
+    /// Run a component over messages on virtual time, and compare what comes out
+    #[cfg(feature = "test")]
+    Test(Box<test::TestArgs>),
     /// Measure on this machine what a device takes: starts, calls, messages, memory
     #[cfg(feature = "hub")]
     Bench(bench::BenchArgs),

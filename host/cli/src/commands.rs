@@ -20,6 +20,8 @@ mod restart;
 mod run;
 mod running;
 mod send;
+#[cfg(feature = "test")]
+mod test;
 mod twin;
 
 use std::ffi::OsString;
@@ -62,6 +64,8 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Twin(command) => wait(twin::execute(command, global, output)),
         Command::Monitor(args) => wait(monitor::execute(args, global, output)),
         Command::Deploy(command) => deploy::execute(command, global, output),
+        #[cfg(feature = "test")]
+        Command::Test(args) => test::execute(&args, output),
         #[cfg(feature = "hub")]
         Command::Bench(args) => crate::bench::bench(&args, output),
         Command::Check(args) => wait(check::execute(args, global, output)),

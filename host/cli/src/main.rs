@@ -23,6 +23,8 @@ mod run_view;
 mod sdk;
 #[cfg(feature = "compiler")]
 mod template;
+#[cfg(feature = "test")]
+mod test;
 mod text_file;
 #[cfg(any(feature = "compiler", feature = "hub"))]
 mod user_folders;

@@ -6,7 +6,7 @@ mod console;
 mod folder;
 mod input;
 mod narrator;
-mod target;
+pub(crate) mod target;
 pub(crate) mod upstream;
 
 use std::sync::Arc;

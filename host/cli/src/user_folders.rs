@@ -8,12 +8,23 @@ pub(crate) fn data_home() -> Option<PathBuf> {
     data_home_of(std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"))
 }
 
-/// A relative `XDG_DATA_HOME` counts as none, as the specification demands.
+/// The folder for what can be made again; `None` where neither `XDG_CACHE_HOME` nor `HOME` says.
+#[cfg(feature = "test")]
+pub(crate) fn cache_home() -> Option<PathBuf> {
+    let (xdg, home) = (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
+    home_of(xdg, home, ".cache")
+}
+
 fn data_home_of(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    home_of(xdg, home, ".local/share")
+}
+
+/// A relative folder of the XDG variable counts as none, as the specification demands.
+fn home_of(xdg: Option<OsString>, home: Option<OsString>, default: &str) -> Option<PathBuf> {
     let xdg = xdg.map(PathBuf::from).filter(|path| path.is_absolute());
     xdg.or_else(|| {
         home.filter(|home| !home.is_empty())
-            .map(|home| PathBuf::from(home).join(".local/share"))
+            .map(|home| PathBuf::from(home).join(default))
     })
 }
 

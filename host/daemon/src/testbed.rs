@@ -261,7 +261,7 @@ impl Testbed {
             message: Arc::new(AtomicU64::new(0)),
         };
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?).map_err(|err| failed(&err))?);
-        let twins = Twins::open(&folder.store()?).map_err(|err| failed(&err))?;
+        let twins = Twins::open(&folder.store()?, &keys).map_err(|err| failed(&err))?;
         let twin = twins.of(&id).map_err(|err| failed(&err))?;
         let router = Router::new(device.clone(), Limits::default());
         let table = RouteTable::new(&manifest.routes, manifest.store_and_forward.time_to_live);

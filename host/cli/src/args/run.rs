@@ -193,7 +193,7 @@ fn parse_device(text: &str) -> Result<DeviceArg, String> {
     Ok(DeviceArg { id, file })
 }
 
-fn parse_env(text: &str) -> Result<EnvArg, String> {
+pub(super) fn parse_env(text: &str) -> Result<EnvArg, String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err("expected NAME=VALUE".to_owned());
     };
@@ -206,7 +206,7 @@ fn parse_env(text: &str) -> Result<EnvArg, String> {
     })
 }
 
-fn parse_grant(text: &str) -> Result<GrantArg, String> {
+pub(super) fn parse_grant(text: &str) -> Result<GrantArg, String> {
     let (kind, rest) = match text.split_once(':') {
         Some(("file", rest)) => (GrantKind::File, rest),
         Some(("folder", rest)) => (GrantKind::Folder, rest),

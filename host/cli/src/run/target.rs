@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::manifest::{Checked, Manifest, Origin};
 
-use crate::args::run::{GrantKind, RunArgs, Target};
+use crate::args::run::{EnvArg, GrantArg, GrantKind, RunArgs, Target};
 use crate::deployment_file;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
@@ -34,22 +34,35 @@ pub(super) struct Loaded {
     pub(super) file: PathBuf,
 }
 
+/// What a person says of a single component.
+pub(crate) struct Component<'a> {
+    /// Its environment variables.
+    pub(crate) env: &'a [EnvArg],
+    /// Its arguments.
+    pub(crate) args: &'a [String],
+    /// What it may open.
+    pub(crate) grants: &'a [GrantArg],
+    /// The file with its desired properties.
+    pub(crate) twin: Option<&'a Path>,
+}
+
 impl Loaded {
     /// Reads and checks a target; all faults and warnings of the manifest are printed.
     pub(super) fn read(target: Target, args: &RunArgs, output: &Output) -> anyhow::Result<Self> {
-        let file = std::fs::canonicalize(&target.file).map_err(|err| {
-            let failure = Failure::new(
-                ExitStatus::NotFound,
-                format!("cannot read `{}`", target.file.display()),
-            );
-            failure
-                .hint("give a deployment manifest (JSON) or a component (.wasm)")
-                .caused_by(err)
-        })?;
+        let file = whole_path(
+            &target.file,
+            "give a deployment manifest (JSON) or a component (.wasm)",
+        )?;
         let device = target.device.map_or_else(host_name, Ok)?;
         let (text, component) = if is_component(&file)? {
-            let name = component_name(&file, args)?;
-            (component_manifest(&file, &name, args)?, Some(name))
+            let name = component_name(&file, args.name.as_ref())?;
+            let component = Component {
+                env: &args.env,
+                args: &args.args,
+                grants: &args.grants,
+                twin: args.twin.as_deref(),
+            };
+            (component_manifest(&file, &name, &component)?, Some(name))
         } else {
             if let Some(option) = args.component_option() {
                 let what = format!(
@@ -87,7 +100,18 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn check(text: &str, file: &Path, output: &Output) -> anyhow::Result<Manifest> {
+/// The path of a file that is there, from the root.
+pub(crate) fn whole_path(file: &Path, hint: &str) -> Result<PathBuf, Failure> {
+    std::fs::canonicalize(file).map_err(|err| {
+        let what = format!("cannot read `{}`", file.display());
+        Failure::new(ExitStatus::NotFound, what)
+            .hint(hint)
+            .caused_by(err)
+    })
+}
+
+/// Checks a manifest; all its faults and warnings are printed.
+pub(crate) fn check(text: &str, file: &Path, output: &Output) -> anyhow::Result<Manifest> {
     match Manifest::check(text, Origin::LocalFile) {
         Ok(Checked { value, warnings }) => {
             for warning in warnings {
@@ -128,8 +152,9 @@ fn is_component(file: &Path) -> anyhow::Result<bool> {
     Ok(&start[..length] == WASM_MAGIC)
 }
 
-fn component_name(file: &Path, args: &RunArgs) -> anyhow::Result<ModuleId> {
-    if let Some(name) = &args.name {
+/// The id of a single component: the one that was given, or its file's name.
+pub(crate) fn component_name(file: &Path, given: Option<&ModuleId>) -> anyhow::Result<ModuleId> {
+    if let Some(name) = given {
         return Ok(name.clone());
     }
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -143,13 +168,17 @@ fn component_name(file: &Path, args: &RunArgs) -> anyhow::Result<ModuleId> {
 }
 
 /// The manifest for a single component: all that it sends goes upstream.
-fn component_manifest(file: &Path, name: &ModuleId, args: &RunArgs) -> anyhow::Result<String> {
-    let env: Map<String, Value> = args
+pub(crate) fn component_manifest(
+    file: &Path,
+    name: &ModuleId,
+    component: &Component<'_>,
+) -> anyhow::Result<String> {
+    let env: Map<String, Value> = component
         .env
         .iter()
         .map(|env| (env.name.clone(), json!({ "value": env.value })))
         .collect();
-    let grants: Vec<Value> = args
+    let grants: Vec<Value> = component
         .grants
         .iter()
         .map(|grant| {
@@ -170,7 +199,7 @@ fn component_manifest(file: &Path, name: &ModuleId, args: &RunArgs) -> anyhow::R
                 "env": env,
                 "settings": {
                     "image": format!("file:{}", file.display()),
-                    "wasm": { "grants": grants, "args": args.args },
+                    "wasm": { "grants": grants, "args": component.args },
                 },
             } },
         } },
@@ -179,7 +208,7 @@ fn component_manifest(file: &Path, name: &ModuleId, args: &RunArgs) -> anyhow::R
             "routes": { "upstream": format!("FROM /messages/modules/{name}/* INTO $upstream") },
         } },
     });
-    if let Some(twin) = &args.twin {
+    if let Some(twin) = component.twin {
         let text = text_file::read(twin, TEXT_MAX_BYTES).map_err(TextFileError::into_failure)?;
         let desired: Value = serde_json::from_str(&text).map_err(|err| {
             Failure::new(

@@ -62,16 +62,15 @@ impl Interposer for Between {
 
 impl Between {
     fn deliver(&self, delivery: Delivery) -> Delivery {
-        let number = self.message.load(Ordering::Relaxed);
-        match self.faults.take_failure(number) {
-            None => delivery,
-            Some(failure) => Delivery {
-                completion: Box::new(Failing {
-                    completion: delivery.completion,
-                    failure,
-                }),
-                ..delivery
-            },
+        let message = self.message.load(Ordering::Relaxed);
+        Delivery {
+            completion: Box::new(Watched {
+                completion: delivery.completion,
+                failure: self.faults.take_failure(message),
+                message,
+                record: self.record.clone(),
+            }),
+            ..delivery
         }
     }
 
@@ -227,18 +226,24 @@ fn shown(result: &InvokeResult) -> Result<Answer, String> {
     }
 }
 
-/// The end of a message on which the instance is to fail.
-struct Failing {
+/// The end of a message, which may be that the instance is to fail.
+struct Watched {
     completion: Box<dyn Completion>,
-    failure: InjectedFailure,
+    failure: Option<InjectedFailure>,
+    message: u64,
+    record: Record,
 }
 
-impl Completion for Failing {
+impl Completion for Watched {
     fn complete(self: Box<Self>, staged: Vec<Staged>) -> BoxFuture<'static, Result<(), SendError>> {
         self.completion.complete(staged)
     }
 
     fn retry(self: Box<Self>, after: Duration) {
+        self.record.push(Outcome::Retry {
+            message: self.message,
+            after,
+        });
         self.completion.retry(after);
     }
 
@@ -251,6 +256,6 @@ impl Completion for Failing {
     }
 
     fn injected(&self) -> Option<InjectedFailure> {
-        Some(self.failure)
+        self.failure
     }
 }

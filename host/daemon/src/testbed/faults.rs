@@ -80,6 +80,12 @@ impl Faults {
         broken.all_full || output.is_some_and(|output| broken.full.contains(output))
     }
 
+    /// Whether something is broken that a module may wait for: its messages may not come to an end before.
+    pub(super) fn hold_up(&self) -> bool {
+        let broken = self.lock();
+        broken.all_full || !broken.full.is_empty() || broken.method.is_some()
+    }
+
     pub(super) fn method(&self) -> Option<MethodFailure> {
         self.lock().method
     }

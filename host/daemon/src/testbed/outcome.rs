@@ -1,6 +1,7 @@
 //! What comes out of a module under test, in the order in which it came.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use wasm_edge_model::message::Message;
@@ -47,6 +48,18 @@ pub enum Outcome {
         reason: &'static str,
         /// What the module or the host said.
         detail: String,
+    },
+    /// A message that the module asked for again later.
+    Retry {
+        /// Its number.
+        message: u64,
+        /// Not before so long.
+        after: Duration,
+    },
+    /// Messages that still wait at the end, while something is broken that they may wait for.
+    Waiting {
+        /// How many.
+        messages: u64,
     },
     /// A message for the module that waited longer than messages may.
     Expired {
@@ -145,7 +158,7 @@ impl Outcome {
             Self::Invoked { payload, .. } => payload.len(),
             Self::Log(line) => line.text.len(),
             Self::Aside { detail, .. } => detail.len(),
-            Self::Expired { .. } => 0,
+            Self::Retry { .. } | Self::Waiting { .. } | Self::Expired { .. } => 0,
             Self::Ended { reason, .. } => reason.len(),
         }
     }

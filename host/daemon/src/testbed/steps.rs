@@ -71,12 +71,7 @@ impl Testbed {
     /// # Errors
     /// [`StepError::NotEnded`] if messages are still with the module, and the others. The module is stopped then too.
     pub fn finish(&mut self) -> Result<(), StepError> {
-        let message = self.messages;
-        let limit = self.clock.now() + HELD_MAX;
-        let ended = self.until(limit, |this| {
-            let waiting = this.waiting();
-            waiting.queued + waiting.in_hand == 0
-        });
+        let ended = self.end_messages();
         let (supervisor, id) = (self.supervisor.clone(), self.id.clone());
         let removing = self
             .runtime
@@ -91,11 +86,37 @@ impl Testbed {
                 let _ = part.await;
             }
         });
-        if !ended? {
-            return Err(StepError::NotEnded { message });
-        }
+        ended?;
         stopped?;
         looked
+    }
+
+    /// Gives the messages that are with the module, or wait for it, the time that they need.
+    fn end_messages(&mut self) -> Result<(), StepError> {
+        let may_wait = self.between.faults.hold_up();
+        let time = if self.code.is_program() {
+            HELD_MAX
+        } else {
+            MESSAGE_MAX
+        };
+        let limit = self.clock.now() + time;
+        let ended = self.until(limit, |this| {
+            let waiting = this.waiting();
+            (waiting.queued == 0 || may_wait) && waiting.in_hand == 0
+        })?;
+        let waiting = self.waiting().queued as u64;
+        if may_wait && waiting > 0 {
+            self.between
+                .record
+                .push(Outcome::Waiting { messages: waiting });
+        }
+        if ended {
+            Ok(())
+        } else {
+            Err(StepError::NotEnded {
+                message: self.messages,
+            })
+        }
     }
 
     /// Waits for a module that has just been started.
@@ -128,6 +149,7 @@ impl Testbed {
             None => return Err(StepError::NotEnded { message: number }),
         }
         let holds = self.code.is_program();
+        let may_wait = self.between.faults.hold_up();
         let limit = self.clock.now() + MESSAGE_MAX;
         let mut given_up = None;
         let ended = self.until(limit, |this| {
@@ -139,7 +161,7 @@ impl Testbed {
                 )
             });
             let with_it = waiting.in_hand == 0 || holds;
-            given_up.is_some() || (waiting.queued == 0 && with_it)
+            given_up.is_some() || ((waiting.queued == 0 || may_wait) && with_it)
         })?;
         let queued = self.waiting().queued > 0;
         match given_up {
