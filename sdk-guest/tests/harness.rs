@@ -485,3 +485,39 @@ fn two_threads_of_tests_do_not_meet() {
         thread.join().expect("its own world");
     }
 }
+
+#[test]
+#[should_panic(expected = "more than 100000 ticks in one call")]
+fn a_period_that_was_not_meant_ends_the_test() {
+    let mut probe = probe();
+    probe.method("every", json!(1)).expect_ok();
+    probe.advance(100_001 * SECOND);
+}
+
+/// Panics in what it starts with.
+struct Unmade;
+
+impl Default for Unmade {
+    fn default() -> Self {
+        panic!("no default")
+    }
+}
+
+#[module]
+impl Unmade {
+    fn health(&self) {}
+}
+
+#[test]
+fn a_type_that_cannot_be_made_is_a_trap() {
+    let mut unmade = Harness::<Unmade>::new();
+    let started = unmade.start();
+    assert!(matches!(started.outcome, Outcome::Trapped(text) if text.contains("no default")));
+    assert!(!unmade.is_running());
+}
+
+#[test]
+#[should_panic(expected = "no message like this comes to a module: message refused")]
+fn a_message_that_cannot_be_is_refused() {
+    probe().message(Incoming::from("x").property("", "no name"));
+}
