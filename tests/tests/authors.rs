@@ -123,6 +123,44 @@ fn a_module_for_messages_is_made_tested_built_and_run() {
     let desired = &run.twin("door-bell")["properties"]["desired"];
     assert_eq!(desired["greeting"], "Hello");
     run.interrupt().ok();
+    watches_its_sources(&author);
+}
+
+/// `run --watch` in the crate's folder: what is written is built and runs, what does not compile changes nothing.
+fn watches_its_sources(author: &Author) {
+    let options = RunOptions::new(Path::new(".")).args(["--watch"]);
+    let mut command = author.home.command(options.command_line(&author.home));
+    command = as_author(command, &author.folder);
+    let run = options.start_command(&author.home, command);
+    let stderr = &run.process.stderr;
+    let says = |from: usize, text: &str| {
+        let found = stderr.find(from, |line| line.contains(text).then_some(()));
+        found
+            .unwrap_or_else(|| panic!("waited in vain: {text}\n{}", stderr.text()))
+            .1
+    };
+    let line = says(0, "watching");
+    let source = author.folder.join("src/lib.rs");
+    let text = fs::read_to_string(&source).expect("the source is there");
+    let start_time = || run.module("door-bell")["lastStartTime"].clone();
+    let before = start_time();
+
+    let write = |text: &str| fs::write(&source, text).expect("the source can be written");
+    write(&text.replace("self.greeted += 1;", "self.greeted += one;"));
+    let line = says(line, "error[E0425]");
+    let line = says(line, "what ran before runs on");
+    assert_eq!(start_time(), before);
+
+    write(&text.replace("{}, {name}!", "{} and welcome, {name}!"));
+    let line = says(line, "built in ");
+    says(line, "reloaded door-bell in ");
+    assert_ne!(start_time(), before);
+    run.verb(&["send", "door-bell", "--input", "names", "Ada"])
+        .ok();
+    run.upstream("door-bell", 0, |body| {
+        (body == "Hello and welcome, Ada!").then_some(())
+    });
+    run.interrupt().ok();
 }
 
 #[test]

@@ -6,8 +6,10 @@ mod console;
 mod folder;
 mod input;
 mod narrator;
+mod source;
 pub(crate) mod target;
 pub(crate) mod upstream;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +39,7 @@ use console::Console;
 use narrator::Narrator;
 use target::Loaded;
 use upstream::HubUpstream;
+use watch::Watch;
 
 /// The name by which devices know the hub in this process.
 const HUB_HOST_NAME: &str = "localhost";
@@ -62,8 +65,14 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<ExitStatus> {
     let mut targets = Vec::new();
+    let mut watched = Vec::new();
     for target in args.targets()? {
-        targets.push(Loaded::read(target, &args, output)?);
+        let (target, source) = match source::built(target, &args, output, &stop).await? {
+            Some(built) => built,
+            None => return Ok(ExitStatus::Ok),
+        };
+        targets.push(Loaded::read(target.clone(), &args, output)?);
+        watched.push((target, source));
     }
     let path = folder::of(&args, &targets)?;
     let folder = Arc::new(open_folder(&path)?);
@@ -71,7 +80,16 @@ pub(crate) async fn run(
     let narrator = Narrator::open(&running.devices, output);
     let applied = apply(&running, &targets, &args, output, &stop).await;
     let ended = match applied {
-        Ok(()) => wait(&running, &targets, &args, output, &stop).await,
+        Ok(()) => {
+            let watch = args
+                .watch
+                .then(|| Watch::new(watched, &targets, &running, &args, output));
+            let watching = watch::run(watch);
+            tokio::select! {
+                ended = wait(&running, &targets, &args, output, &stop) => ended,
+                failed = watching => Err(failed),
+            }
+        }
         Err(err) => Err(err),
     };
     let begun = Instant::now();
@@ -269,7 +287,7 @@ async fn wait(
         match (&args.input, component) {
             (Some(file), Some((module, injector))) => {
                 let status = input::feed(file, module, &injector, output).await?;
-                if args.run_for.is_some() {
+                if args.run_for.is_some() || args.watch {
                     std::future::pending::<()>().await;
                 }
                 Ok(status)

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A deployment manifest (JSON) or a component (WebAssembly)
+    /// A deployment manifest (JSON), a component (WebAssembly), or the folder of a crate, which is built first
     #[arg(required_unless_present = "devices")]
     pub(crate) file: Option<PathBuf>,
 
@@ -53,6 +53,10 @@ pub(crate) struct RunArgs {
     /// Apply the manifest even if it is the one that was applied last
     #[arg(long)]
     pub(crate) reapply: bool,
+
+    /// Look at the manifest, its components and a crate's sources, and take over what changes
+    #[arg(long)]
+    pub(crate) watch: bool,
 
     /// End in order after this time, such as 20s or 5m, counted from when the deployment runs
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]

@@ -86,7 +86,6 @@ impl CargoError {
 }
 
 impl Stopper {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who watches and builds"))]
     /// Ends the build that runs, and each that would begin with this stopper.
     pub(crate) fn stop(&self) {
         let mut state = self.lock();

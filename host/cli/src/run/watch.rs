@@ -1,0 +1,344 @@
+//! `run --watch`: takes over what changes in manifests, components and the sources of crates, while all else runs on.
+//!
+//! A change is another content, whatever happened to the file; what cannot be used is told and changes nothing. The
+//! agent does the replacing: this decides when it looks. One look after the other, each at everything.
+
+mod alarm;
+pub(super) mod scan;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use wasm_edge_daemon::agent::handle::{DeploymentState, Phase};
+use wasm_edge_daemon::device::Device;
+use wasm_edge_hub::hub::Hub;
+use wasm_edge_images::digest::Digest;
+use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
+use wasm_edge_model::manifest::{ImageReference, Manifest};
+
+use super::source::{self, CrateSource};
+use super::target::{Loaded, sha256};
+use super::{Running, deploy_failed, set_twins};
+use crate::args::run::{RunArgs, Target};
+use crate::output::Output;
+use crate::output::text::Text;
+use alarm::{Alarm, Ear};
+use scan::Fingerprint;
+
+/// How long is waited for what the agent makes of a change, before the next one is looked at.
+const OUTCOME_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Everything that is looked at.
+pub(super) struct Watch<'a> {
+    entries: Vec<Entry<'a>>,
+    hub: &'a Hub,
+    args: &'a RunArgs,
+    output: &'a Output,
+}
+
+/// One device and what it runs.
+struct Entry<'a> {
+    device: &'a Device,
+    target: Target,
+    source: Option<CrateSource>,
+    /// What was read of the manifest last that could be used.
+    manifest: Manifest,
+    /// Of the manifest that was read last, whether it could be used or not; `None` for a single component.
+    text_digest: Option<String>,
+    /// The components that were tried last, whether they could be used or not.
+    tried: BTreeMap<ModuleId, Digest>,
+}
+
+/// What is to be looked at for one entry.
+struct Places {
+    manifest: Option<PathBuf>,
+    components: BTreeMap<ModuleId, PathBuf>,
+    crate_folder: Option<PathBuf>,
+}
+
+/// What was seen there.
+struct Seen {
+    /// SHA-256 of the manifest's text, if it is there.
+    manifest: Option<String>,
+    components: BTreeMap<ModuleId, Digest>,
+    sources: Option<Fingerprint>,
+}
+
+/// Looks until it cannot any more; for ever with nothing to look at. Answers why it ended.
+pub(super) async fn run(watch: Option<Watch<'_>>) -> anyhow::Error {
+    match watch {
+        None => std::future::pending().await,
+        Some(watch) => match watch.run().await {
+            Ok(never) => match never {},
+            Err(err) => err,
+        },
+    }
+}
+
+impl<'a> Watch<'a> {
+    /// Of targets that run already.
+    pub(super) fn new(
+        targets: Vec<(Target, Option<CrateSource>)>,
+        loaded: &[Loaded],
+        running: &'a Running,
+        args: &'a RunArgs,
+        output: &'a Output,
+    ) -> Self {
+        let entries = targets.into_iter().zip(loaded).zip(&running.devices);
+        let entries = entries.map(|(((target, source), loaded), device)| Entry {
+            device,
+            target,
+            source,
+            manifest: loaded.manifest.clone(),
+            text_digest: loaded.component.is_none().then(|| loaded.digest.clone()),
+            tried: BTreeMap::new(),
+        });
+        Self {
+            entries: entries.collect(),
+            hub: &running.hub,
+            args,
+            output,
+        }
+    }
+
+    async fn run(mut self) -> anyhow::Result<std::convert::Infallible> {
+        let mut alarm = Alarm::new().context("cannot watch files")?;
+        let ear: Ear = alarm.ear();
+        self.note("watching; Ctrl-C ends it");
+        loop {
+            let places: Vec<Places> = self.entries.iter().map(Entry::places).collect();
+            let looked = tokio::task::spawn_blocking(move || look(alarm, &places));
+            let (armed_alarm, seen) = looked.await.context("looking at files did not end")??;
+            alarm = armed_alarm;
+            let mut built = false;
+            for (index, seen) in seen.into_iter().enumerate() {
+                built |= self.take_over(index, seen).await;
+            }
+            // What was built lies in files that were looked at before.
+            if !built {
+                ear.wait().await;
+            }
+        }
+    }
+
+    /// Takes over what differs; answers whether something was built.
+    async fn take_over(&mut self, index: usize, seen: Seen) -> bool {
+        let begun = Instant::now();
+        let entry = &self.entries[index];
+        let stale = match (&entry.source, &seen.sources) {
+            (Some(source), Some(now)) => source.is_stale(now),
+            _ => false,
+        };
+        if stale {
+            self.rebuild(index).await;
+            return true;
+        }
+        let manifest_differs = entry.text_digest.is_some() && entry.text_digest != seen.manifest;
+        let changed = entry.changed(&seen.components);
+        if manifest_differs && seen.manifest.is_some() {
+            self.entries[index].tried.extend(changed);
+            self.entries[index].text_digest = seen.manifest;
+            if let Err(err) = self.reapply(index, begun).await {
+                self.refused(&err);
+            }
+        } else if !changed.is_empty() {
+            let names: Vec<ModuleId> = changed.keys().cloned().collect();
+            self.entries[index].tried.extend(changed);
+            if let Err(err) = self.reload(index, &names, begun).await {
+                self.refused(&err);
+            }
+        }
+        false
+    }
+
+    async fn rebuild(&mut self, index: usize) {
+        let Some(source) = &mut self.entries[index].source else {
+            return;
+        };
+        match source.build().await {
+            Ok(built) => source::tell(&built, self.output),
+            Err(err) => self.refused(&err),
+        }
+    }
+
+    /// Reads the manifest again and applies it.
+    async fn reapply(&mut self, index: usize, begun: Instant) -> anyhow::Result<()> {
+        let entry = &mut self.entries[index];
+        let loaded = Loaded::read(entry.target.clone(), self.args, self.output)?;
+        entry.text_digest = Some(loaded.digest.clone());
+        let tried = entry.device.agent().try_out(loaded.manifest.clone()).await;
+        let tried = tried.map_err(|err| deploy_failed(err, self.output))?;
+        entry.manifest = loaded.manifest.clone();
+        let entry = &self.entries[index];
+        let mut state = entry.device.agent().watch();
+        state.mark_unchanged();
+        set_twins(self.hub, entry.device, &loaded, self.args, self.output).await?;
+        let version = self.agent_version(&loaded).await?;
+        entry.device.agent().look_again();
+        let expected: BTreeMap<_, _> = tried
+            .modules
+            .into_iter()
+            .map(|module| (module.module, module.image_digest))
+            .collect();
+        if entry.taken_over(state, version, &expected).await {
+            let what = format!("applied `{}`", entry.target.file.display());
+            self.note(&source::took(&what, begun.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// Lets the agent take over components that are others than before.
+    async fn reload(&self, index: usize, names: &[ModuleId], begun: Instant) -> anyhow::Result<()> {
+        let entry = &self.entries[index];
+        let tried = entry.device.agent().try_out(entry.manifest.clone()).await;
+        let tried = tried.map_err(|err| deploy_failed(err, self.output))?;
+        let mut state = entry.device.agent().watch();
+        state.mark_unchanged();
+        entry.device.agent().look_again();
+        let expected = tried
+            .modules
+            .into_iter()
+            .filter(|module| names.contains(&module.module))
+            .map(|module| (module.module, module.image_digest))
+            .collect();
+        if entry.taken_over(state, 0, &expected).await {
+            let names: Vec<&str> = names.iter().map(ModuleId::as_str).collect();
+            let what = format!("reloaded {}", names.join(", "));
+            self.note(&source::took(&what, begun.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// The version of the desired properties of `$edgeAgent` at the hub.
+    async fn agent_version(&self, loaded: &Loaded) -> anyhow::Result<u64> {
+        let agent = TwinOwner::Module(ModuleIdentity {
+            device: loaded.device.clone(),
+            module: ModuleId::edge_agent(),
+        });
+        let twin = self.hub.twin_json(&agent).await?;
+        Ok(twin["properties"]["desired"]["$version"]
+            .as_u64()
+            .unwrap_or(0))
+    }
+
+    fn refused(&self, err: &anyhow::Error) {
+        self.output.error(err);
+        self.note("what ran before runs on");
+    }
+
+    fn note(&self, text: &str) {
+        self.output.note(&Text::new().plain(text));
+    }
+}
+
+impl Entry<'_> {
+    fn places(&self) -> Places {
+        let components = self.manifest.modules.values().filter_map(|spec| {
+            let ImageReference::File { path } = &spec.image else {
+                return None;
+            };
+            Some((spec.id.clone(), PathBuf::from(path)))
+        });
+        Places {
+            manifest: self
+                .text_digest
+                .is_some()
+                .then(|| absolute(&self.target.file)),
+            components: components.collect(),
+            crate_folder: self.source.as_ref().map(|source| absolute(source.folder())),
+        }
+    }
+
+    /// The components that neither run nor were tried last.
+    fn changed(&self, seen: &BTreeMap<ModuleId, Digest>) -> BTreeMap<ModuleId, Digest> {
+        let reports = self.device.view().supervisor.reports();
+        let runs = |module: &ModuleId, digest: &Digest| {
+            let digest = digest.to_string();
+            let report = reports.iter().find(|report| report.module() == module);
+            report.is_some_and(|report| report.image_digest == digest)
+        };
+        let mut changed = seen.clone();
+        changed.retain(|module, digest| {
+            !runs(module, digest) && self.tried.get(module) != Some(digest)
+        });
+        changed
+    }
+
+    /// Waits for what the agent makes of it; answers whether it has taken over these images, of this version of the
+    /// desired properties or a later one. What it refuses it says itself.
+    async fn taken_over(
+        &self,
+        mut state: tokio::sync::watch::Receiver<DeploymentState>,
+        version: u64,
+        expected: &BTreeMap<ModuleId, String>,
+    ) -> bool {
+        let outcome = async {
+            while state.changed().await.is_ok() {
+                let now = state.borrow_and_update().clone();
+                if now.agent_version < version {
+                    continue;
+                }
+                match now.phase {
+                    Phase::None | Phase::Preparing | Phase::Applying => {}
+                    Phase::Watching | Phase::Applied => {
+                        if self.run(expected) {
+                            return true;
+                        }
+                    }
+                    Phase::Refused { .. } | Phase::Unhealthy { .. } | Phase::RolledBack { .. } => {
+                        return false;
+                    }
+                }
+            }
+            false
+        };
+        let outcome = tokio::time::timeout(OUTCOME_WAIT_MAX, outcome).await;
+        outcome.unwrap_or(false)
+    }
+
+    fn run(&self, expected: &BTreeMap<ModuleId, String>) -> bool {
+        let reports = self.device.view().supervisor.reports();
+        expected.iter().all(|(module, digest)| {
+            let report = reports.iter().find(|report| report.module() == module);
+            report.is_some_and(|report| report.image_digest == *digest)
+        })
+    }
+}
+
+/// Looks at all places, with the alarm armed before: what changes after the look rings. Blocks.
+fn look(mut alarm: Alarm, places: &[Places]) -> anyhow::Result<(Alarm, Vec<Seen>)> {
+    let mut files = Vec::new();
+    let mut folders = Vec::new();
+    for places in places {
+        files.extend(places.manifest.clone());
+        files.extend(places.components.values().cloned());
+        if let Some(folder) = &places.crate_folder {
+            files.push(folder.join("Cargo.toml"));
+            folders.extend(scan::folders(folder));
+        }
+    }
+    alarm.arm(&files, &folders).context("cannot watch files")?;
+    let seen = places.iter().map(Places::look).collect();
+    Ok((alarm, seen))
+}
+
+impl Places {
+    fn look(&self) -> Seen {
+        let text = self.manifest.as_ref().map(std::fs::read);
+        let components = self.components.iter();
+        Seen {
+            manifest: text.and_then(Result::ok).map(|text| sha256(&text)),
+            components: components
+                .filter_map(|(module, path)| Some((module.clone(), scan::file(path)?)))
+                .collect(),
+            sources: self.crate_folder.as_deref().map(scan::sources),
+        }
+    }
+}
+
+/// Of a path from here, which may not be there just now.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
