@@ -158,7 +158,7 @@ fn a_broken_manifest_is_told_with_its_line_and_the_old_one_goes_on() {
         .lines()
         .position(|line| line.contains(TYPE))
         .expect("a type");
-    assert!(said.contains(&format!("{number}:")), "{said}");
+    assert!(said.contains(&format!("line {number}, column ")), "{said}");
     let line = says_from(&run, line, "what ran before runs on");
     write("{ no JSON");
     let line = says_from(&run, line, "1 fault and was not applied");
