@@ -106,6 +106,11 @@ fn the_table_of_limits_is_that_of_the_code() {
             Limits::LOG_LINES_PER_SECOND,
         ),
         row(
+            "logSizeMaxBytes",
+            Some(default.log_size_max_bytes),
+            Limits::LOG_SIZE_BYTES,
+        ),
+        row(
             "healthIntervalMs",
             millis(Supervision::HEALTH_INTERVAL_DEFAULT),
             Supervision::HEALTH_INTERVAL_MS,
@@ -171,6 +176,7 @@ fn every_limit_is_read_under_its_name_and_held_to_its_range() {
         "restartForgivenAfterMs",
         Supervision::RESTART_FORGIVEN_AFTER_MS,
     );
+    check("logSizeMaxBytes", Limits::LOG_SIZE_BYTES);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Limits {
     pub cpu_limit_millis: Option<u32>,
     /// For what it logs, over a while; 1,000 by default.
     pub log_lines_per_second: u32,
+    /// For its log on the device's disk; 512 KiB by default.
+    pub log_size_max_bytes: u64,
 }
 
 impl Limits {
@@ -49,6 +51,10 @@ impl Limits {
 
     /// The range of [`Limits::log_lines_per_second`].
     pub const LOG_LINES_PER_SECOND: RangeInclusive<u64> = 1..=100_000;
+
+    /// The range of [`Limits::log_size_max_bytes`]. A part of the least still
+    /// holds a long line; the most is for devices with a large disk.
+    pub const LOG_SIZE_BYTES: RangeInclusive<u64> = 64 * KIB..=64 * MIB;
 }
 
 impl Default for Limits {
@@ -60,6 +66,7 @@ impl Default for Limits {
             data_limit_bytes: 16 * MIB,
             cpu_limit_millis: None,
             log_lines_per_second: 1000,
+            log_size_max_bytes: 512 * KIB,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Sandbox {
 }
 
 /// The keys of the object.
-const KEYS: &str = "`memoryLimitBytes`, `callDeadlineMs`, `hostMemoryLimitBytes`, `dataLimitBytes`, `cpuLimitMillis`, `logLinesPerSecond`, `healthIntervalMs`, `healthTimeoutMs`, `healthFailuresMax`, `restartWaitMs`, `restartWaitMaxMs`, `restartForgivenAfterMs`, `grants`, `keepData` or `args`";
+const KEYS: &str = "`memoryLimitBytes`, `callDeadlineMs`, `hostMemoryLimitBytes`, `dataLimitBytes`, `cpuLimitMillis`, `logLinesPerSecond`, `logSizeMaxBytes`, `healthIntervalMs`, `healthTimeoutMs`, `healthFailuresMax`, `restartWaitMs`, `restartWaitMaxMs`, `restartForgivenAfterMs`, `grants`, `keepData` or `args`";
 
 /// The keys of a grant.
 const GRANT_KEYS: &str = "`file` or `folder`, `as` and `access`";
@@ -122,7 +122,10 @@ fn limits(findings: &mut Findings, fields: &mut Fields<'_>) -> Limits {
     if let Some(bytes) = number("dataLimitBytes", Limits::DATA_BYTES) {
         limits.data_limit_bytes = bytes;
     }
-    // The ranges of the last two are within 32 bits.
+    if let Some(bytes) = number("logSizeMaxBytes", Limits::LOG_SIZE_BYTES) {
+        limits.log_size_max_bytes = bytes;
+    }
+    // The ranges of these two are within 32 bits.
     if let Some(millis) = number("cpuLimitMillis", Limits::CPU_MILLIS) {
         limits.cpu_limit_millis = Some(millis as u32);
     }
