@@ -21,6 +21,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
 pub(crate) use self::twin_patch::TwinPatchArgs;
+use crate::duration::{self, Moment};
 use crate::exit_codes;
 use crate::output::{ColorChoice, Format, Verbosity};
 
@@ -147,6 +148,47 @@ pub(crate) struct LogsArgs {
     /// So many of the last lines; without it, all that are kept
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) tail: Option<u32>,
+    /// Only lines from this time on: an RFC 3339 time, or a duration such as `10m` before now
+    #[arg(long, value_name = "TIME|DURATION", value_parser = duration::parse_moment)]
+    pub(crate) since: Option<Moment>,
+    /// Only lines before this time, given as for `--since`
+    #[arg(long, value_name = "TIME|DURATION", value_parser = duration::parse_moment)]
+    #[arg(conflicts_with = "follow")]
+    pub(crate) until: Option<Moment>,
+    /// Only lines of this level and higher ones
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) level: Option<LevelArg>,
+    /// Only lines that a regular expression is found in, in their text or in `name=value` of a field
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) grep: Option<String>,
+}
+
+/// A level of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LevelArg {
+    /// What failed.
+    Error,
+    /// What should be looked at.
+    Warn,
+    /// What happens.
+    Info,
+    /// For whoever looks for a fault.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+impl LevelArg {
+    /// Its name in the management API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// The commands under `twin`.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use wasm_edge_model::time::Timestamp;
 
 /// The longest duration that is accepted: 366 days.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -41,6 +42,42 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A point in time as it is given: itself, or so long ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// An RFC 3339 time.
+    At(Timestamp),
+    /// So long before the command's start.
+    Ago(Duration),
+}
+
+impl Moment {
+    /// The point in time, seen from `now`.
+    pub(crate) fn seen_from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(duration) => {
+                let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_unix_millis(now.unix_millis().saturating_sub(millis))
+            }
+        }
+    }
+}
+
+/// Parses an RFC 3339 time or a duration.
+///
+/// # Errors
+/// A sentence fragment for clap when the text is neither.
+pub(crate) fn parse_moment(text: &str) -> Result<Moment, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(Moment::At(time));
+    }
+    let expected = "expected a time such as `2026-08-01T10:00:00Z`, or a duration such as `10m`";
+    parse(text)
+        .map(Moment::Ago)
+        .map_err(|_| expected.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +111,20 @@ mod tests {
         check("2000ms", Some(2));
         for text in ["1500ms", "0", "s", "", "-1s", "8785h"] {
             check(text, None);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_so_long_ago() {
+        let now: Timestamp = "2026-08-01T10:00:00Z".parse().unwrap();
+        let check = |text: &str, expected: &str| {
+            let moment = parse_moment(text).unwrap().seen_from(now);
+            assert_eq!(moment, expected.parse().unwrap());
+        };
+        check("2026-07-01T00:00:00+02:00", "2026-06-30T22:00:00Z");
+        check("90m", "2026-08-01T08:30:00Z");
+        for text in ["", "yesterday", "10", "2026-07-01", "-5m"] {
+            assert!(parse_moment(text).unwrap_err().contains("`10m`"), "{text}");
         }
     }
 

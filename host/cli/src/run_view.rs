@@ -25,6 +25,9 @@ const LEVEL_WIDTH: usize = 5;
 /// One line of a module's log, as the management API has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LogLine {
+    /// Its number on the device; what is no line of a module's log has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seq: Option<u64>,
     /// When it was written.
     pub(crate) time: Timestamp,
     /// The device's id.
@@ -206,6 +209,7 @@ mod tests {
 
     fn line(module: &str, level: LogLevel, text: &str) -> LogLine {
         LogLine {
+            seq: None,
             time: "2026-08-01T10:00:00.1234567Z".parse().unwrap(),
             device: "Hannover01".to_owned(),
             module: module.to_owned(),

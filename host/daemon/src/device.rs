@@ -21,7 +21,7 @@ use crate::deployment::sealed::SealedFile;
 use crate::deployment::{self, AppliedManifest};
 use crate::injector::Injector;
 use crate::keys::Keyring;
-use crate::logs::Logs;
+use crate::logs::{self, Logs};
 use crate::methods::Methods;
 use crate::supervisor::health::HealthChecks;
 use crate::supervisor::life::RestartWaits;
@@ -97,7 +97,7 @@ impl Device {
         let twins = Twins::open(&folder.store()?, &keys)?;
         let file = SealedFile::new(Arc::clone(&folder), &keys);
         let router = Router::new(device.clone(), Limits::default());
-        let logs = Logs::new(device.clone());
+        let logs = Logs::open(device.clone(), folder.logs()?, logs::DEVICE_SIZE_MAX_BYTES);
         let methods = Methods::default();
         let sessions = Sessions::default();
         let supervisor = Supervisor::new(Surroundings {
@@ -190,6 +190,6 @@ impl Device {
         }
         self.stop.cancel();
         let _ = self.pump.await;
-        self.view.logs.close();
+        self.view.logs.close().await;
     }
 }

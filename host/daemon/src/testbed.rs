@@ -271,7 +271,7 @@ impl Testbed {
             device: device.clone(),
             hub_host_name: crate::upstream::Upstream::host_name(&hub),
             router: router.clone(),
-            logs: Logs::new(device.clone()),
+            logs: Logs::without_files(device.clone()),
             methods: methods.clone(),
             keys,
             folder: Arc::new(folder),

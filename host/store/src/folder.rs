@@ -14,7 +14,7 @@
 //! hub/                       the embedded hub's database
 //! devices/<device>/store/    the device's databases and queues
 //! devices/<device>/keys/     the device's master key
-//! devices/<device>/logs/     log files
+//! devices/<device>/logs/     the modules' logs
 //! devices/<device>/modules/<module>/data/    what a module sees as `/data`
 //! ```
 
@@ -33,6 +33,7 @@ use crate::file;
 
 pub mod device;
 pub(crate) mod lock;
+pub mod view;
 
 use device::DeviceFolder;
 use lock::Lock;
@@ -289,18 +290,28 @@ fn refuse_foreign(path: &Path, dir: &Dir) -> Result<(), FolderError> {
 
 /// Reads the format marker, or writes it into a new folder.
 fn check_format(path: &Path, dir: &Dir) -> Result<(), FolderError> {
+    if read_format(path, dir)?.is_some() {
+        return Ok(());
+    }
+    let marker = format!("{FORMAT_LABEL} {FORMAT_VERSION}\n");
+    file::write_atomic(dir, FORMAT_FILE, marker.as_bytes()).map_err(|source| FolderError::Io {
+        path: path.join(FORMAT_FILE),
+        source,
+    })
+}
+
+/// Reads the format marker: `None` if there is none.
+fn read_format(path: &Path, dir: &Dir) -> Result<Option<()>, FolderError> {
     let failed = |source| FolderError::Io {
         path: path.join(FORMAT_FILE),
         source,
     };
-    let Some(bytes) =
-        file::read_bounded(dir, FORMAT_FILE, FORMAT_FILE_MAX_BYTES).map_err(failed)?
-    else {
-        let marker = format!("{FORMAT_LABEL} {FORMAT_VERSION}\n");
-        return file::write_atomic(dir, FORMAT_FILE, marker.as_bytes()).map_err(failed);
+    let found = file::read_bounded(dir, FORMAT_FILE, FORMAT_FILE_MAX_BYTES).map_err(failed)?;
+    let Some(bytes) = found else {
+        return Ok(None);
     };
     match parse_format(&bytes) {
-        Some(FORMAT_VERSION) => Ok(()),
+        Some(FORMAT_VERSION) => Ok(Some(())),
         Some(found) => Err(FolderError::Format {
             path: path.to_owned(),
             found,

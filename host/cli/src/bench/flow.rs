@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wasm_edge_daemon::logs::LogEntry;
+use wasm_edge_daemon::logs::feed::{FeedEvent, LogFeed};
 use wasm_edge_daemon::measure::{self, Bare};
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{Message, OutputName};
@@ -281,7 +281,7 @@ async fn restarts(
 ) -> anyhow::Result<Figure> {
     let setting = one_load_module(components).await?;
     let bare = Bare::load(&setting.code, &components.load).await?;
-    let mut lines = setting.view(0).logs.follow();
+    let mut lines = setting.view(0).logs.follow()?;
     let (mut samples, mut baseline) = (Vec::new(), Vec::new());
     for _ in 0..10 * effort.repetitions {
         // It ends in the middle of the call, so that there is no answer.
@@ -309,7 +309,7 @@ async fn instances(
     let bare = Bare::load(&setting.code, &components.load).await?;
     let view = setting.view(0);
     let module = ModuleId::new("m")?;
-    let mut lines = view.logs.follow();
+    let mut lines = view.logs.follow()?;
     let (mut samples, mut baseline) = (Vec::new(), Vec::new());
     for _ in 0..10 * effort.repetitions {
         let started = async {
@@ -340,14 +340,12 @@ fn out() -> OutputName {
 }
 
 /// The next line of a log with this text; answers with when it was seen.
-async fn line(
-    lines: &mut tokio::sync::broadcast::Receiver<std::sync::Arc<LogEntry>>,
-    text: &str,
-) -> anyhow::Result<Instant> {
+async fn line(lines: &mut LogFeed, text: &str) -> anyhow::Result<Instant> {
     loop {
-        let entry = lines.recv().await.context("the log has ended")?;
-        if entry.line.text == text {
-            return Ok(Instant::now());
+        match lines.next().await.context("the log has ended")? {
+            FeedEvent::Line(entry) if entry.line.text == text => return Ok(Instant::now()),
+            FeedEvent::Line(_) => {}
+            FeedEvent::Missed(lines) => bail!("{lines} log lines were missed"),
         }
     }
 }

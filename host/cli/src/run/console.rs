@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_daemon::api::DeviceView;
+use wasm_edge_daemon::logs::feed::FeedEvent;
 use wasm_edge_hub::telemetry::{Telemetry, TelemetryEvent, TelemetryReader};
 use wasm_edge_model::message::SystemProperty;
 
@@ -181,6 +181,7 @@ impl Lines {
 /// Says before `line` how many were missed.
 fn missed_note(line: &LogLine, missed: u64) -> LogLine {
     LogLine {
+        seq: None,
         time: line.time,
         device: line.device.clone(),
         module: String::new(),
@@ -224,15 +225,20 @@ fn print(output: &Output, names: Names, waiting: Waiting, stop: &CancellationTok
 }
 
 async fn read_logs(view: DeviceView, lines: Lines) {
-    let mut feed = view.logs.follow();
-    loop {
-        match feed.recv().await {
-            Ok(entry) => match serde_json::from_value::<LogLine>(entry.to_json()) {
+    let mut feed = match view.logs.follow() {
+        Ok(feed) => feed,
+        Err(err) => {
+            tracing::error!(%err, "the modules' logs are not shown");
+            return;
+        }
+    };
+    while let Some(event) = feed.next().await {
+        match event {
+            FeedEvent::Line(entry) => match serde_json::from_value::<LogLine>(entry.to_json()) {
                 Ok(line) => lines.pass(line),
                 Err(err) => tracing::error!(%err, "a log line has an unknown form"),
             },
-            Err(RecvError::Lagged(missed)) => lines.missed(missed),
-            Err(RecvError::Closed) => return,
+            FeedEvent::Missed(missed) => lines.missed(missed),
         }
     }
 }
@@ -265,6 +271,7 @@ fn shown(telemetry: &Telemetry, bodies: Bodies) -> LogLine {
         fits
     });
     LogLine {
+        seq: None,
         time: telemetry.enqueued,
         device: telemetry.source.device().to_string(),
         module: telemetry
@@ -303,6 +310,7 @@ mod tests {
 
     fn line(text: &str) -> LogLine {
         LogLine {
+            seq: None,
             time: Timestamp::from_unix_millis(0),
             device: "d".to_owned(),
             module: "m".to_owned(),

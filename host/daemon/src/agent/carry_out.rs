@@ -228,9 +228,7 @@ impl Agent {
             unreachable!("a plan fetches and provisions what it makes");
         };
         let Placed { spec, image_digest } = placed.clone();
-        self.parts
-            .logs
-            .set_rate(id, spec.limits.log_lines_per_second);
+        self.parts.logs.set_limits(id, &spec.limits);
         self.connect(id, &twin, code.takes_methods()).await;
         let module = Module {
             spec,

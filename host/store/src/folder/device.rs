@@ -14,7 +14,7 @@ use crate::file;
 
 pub(crate) const STORE: &str = "store";
 pub(crate) const KEYS: &str = "keys";
-const LOGS: &str = "logs";
+pub(super) const LOGS: &str = "logs";
 const MODULES: &str = "modules";
 const DATA: &str = "data";
 
