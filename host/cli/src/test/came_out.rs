@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde_json::{Map, Value, json};
-use wasm_edge_daemon::logs::{level_name, stream_name};
+use wasm_edge_daemon::logs::entry::{level_name, stream_name};
 use wasm_edge_daemon::testbed::outcome::{Answer, LogStream, Outcome};
 use wasm_edge_model::message::{Message, SystemProperty};
 
