@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
+use wasm_edge_daemon::agent::AgentSettings;
+use wasm_edge_daemon::agent::error::DeployError;
 use wasm_edge_daemon::agent::handle::Phase;
-use wasm_edge_daemon::agent::{AgentSettings, DeployError};
 use wasm_edge_daemon::api;
 use wasm_edge_daemon::api::socket::ControlSocket;
 use wasm_edge_daemon::code::CodeStore;

@@ -1,6 +1,6 @@
 //! From a module image to code that can run: loaded from the cache, or compiled once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,10 @@ use crate::keys::Keyring;
 
 pub use wasm_edge_runtime::profile::INSTANCE_RESERVATION_BYTES;
 
+/// Code that is held: that of 50 modules on several devices, and of what ran before them. A module that is built
+/// anew again and again must not fill the memory.
+const LOADED_MAX: usize = 256;
+
 /// Makes code of images; one for all devices of a process, clones share it.
 #[derive(Clone)]
 pub struct CodeStore {
@@ -29,10 +33,31 @@ struct Inner {
     engine: Engine,
     cache: PrecompiledCache,
     /// Code in use, by component. Written by whoever loads, read by the same.
-    loaded: Mutex<HashMap<ComponentDigest, ModuleCode>>,
+    loaded: Mutex<Loaded>,
     /// One component is compiled at a time: the compiler's memory is the device's largest need.
     compiling: tokio::sync::Mutex<()>,
     compiled: AtomicU64,
+}
+
+/// Code that was loaded, the newest last; at most [`LOADED_MAX`] are held here.
+#[derive(Default)]
+struct Loaded {
+    codes: HashMap<ComponentDigest, ModuleCode>,
+    order: VecDeque<ComponentDigest>,
+}
+
+impl Loaded {
+    fn insert(&mut self, digest: ComponentDigest, code: ModuleCode) {
+        if self.codes.insert(digest, code).is_none() {
+            self.order.push_back(digest);
+        }
+        if self.order.len() > LOADED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            // Whoever runs it holds it; who needs it again loads it again.
+            self.codes.remove(&oldest);
+        }
+    }
 }
 
 /// Why there is no code for an image.
@@ -88,7 +113,7 @@ impl CodeStore {
         let digest = *image.digest.as_bytes();
         // Held by the one that compiles; others wait here and then find its code.
         let _compiling = self.inner.compiling.lock().await;
-        if let Some(code) = self.loaded().get(&digest) {
+        if let Some(code) = self.loaded().codes.get(&digest) {
             return Ok((code.clone(), Origin::Cached));
         }
         let inner = Arc::clone(&self.inner);
@@ -110,7 +135,7 @@ impl CodeStore {
     pub async fn find(&self, digest: &Digest) -> Result<Option<ModuleCode>, CodeStoreError> {
         let digest = *digest.as_bytes();
         let _compiling = self.inner.compiling.lock().await;
-        if let Some(code) = self.loaded().get(&digest) {
+        if let Some(code) = self.loaded().codes.get(&digest) {
             return Ok(Some(code.clone()));
         }
         let inner = Arc::clone(&self.inner);
@@ -129,7 +154,7 @@ impl CodeStore {
     /// # Errors
     /// [`CodeStoreError::Precompiled`] if the folder cannot be read.
     pub fn drop_unused(&self) -> Result<(), CodeStoreError> {
-        let used: Vec<ComponentDigest> = self.loaded().keys().copied().collect();
+        let used: Vec<ComponentDigest> = self.loaded().codes.keys().copied().collect();
         Ok(self.inner.cache.keep_only(&used)?)
     }
 
@@ -150,7 +175,7 @@ impl CodeStore {
         Ok(self.inner.cache.keep_newest(count)?)
     }
 
-    fn loaded(&self) -> MutexGuard<'_, HashMap<ComponentDigest, ModuleCode>> {
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
         self.inner
             .loaded
             .lock()

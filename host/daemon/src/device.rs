@@ -130,6 +130,7 @@ impl Device {
             sessions,
             code,
             file,
+            folder: Arc::clone(&folder),
             settings,
         })?;
         let view = DeviceView {

@@ -125,6 +125,22 @@ impl Twins {
         Ok(twin)
     }
 
+    /// Removes the twin of a module that left. Blocks; a missing one is fine. Handles to it have to be gone: what
+    /// they report would store it again.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn forget(&self, module: &ModuleId) -> Result<(), DatabaseError> {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(module);
+        self.database.transact(|transaction| {
+            transaction.remove(TWINS, module.as_str().as_bytes())?;
+            Ok(())
+        })
+    }
+
     fn read(&self, module: &ModuleId, bytes: &[u8]) -> Result<Record, RecordError> {
         if !module.is_system() {
             return Record::read(bytes);

@@ -28,6 +28,11 @@ pub trait Upstream: Send + Sync + 'static {
         module: ModuleIdentity,
     ) -> BoxFuture<'static, Result<Credentials, UpstreamError>>;
 
+    /// Deletes a module identity with its twin; its session ends. One that is not there is fine.
+    ///
+    /// Called when the module has left the deployment for good; safe to repeat. Never for system modules.
+    fn deprovision(&self, module: ModuleIdentity) -> BoxFuture<'static, Result<(), UpstreamError>>;
+
     /// Opens the session of one module identity. A session opened later ends the one before.
     ///
     /// Direct methods reach it only if the module takes any: to a caller it is not there otherwise.

@@ -74,6 +74,12 @@ impl Queue {
         self.used.messages == 0 && self.aside.len() == 0
     }
 
+    /// How many messages of a sender are here, on their way here, or in hand.
+    pub(crate) fn held_of(&self, sender: SenderId) -> usize {
+        let share = self.shares.iter().find(|(id, _)| *id == sender);
+        share.map_or(0, |(_, usage)| usage.messages)
+    }
+
     /// Whether there is room for one more message of a sender.
     pub(crate) fn admits(&self, sender: SenderId, bytes: usize, limits: &Limits) -> bool {
         let share = self.shares.iter().find(|(id, _)| *id == sender);

@@ -105,6 +105,15 @@ impl Router {
         self.shared.with(|state| state.remove_module(module));
     }
 
+    /// How many messages that a module sent wait for upstream or are on their way there, staged ones included.
+    ///
+    /// A module that was removed is needed until there are none: they go out under its identity.
+    pub fn waiting_upstream_of(&self, module: &ModuleId) -> usize {
+        let now = wasm_edge_clock::now();
+        self.shared
+            .with(|state| state.waiting_upstream_of(module, now))
+    }
+
     /// Shows the messages put aside, by endpoint and then oldest first.
     pub fn set_aside(&self) -> Vec<AsideMessage> {
         let now = wasm_edge_clock::now();

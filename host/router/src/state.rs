@@ -296,6 +296,20 @@ impl State {
         }
     }
 
+    /// How many messages of a module wait for upstream or are on their way there.
+    pub(crate) fn waiting_upstream_of(&mut self, module: &ModuleId, now: Instant) -> usize {
+        let Some(sender) = self.sender_ids.get(module).copied() else {
+            return 0;
+        };
+        let mut waiting = 0;
+        for id in &self.mailboxes[self.upstream].endpoints {
+            let queue = &mut self.queues[*id];
+            queue.sweep(now, &mut self.ledger);
+            waiting += queue.held_of(sender);
+        }
+        waiting
+    }
+
     /// All messages put aside.
     pub(crate) fn aside(&self, now: Instant) -> Vec<AsideMessage> {
         let mut all: Vec<_> = self

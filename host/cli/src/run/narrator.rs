@@ -4,8 +4,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wasm_edge_daemon::agent::Progress;
 use wasm_edge_daemon::agent::handle::{DeploymentState, Phase};
+use wasm_edge_daemon::agent::progress::Progress;
 use wasm_edge_daemon::device::Device;
 
 use crate::output::Output;

@@ -14,7 +14,7 @@ use wasm_edge_daemon::upstream::{
     Upstream, UpstreamError,
 };
 use wasm_edge_hub::error::HubError;
-use wasm_edge_hub::hub::Hub;
+use wasm_edge_hub::hub::{Hub, IfMatch};
 use wasm_edge_hub::method::MethodRequest;
 use wasm_edge_hub::session::{self, SessionError, SessionEvents};
 use wasm_edge_model::identity::{ModuleIdentity, TwinOwner};
@@ -72,6 +72,16 @@ impl Upstream for HubUpstream {
                 generation_id: identity.generation_id,
                 primary_key: keys.primary.decode().into(),
             })
+        })
+    }
+
+    fn deprovision(&self, module: ModuleIdentity) -> BoxFuture<'static, Result<(), UpstreamError>> {
+        let hub = self.hub.clone();
+        Box::pin(async move {
+            match hub.delete_module(&module, IfMatch::Any).await {
+                Ok(()) | Err(HubError::NotFound { .. }) => Ok(()),
+                Err(err) => Err(failed(err)),
+            }
         })
     }
 

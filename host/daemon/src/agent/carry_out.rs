@@ -14,9 +14,12 @@ use wasm_edge_router::table::RouteTable;
 use wasm_edge_runtime::precompiled::ModuleCode;
 
 use super::assemble::Deployment;
+use super::error::DeployError;
 use super::follow::{Changes, Link};
 use super::plan::{self, Command, Here, Placed};
-use super::{Agent, Carried, DeployError, Progress, SYNC_TIMEOUT};
+use super::progress::Progress;
+use super::pursue::Carried;
+use super::{Agent, SYNC_TIMEOUT, leaving};
 use crate::deployment::sealed::StoredCredentials;
 use crate::supervisor::Module;
 use crate::twins::Twin;
@@ -94,15 +97,14 @@ impl Agent {
     /// Records what is about to run, so that a crash in between finds it.
     async fn begin(&mut self, deployment: &Deployment) -> Result<(), DeployError> {
         let stored = deployment.to_stored();
-        let modules = &deployment.desired.modules;
-        let placed = &self.current.modules;
+        let leaving = leaving::leaving(self.ledger.stored(), deployment);
         self.ledger
             .change(|all| {
                 all.current = Some(stored);
-                all.credentials
-                    .retain(|id, _| modules.contains_key(id) || placed.contains_key(id));
+                all.leaving = leaving;
             })
             .await?;
+        self.healthy = false;
         self.running = Some(deployment.clone());
         self.show();
         Ok(())
@@ -200,9 +202,7 @@ impl Agent {
 
     async fn remove(&mut self, id: &ModuleId) {
         self.parts.supervisor.remove(id).await;
-        if let Some(link) = self.links.remove(id) {
-            link.close().await;
-        }
+        // Its session stays until what it sent is at the hub: see `leaving`.
         self.parts.router.remove_module(id);
         self.current.modules.remove(id);
         self.touched.remove(id);

@@ -37,7 +37,7 @@ impl Link {
     pub(super) async fn synced(&self, patience: Duration) {
         let mut synced = self.synced.clone();
         // Out of time, the stored twin has to do.
-        let _ = tokio::time::timeout(patience, synced.wait_for(|synced| *synced)).await;
+        let _ = wasm_edge_clock::timeout(patience, synced.wait_for(|synced| *synced)).await;
     }
 
     /// Closes it for good.

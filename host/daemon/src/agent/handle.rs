@@ -12,8 +12,9 @@ use wasm_edge_model::manifest::Manifest;
 use wasm_edge_router::table::RouteTable;
 use wasm_edge_runtime::precompiled::Origin;
 
+use super::error::DeployError;
 use super::images::Images;
-use super::{DeployError, Progress};
+use super::progress::Progress;
 use crate::deployment::sealed::Sections;
 
 /// Progress that a listener may be behind; older ones are lost to it.

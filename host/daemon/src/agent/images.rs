@@ -9,8 +9,9 @@ use wasm_edge_images::source::ImageSource;
 use wasm_edge_model::manifest::{ImageReference, ModuleSpec};
 use wasm_edge_runtime::precompiled::{ModuleCode, Origin};
 
+use super::error::ModuleError;
 use super::handle::image_folder;
-use super::{ModuleError, Progress};
+use super::progress::Progress;
 use crate::code::CodeStore;
 
 /// Tells how far it is.
@@ -63,7 +64,7 @@ impl Images {
             size_bytes: image.bytes.len(),
         });
         let digest = image.digest;
-        let begun = tokio::time::Instant::now();
+        let begun = wasm_edge_clock::now();
         let (code, origin) = self.code.load(image).await?;
         tell(match origin {
             Origin::Compiled => Progress::Compiled {

@@ -47,7 +47,7 @@ impl Reporter {
                 () = stop.cancelled() => return,
             }
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = wasm_edge_clock::sleep(PAUSE) => {}
                 () = stop.cancelled() => return,
             }
         }

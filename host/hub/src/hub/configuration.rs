@@ -11,6 +11,7 @@ use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::twin::DEPTH_MAX;
 
 use super::Hub;
+use super::twins::Same;
 use crate::error::HubError;
 
 const DESIRED: &str = "properties.desired";
@@ -24,9 +25,10 @@ impl Hub {
     ///
     /// `content` is the deployment manifest, an object with `modulesContent`.
     /// A module that is not named is left alone, and so is one whose desired
-    /// properties are as given already: applying a content again changes
-    /// nothing, and after a crash in between it completes the rest. The
-    /// agent's properties come last, when what they refer to is in place.
+    /// properties are as given already: after a crash in between, applying a
+    /// content again completes the rest. The agent's properties come last,
+    /// when what they refer to is in place, and get a new version each time:
+    /// whoever applies a content again wants the device to try it again.
     ///
     /// # Errors
     /// [`HubError::InvalidConfiguration`] with nothing changed;
@@ -47,7 +49,12 @@ impl Hub {
                 module,
             };
             self.ensure_module(&module).await?;
-            self.set_desired(&TwinOwner::Module(module), &desired)
+            let same = if module.module == ModuleId::edge_agent() {
+                Same::NewVersion
+            } else {
+                Same::LeftAlone
+            };
+            self.set_desired(&TwinOwner::Module(module), &desired, same)
                 .await?;
         }
         Ok(())

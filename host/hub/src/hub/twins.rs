@@ -21,6 +21,15 @@ pub struct TwinPatch {
     pub desired: Option<Map<String, Value>>,
 }
 
+/// What becomes of properties that are replaced by the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Same {
+    /// Nothing: their version stays.
+    LeftAlone,
+    /// They get a new version, and the device hears of it.
+    NewVersion,
+}
+
 impl TwinPatch {
     /// Reads the body of a patch, as [`TwinPatch::from_json`] does, and refuses one that would change
     /// reported properties: those are the device's to write.
@@ -131,11 +140,12 @@ impl Hub {
             .await
     }
 
-    /// Replaces the desired properties alone, unless they are so already.
+    /// Replaces the desired properties alone; `same` is for those that are so already.
     pub(super) async fn set_desired(
         &self,
         owner: &TwinOwner,
         desired: &Map<String, Value>,
+        same: Same,
     ) -> Result<(), HubError> {
         let now = self.now();
         let change = ServiceChange {
@@ -148,8 +158,13 @@ impl Hub {
                 .twin
                 .replace(change, now)
                 .map_err(|source| refused(owner, source))?;
-            let same = before == *record.twin.desired.properties();
-            Ok(((), if same { Write::Nothing } else { Write::Record }))
+            let unchanged = before == *record.twin.desired.properties();
+            let write = if unchanged && same == Same::LeftAlone {
+                Write::Nothing
+            } else {
+                Write::Record
+            };
+            Ok(((), write))
         })
         .await
     }

@@ -62,6 +62,20 @@ async fn applying_the_same_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_agent_is_told_again_what_is_applied_again() {
+    let (hub, _) = hub_with_module().await;
+    let agent = json!({ "schemaVersion": "1.1" });
+    let given = content(json!({ "$edgeAgent": { "properties.desired": agent }, "m": {} }));
+    for version in [2, 3] {
+        hub.apply_configuration(&device_id("d"), &given)
+            .await
+            .unwrap();
+        assert_eq!(desired(&hub, "$edgeAgent").await, (agent.clone(), version));
+    }
+    assert_eq!(desired(&hub, "m").await.1, 1);
+}
+
+#[tokio::test]
 async fn properties_given_one_by_one_are_put_in_their_place() {
     let (hub, _) = hub_with_module().await;
     let given = content(json!({ "m": {

@@ -1,0 +1,97 @@
+//! Why a deployment, or one module of it, cannot be applied.
+
+use wasm_edge_images::source::ImageError;
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_router::table::RouteTableError;
+use wasm_edge_store::database::DatabaseError;
+
+use crate::code::CodeStoreError;
+use crate::upstream::UpstreamError;
+
+/// Why a deployment was not applied. Nothing was touched then.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// Some images cannot be had or cannot run.
+    #[error("{} of the modules cannot be run", .0.len())]
+    Images(Vec<(ModuleId, ModuleError)>),
+    /// Too many routes.
+    #[error(transparent)]
+    Routes(#[from] RouteTableError),
+    /// The modules may take more memory than there is for them.
+    #[error(
+        "the modules may take {asked_bytes} bytes of memory, and {max_bytes} are there for them"
+    )]
+    Fit {
+        /// What all that are to run may take.
+        asked_bytes: u64,
+        /// What is there.
+        max_bytes: u64,
+    },
+    /// An identity could not be made at the hub.
+    #[error("cannot make the identity of module `{module}`")]
+    Identity {
+        /// The module.
+        module: ModuleId,
+        /// Why.
+        source: UpstreamError,
+    },
+    /// The device's store failed.
+    #[error("cannot use the device's store")]
+    Store(#[from] DatabaseError),
+    /// The deployment cannot be stored.
+    #[error("cannot store the deployment")]
+    File(#[from] std::io::Error),
+}
+
+/// Why one module cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// Its image cannot be had.
+    #[error("cannot load its image")]
+    Image(#[from] ImageError),
+    /// There is no code for it.
+    #[error("cannot use its image")]
+    Code(#[from] CodeStoreError),
+}
+
+impl ModuleError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Image(err) => Some(err.hint()),
+            Self::Code(CodeStoreError::NoCompiler { .. }) => {
+                Some("fill the data folder with `wasm-edge precompile` of the full build")
+            }
+            Self::Code(_) => None,
+        }
+    }
+}
+
+impl DeployError {
+    /// Each reason as a line, with its causes.
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Images(modules) => modules
+                .iter()
+                .map(|(module, err)| format!("module `{module}`: {}", with_causes(err)))
+                .collect(),
+            err => vec![with_causes(err)],
+        }
+    }
+
+    /// Whether the same may work later.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Identity {
+                source: UpstreamError::Unreachable { .. },
+                ..
+            }
+        )
+    }
+}
+
+fn with_causes(err: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(err.source(), |err| err.source());
+    causes.fold(err.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,34 @@
+//! What is told while a deployment is prepared and applied.
+
+use std::time::Duration;
+
+use wasm_edge_model::identity::ModuleId;
+
+/// What is worth telling while a deployment is prepared and applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A component is loaded or compiled.
+    Loading {
+        /// The module.
+        module: ModuleId,
+        /// Size of the component in bytes.
+        size_bytes: usize,
+    },
+    /// Its code was compiled.
+    Compiled {
+        /// The module.
+        module: ModuleId,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Its code was there already.
+    Cached {
+        /// The module.
+        module: ModuleId,
+    },
+    /// A module was not ready in time; the others go on.
+    NotReady {
+        /// The module.
+        module: ModuleId,
+    },
+}

@@ -1,0 +1,276 @@
+//! Brings the device to what is desired, and decides what follows from how that went.
+//!
+//! Owns the way of one deployment: read, applied, watched, and then accepted, refused or rolled back. Leaves the
+//! steps to [`super::carry_out`], and when to begin anew to the agent's loop.
+
+use wasm_edge_model::status::DeploymentCode;
+
+use super::Agent;
+use super::assemble::{self, Deployment, Refusal};
+use super::error::DeployError;
+use super::follow::Changes;
+use super::handle::Phase;
+use super::health::{Verdict, Watch};
+use super::plan;
+use crate::deployment::sealed::{Rejected, Sections, StoredDeployment};
+
+/// How carrying out a deployment ended.
+pub(super) enum Carried {
+    /// All was started.
+    Out,
+    /// Something newer is desired.
+    Interrupted,
+}
+
+/// What came of pursuing what is desired.
+pub(super) enum Pursued {
+    /// Nothing more comes of it by itself.
+    Settled,
+    /// Something newer is desired.
+    Superseded,
+    /// It is worth another try later.
+    Later,
+}
+
+impl Agent {
+    /// Brings the device to what is desired now. `force` tries again what was rejected before.
+    pub(super) async fn pursue(&mut self, changes: &Changes, force: bool) -> Pursued {
+        let sections = self.own.sections();
+        self.phase(&sections, Phase::Preparing);
+        let deployment = match self.read(&sections).await {
+            Ok(deployment) => deployment,
+            Err(refusal) => return self.refuse(&sections, refusal, changes).await,
+        };
+        if let Some(rejected) = self.ledger.rejects(&deployment)
+            && !force
+        {
+            return self.stay_back(rejected, changes).await;
+        }
+        if self.is_settled_with(&deployment) {
+            self.accept(&deployment).await;
+            return Pursued::Settled;
+        }
+        match self.apply(deployment, changes).await {
+            Ok(pursued) => pursued,
+            Err(err) => {
+                let later = err.is_passing();
+                let refusal = Refusal::failed(err.reasons());
+                match self.refuse(&sections, refusal, changes).await {
+                    Pursued::Settled if later => Pursued::Later,
+                    pursued => pursued,
+                }
+            }
+        }
+    }
+
+    /// Makes the device match a deployment, and watches it.
+    async fn apply(
+        &mut self,
+        deployment: Deployment,
+        changes: &Changes,
+    ) -> Result<Pursued, DeployError> {
+        self.phase(&deployment.sections, Phase::Applying);
+        match self.carry_out(&deployment, changes).await? {
+            Carried::Interrupted => Ok(Pursued::Superseded),
+            Carried::Out => Ok(self.watch_health(deployment, changes).await),
+        }
+    }
+
+    /// Whether this is what runs and was found healthy, so that there is nothing to do and nothing to watch.
+    fn is_settled_with(&self, deployment: &Deployment) -> bool {
+        self.touched.is_empty() && plan::plan(&self.current, &deployment.desired).is_empty()
+    }
+
+    /// Tells why what is desired is not applied. What ran before runs on; a device that has just started
+    /// begins with it.
+    async fn refuse(
+        &mut self,
+        sections: &Sections,
+        refusal: Refusal,
+        changes: &Changes,
+    ) -> Pursued {
+        let Refusal { code, reasons } = refusal;
+        let none_yet = code == DeploymentCode::Empty && self.ledger.current().is_none();
+        if none_yet {
+            tracing::info!(device = %self.parts.device, "there is no deployment yet");
+        } else {
+            tracing::error!(device = %self.parts.device, reasons = reasons.join("; "), "the deployment is refused");
+        }
+        self.tell(sections, code, &reasons);
+        self.refused = true;
+        let pursued = self.resume(changes).await;
+        self.refused = false;
+        let phase = if none_yet {
+            Phase::None
+        } else {
+            Phase::Refused { reasons }
+        };
+        self.phase(sections, phase);
+        pursued
+    }
+
+    /// Goes on with what was accepted before: what was interrupted over something that is refused is brought to
+    /// its end, and a device that has just started begins with what it ran.
+    async fn resume(&mut self, changes: &Changes) -> Pursued {
+        if let Some(running) = self.running.clone() {
+            if self.is_settled_with(&running) {
+                return Pursued::Settled;
+            }
+            return match self.apply(running, changes).await {
+                Ok(pursued) => pursued,
+                Err(err) => self.cannot_run_stored(&err),
+            };
+        }
+        match self.ledger.current().cloned() {
+            Some(stored) => self.go_back_to(&stored, changes).await,
+            None => Pursued::Settled,
+        }
+    }
+
+    /// Stays with the last good deployment, or begins with it, since what is desired was not healthy before.
+    async fn stay_back(&mut self, rejected: Rejected, changes: &Changes) -> Pursued {
+        let sections = self.own.sections();
+        let reasons = [rejected.reason.clone()];
+        self.tell(&sections, DeploymentCode::Failed, &reasons);
+        self.refused = true;
+        let pursued = match (&self.running, self.ledger.last_good()) {
+            (None, Some(good)) => {
+                let good = good.clone();
+                self.go_back_to(&good, changes).await
+            }
+            _ => Pursued::Settled,
+        };
+        self.refused = false;
+        let reason = rejected.reason;
+        self.phase(&sections, Phase::RolledBack { reason });
+        pursued
+    }
+
+    /// Runs a deployment that was stored; nothing follows if it cannot be run.
+    async fn go_back_to(&mut self, stored: &StoredDeployment, changes: &Changes) -> Pursued {
+        let carried = match self.read_stored(stored).await {
+            Ok(deployment) => self.carry_out(&deployment, changes).await,
+            Err(refusal) => {
+                let reasons = refusal.reasons.join("; ");
+                tracing::error!(device = %self.parts.device, reasons, "the deployment before cannot be run");
+                return Pursued::Settled;
+            }
+        };
+        match carried {
+            Ok(Carried::Out) => {
+                self.touched.clear();
+                Pursued::Settled
+            }
+            Ok(Carried::Interrupted) => Pursued::Superseded,
+            Err(err) => self.cannot_run_stored(&err),
+        }
+    }
+
+    fn cannot_run_stored(&self, err: &DeployError) -> Pursued {
+        let reasons = err.reasons().join("; ");
+        tracing::error!(device = %self.parts.device, reasons, "the deployment before cannot be run");
+        if err.is_passing() {
+            Pursued::Later
+        } else {
+            Pursued::Settled
+        }
+    }
+
+    /// Watches a deployment whose last group was started until it is healthy or its time is over.
+    async fn watch_health(&mut self, deployment: Deployment, changes: &Changes) -> Pursued {
+        let timeout = self.parts.settings.health_timeout;
+        let mut watch = Watch::new(self.touched.clone(), timeout, wasm_edge_clock::now());
+        self.phase(&deployment.sections, Phase::Watching);
+        self.tell(&deployment.sections, DeploymentCode::Applied, &[]);
+        let mut modules = self.parts.supervisor.watch();
+        loop {
+            modules.mark_unchanged();
+            match watch.look(&self.parts.supervisor.reports(), wasm_edge_clock::now()) {
+                Verdict::Healthy => {
+                    self.accept(&deployment).await;
+                    return Pursued::Settled;
+                }
+                Verdict::Unhealthy(reasons) => {
+                    return self.roll_back(&deployment, &reasons, changes).await;
+                }
+                Verdict::Undecided(until) => {
+                    tokio::select! {
+                        _ = modules.changed() => {}
+                        () = wasm_edge_clock::sleep_until(until) => {}
+                        () = changes.wait() => return Pursued::Superseded,
+                    }
+                }
+            }
+        }
+    }
+
+    /// A deployment is healthy: it is the one to go back to from now on.
+    async fn accept(&mut self, deployment: &Deployment) {
+        self.touched.clear();
+        self.healthy = true;
+        self.tell(&deployment.sections, DeploymentCode::Applied, &[]);
+        self.last_good = Some(deployment.clone());
+        self.running = Some(deployment.clone());
+        let stored = deployment.to_stored();
+        let kept = self.ledger.change(|all| {
+            all.current = Some(stored.clone());
+            all.last_good = Some(stored);
+            all.rejected = None;
+        });
+        if let Err(err) = kept.await {
+            tracing::error!(device = %self.parts.device, %err, "the deployment cannot be stored");
+        }
+        self.show();
+        self.phase(&deployment.sections, Phase::Applied);
+    }
+
+    /// Brings the last good deployment back in place of one that is not healthy.
+    async fn roll_back(
+        &mut self,
+        deployment: &Deployment,
+        reasons: &[String],
+        changes: &Changes,
+    ) -> Pursued {
+        let sections = &deployment.sections;
+        let reason = format!(
+            "not healthy within {} s: {}",
+            self.parts.settings.health_timeout.as_secs_f64(),
+            reasons.join("; ")
+        );
+        self.tell(
+            sections,
+            DeploymentCode::Failed,
+            std::slice::from_ref(&reason),
+        );
+        let digest = deployment.digest();
+        let good = self
+            .last_good
+            .as_ref()
+            .map(Deployment::to_stored)
+            .or_else(|| self.ledger.last_good().cloned())
+            .filter(|good| assemble::digest(good) != digest);
+        let Some(good) = good else {
+            tracing::error!(device = %self.parts.device, reason, "the deployment is unhealthy, and there is no other to go back to");
+            self.touched.clear();
+            self.phase(sections, Phase::Unhealthy { reason });
+            return Pursued::Settled;
+        };
+        tracing::error!(device = %self.parts.device, reason, "the deployment is rolled back");
+        let rejected = Rejected {
+            digest,
+            agent_version: sections.agent_version,
+            hub_version: sections.hub_version,
+            reason: reason.clone(),
+        };
+        let kept = self
+            .ledger
+            .change(|all| all.rejected = Some(rejected))
+            .await;
+        if let Err(err) = kept {
+            tracing::error!(device = %self.parts.device, %err, "the rejected deployment cannot be recorded");
+        }
+        let pursued = self.go_back_to(&good, changes).await;
+        self.phase(sections, Phase::RolledBack { reason });
+        pursued
+    }
+}
