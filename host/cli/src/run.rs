@@ -28,6 +28,7 @@ use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
+use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 
 use crate::args::run::RunArgs;
 use crate::deployment_file;
@@ -202,7 +203,7 @@ async fn apply(
     }
     for (device, set) in running.devices.iter().zip(set) {
         tokio::select! {
-            started = started(device, set) => started?,
+            started = started(&running.hub, device, set) => started?,
             () = stop.cancelled() => return Ok(()),
         }
     }
@@ -221,8 +222,15 @@ enum Twins {
 }
 
 /// Waits until all modules of a device were started. What became of its deployment is told by the narrator.
-async fn started(device: &Device, twins: Twins) -> anyhow::Result<()> {
-    match (device.agent().started().await.phase, twins) {
+async fn started(hub: &Hub, device: &Device, twins: Twins) -> anyhow::Result<()> {
+    let agent = TwinOwner::Module(ModuleIdentity {
+        device: device.view().device.clone(),
+        module: ModuleId::edge_agent(),
+    });
+    let twin = hub.twin_json(&agent).await?;
+    let version = twin["properties"]["desired"]["$version"].as_u64();
+    let state = device.agent().started(version.unwrap_or_default()).await;
+    match (state.phase, twins) {
         // A patch made since the manifest was applied is not the manifest's fault.
         (Phase::Refused { .. }, Twins::SetNow) => {
             Err(Failure::new(ExitStatus::BadConfig, "the deployment was not applied").into())

@@ -88,7 +88,7 @@ impl Setting {
         let content = deployment_file::content(&checked.value);
         self.hub.apply_configuration(&device, &content).await?;
         running.agent().follow();
-        let state = running.agent().started().await;
+        let state = running.agent().started(0).await;
         if let Phase::Refused { reasons } = state.phase {
             bail!("the deployment is refused: {}", reasons.join("; "));
         }

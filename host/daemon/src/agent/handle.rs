@@ -178,14 +178,15 @@ impl AgentHandle {
         self.shared.state.subscribe()
     }
 
-    /// Waits until all modules of the first deployment were started, or nothing more comes of it; answers where it
-    /// stands then.
-    pub async fn started(&self) -> DeploymentState {
+    /// Waits until all modules of a deployment were started, or nothing more comes of it; answers where it stands
+    /// then. `agent_version` is the least version of the desired properties of `$edgeAgent` that is meant.
+    pub async fn started(&self, agent_version: u64) -> DeploymentState {
         let mut state = self.watch();
-        let started = state
-            .wait_for(|state| state.is_settled() || state.phase == Phase::Watching)
-            .await
-            .map(|state| state.clone());
+        let is_started = |state: &DeploymentState| {
+            let goes_on = !state.is_settled() && state.phase != Phase::Watching;
+            state.agent_version >= agent_version && !goes_on
+        };
+        let started = state.wait_for(is_started).await.map(|state| state.clone());
         // The handle itself keeps the sender.
         started.unwrap_or_default()
     }

@@ -97,14 +97,18 @@ impl Agent {
             tracing::error!(device = %self.parts.device, reasons = reasons.join("; "), "the deployment is refused");
         }
         self.tell(sections, code, &reasons);
-        self.refused = true;
-        let pursued = self.resume(changes).await;
-        self.refused = false;
         let phase = if none_yet {
             Phase::None
         } else {
             Phase::Refused { reasons }
         };
+        if self.running.is_some() {
+            // What is resumed here may take its whole time to become healthy.
+            self.phase(sections, phase.clone());
+        }
+        self.refused = true;
+        let pursued = self.resume(changes).await;
+        self.refused = false;
         self.phase(sections, phase);
         pursued
     }
@@ -251,7 +255,6 @@ impl Agent {
             .filter(|good| assemble::digest(good) != digest);
         let Some(good) = good else {
             tracing::error!(device = %self.parts.device, reason, "the deployment is unhealthy, and there is no other to go back to");
-            self.touched.clear();
             self.phase(sections, Phase::Unhealthy { reason });
             return Pursued::Settled;
         };

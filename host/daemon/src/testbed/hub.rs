@@ -135,6 +135,11 @@ impl Upstream for TestHub {
         Box::pin(ready(self.reachable().map(|()| Self::credentials())))
     }
 
+    fn deprovision(&self, _: ModuleIdentity) -> BoxFuture<'static, Result<(), UpstreamError>> {
+        // The module under test never leaves.
+        Box::pin(ready(self.reachable()))
+    }
+
     fn connect(
         &self,
         _: ModuleIdentity,
