@@ -74,6 +74,8 @@ fn a_loop_of_pollables_hears_of_everything_and_wakes_for_nothing_else() {
     for n in 100..400 {
         assert_eq!(next(&mut telemetry, "n"), n);
     }
+    // The last one is completed after it was answered.
+    run.wait_module("poll-loop", |module| module["messagesHandled"] == 321);
     let counts = counts(&run);
     assert_eq!(counts["spurious"], 0, "{counts}");
     // Each time that it woke there was something, so that it never went round for nothing.

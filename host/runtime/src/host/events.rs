@@ -262,7 +262,10 @@ impl events::HostDelivery for GuestState {
         };
         let staged = open.staged.into_iter().map(|send| send.staged).collect();
         Ok(match open.completion.complete(staged).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.gauges.messages_handled.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             Err(SendError::WouldBlock) => Err(events::CompletionError::WouldBlock),
             Err(err) => Err(events::CompletionError::Other(err.to_string())),
         })
@@ -289,6 +292,7 @@ impl events::HostDelivery for GuestState {
         let Some(open) = self.table.get_mut(&this)?.open.take() else {
             return Ok(Err(events::CompletionError::AlreadyEnded));
         };
+        self.gauges.messages_failed.fetch_add(1, Ordering::Relaxed);
         open.completion.reject(cut(reason, REASON_MAX_BYTES));
         Ok(Ok(()))
     }
