@@ -24,8 +24,8 @@ fn wrong_arguments_end_with_2_and_say_what_was_expected() {
         );
     };
     check(
-        &["inspct"],
-        "error: unrecognized subcommand 'inspct'\n\n  tip: a similar subcommand exists: 'inspect'\n",
+        &["moniter"],
+        "error: unrecognized subcommand 'moniter'\n\n  tip: a similar subcommand exists: 'monitor'\n",
     );
     check(
         &["twin", "patch"],
@@ -156,7 +156,7 @@ fn colour_is_used_when_asked_for_and_never_into_a_pipe_by_itself() {
     );
     assert!(!colored(&["list", "--color", "never"], None));
     // What clap says follows the same rule.
-    assert!(!colored(&["inspct"], None));
+    assert!(!colored(&["moniter"], None));
     assert!(colored(&["lst", "--color=always"], None));
 }
 
