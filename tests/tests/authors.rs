@@ -70,6 +70,13 @@ impl Author {
         let size = component["sizeBytes"].as_u64().expect("a size");
         assert!(size < 300_000, "it is not small: {built}");
         assert_eq!(built["components"].as_array().map(Vec::len), Some(1));
+        // The component does with what came along what it is to do.
+        let path = self.path_of(component);
+        let path = path.to_str().expect("a plain path");
+        let files = ["--messages", "messages.ndjson", "--expect", "expect.ndjson"];
+        let args = [&["test", path], &files[..]].concat();
+        let tested = self.wasm_edge(&args, &self.folder).ok();
+        assert!(tested.stdout.starts_with("passed: "), "{tested:?}");
         component.clone()
     }
 
