@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const WAITS: RestartWaits = RestartWaits {
@@ -308,6 +310,74 @@ fn orders_stop_an_instance_that_runs_first() {
         }
         for event in [LifeEvent::Start, LifeEvent::Woke] {
             check(life, event, policy, now, (life, Action::None));
+        }
+    }
+}
+
+fn event() -> impl Strategy<Value = LifeEvent> {
+    prop_oneof![
+        Just(LifeEvent::Start),
+        Just(LifeEvent::Stop),
+        Just(LifeEvent::Restart),
+        Just(LifeEvent::Replace),
+        Just(LifeEvent::CheckPassed),
+        Just(LifeEvent::CheckFailed),
+        Just(LifeEvent::CheckFailed),
+        Just(LifeEvent::Exited(Ended::Well)),
+        Just(LifeEvent::Exited(Ended::Badly)),
+        Just(LifeEvent::Exited(Ended::OverMessage)),
+        Just(LifeEvent::Woke),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: one instance at a time, each asked to stop at most once, none
+    /// forgotten, and what was wanted last is what comes about.
+    #[test]
+    fn a_life_has_one_instance_at_a_time_and_leads_where_it_is_wanted(
+        policy in prop::sample::select(POLICIES.to_vec()),
+        events in prop::collection::vec((event(), 0_u64..700), 0..60),
+    ) {
+        let rules = rules(policy);
+        let mut now = Instant::now();
+        let (mut life, mut runs, mut asked_to_stop) = (Life::Stopped, false, false);
+        let mut wanted = false;
+        for (event, seconds) in events {
+            if matches!(event, LifeEvent::Exited(_)) && !runs {
+                continue;
+            }
+            now += Duration::from_secs(seconds);
+            let action;
+            (life, action) = next(life, event, &rules, now);
+            if matches!(event, LifeEvent::Exited(_)) {
+                (runs, asked_to_stop) = (false, false);
+            }
+            match action {
+                Action::None => {}
+                Action::StartInstance | Action::RestartInstance => {
+                    prop_assert!(!runs, "a second instance: {life:?} {event:?}");
+                    runs = true;
+                }
+                Action::StopInstance => {
+                    prop_assert!(runs && !asked_to_stop, "{life:?} {event:?}");
+                    asked_to_stop = true;
+                }
+            }
+            let expects = matches!(life, Life::Running { .. } | Life::Unhealthy { .. } | Life::Stopping { .. });
+            prop_assert_eq!(expects, runs, "{:?} {:?}", life, event);
+            prop_assert_eq!(matches!(life, Life::Stopping { .. }), asked_to_stop);
+            match event {
+                LifeEvent::Start => wanted = true,
+                LifeEvent::Stop => wanted = false,
+                _ => {}
+            }
+            let stays_stopped = matches!(life, Life::Stopped | Life::Stopping { then: AfterStop::Stay });
+            prop_assert_eq!(stays_stopped, !wanted, "{:?} {:?}", life, event);
+        }
+        // Nothing but an order leaves what was stopped, and a wait always ends.
+        if let Life::BackingOff { until, .. } = life {
+            let (_, action) = next(life, LifeEvent::Woke, &rules, until);
+            prop_assert_eq!(action, Action::RestartInstance);
         }
     }
 }
