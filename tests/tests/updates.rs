@@ -83,9 +83,15 @@ fn digest(file: &std::path::Path) -> String {
 #[test]
 fn a_module_replaced_twenty_times_under_load_handles_each_message_once_and_in_order() {
     let home = Home::new();
-    let images = [paths::guest("echo"), same_again(&home, "echo")];
-    let digests = [digest(&images[0]), digest(&images[1])];
-    let version = |n: usize| chain(Module::of("middle", &images[n % 2]));
+    // From handlers to a program and back, and from one to its like.
+    let images = [
+        paths::guest("echo"),
+        same_again(&home, "echo"),
+        paths::guest("program-echo"),
+        same_again(&home, "program-echo"),
+    ];
+    let digests = images.each_ref().map(|image| digest(image));
+    let version = |n: usize| chain(Module::of("middle", &images[n % images.len()]));
     let run = start(&home, &version(0));
     run.wait_running();
     let before = run.module("numbers")["lastStartTime"].clone();
@@ -93,7 +99,7 @@ fn a_module_replaced_twenty_times_under_load_handles_each_message_once_and_in_or
         let came = next(&run);
         apply(&home, &version(n));
         let module = run.wait_module("middle", |module| {
-            module["imageDigest"] == *digests[n % 2] && module["ready"] == true
+            module["imageDigest"] == *digests[n % images.len()] && module["ready"] == true
         });
         let seen = (&module["restartCount"], &module["lastExitReason"]);
         assert_eq!(seen, (&json!(0), &json!("stopped")), "{module}");

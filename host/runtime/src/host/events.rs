@@ -191,10 +191,10 @@ fn host_limit(err: SendError) -> wasmtime::Error {
 #[error("{0}")]
 pub(crate) struct HostLimitExceeded(pub(crate) String);
 
-/// Counts a failed try for every delivery that an instance had in hand when it failed; answers whether
-/// there was one.
-pub(crate) fn fail_open_deliveries(table: &mut ResourceTable, reason: &str) -> bool {
-    let mut any = false;
+/// Counts a failed try for every delivery that an instance had in hand when it failed; answers how many
+/// there were.
+pub(crate) fn fail_open_deliveries(table: &mut ResourceTable, reason: &str) -> u64 {
+    let mut failed = 0;
     for entry in table.iter_mut() {
         let open = entry
             .downcast_mut::<DeliveryHandle>()
@@ -202,10 +202,10 @@ pub(crate) fn fail_open_deliveries(table: &mut ResourceTable, reason: &str) -> b
         if let Some(open) = open {
             open.completion
                 .fail(cut(reason.to_owned(), REASON_MAX_BYTES));
-            any = true;
+            failed += 1;
         }
     }
-    any
+    failed
 }
 
 impl events::HostDelivery for GuestState {

@@ -1,5 +1,7 @@
 //! Drives a program: its `run` has a loop of its own and hears of everything through `events`.
 
+use std::sync::atomic::Ordering;
+
 use wasmtime::{Result, Store};
 
 use super::calls::{bounded, unbounded};
@@ -68,9 +70,11 @@ fn over_messages(exit: Exit, store: &mut Store<GuestState>) -> Exit {
     if !exit.is_failure() {
         return exit;
     }
-    let over_message = fail_open_deliveries(&mut store.data_mut().table, &exit.reason.to_string());
+    let failed = fail_open_deliveries(&mut store.data_mut().table, &exit.reason.to_string());
+    let gauges = &store.data().gauges;
+    gauges.messages_failed.fetch_add(failed, Ordering::Relaxed);
     Exit {
-        over_message,
+        over_message: failed > 0,
         ..exit
     }
 }
