@@ -286,10 +286,18 @@ impl Agent {
 
     /// Stops all modules and sessions, and says so to the hub.
     async fn end(mut self, reporter: Option<(Reporter, JoinHandle<()>)>) {
+        // As they are before they stop: afterwards the supervisor knows none any more.
+        let modules = self.parts.supervisor.reports();
+        let reporter = match reporter {
+            Some((reporter, task)) => {
+                let _ = task.await;
+                Some(reporter)
+            }
+            None => None,
+        };
         self.parts.supervisor.stop_all().await;
-        if let Some((reporter, task)) = reporter {
-            let _ = task.await;
-            reporter.report(Running::Ends).await;
+        if let Some(reporter) = reporter {
+            reporter.report(Running::Ends, &modules).await;
         }
         self.flush(FLUSH_MAX).await;
         let links = std::mem::take(&mut self.links).into_values();

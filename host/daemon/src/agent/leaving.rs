@@ -102,6 +102,11 @@ impl Agent {
             tracing::error!(module = %id, err, "what a module that left has kept cannot be removed yet");
             return;
         }
+        if !leaving.keep_data
+            && let Err(err) = self.parts.logs.forget(id).await
+        {
+            tracing::warn!(module = %id, %err, "the log of a module that left cannot be removed");
+        }
         let kept = self.ledger.change(|all| {
             all.leaving.remove(id);
             all.credentials.remove(id);

@@ -15,6 +15,7 @@ use wasm_edge_runtime::guest::TwinError;
 use super::follow::OwnTwins;
 use super::report::{self, Extent, Outcome, Running};
 use crate::supervisor::Supervisor;
+use crate::supervisor::report::ModuleReport;
 use crate::twins::Twin;
 
 /// The least time between two reports.
@@ -39,7 +40,7 @@ impl Reporter {
             self.outcome.mark_unchanged();
             modules.mark_unchanged();
             if self.outcome.borrow().status.is_some() {
-                self.report(Running::Yes).await;
+                self.report(Running::Yes, &self.supervisor.reports()).await;
             }
             tokio::select! {
                 _ = modules.changed() => {}
@@ -53,13 +54,12 @@ impl Reporter {
         }
     }
 
-    /// Reports how the device is now.
-    pub(super) async fn report(&self, running: Running) {
+    /// Reports these modules and how the deployment is now.
+    pub(super) async fn report(&self, running: Running, modules: &[ModuleReport]) {
         let outcome = self.outcome.borrow().clone();
-        let modules = self.supervisor.reports();
-        let agent = |extent| report::agent(&outcome, &modules, self.started, running, extent);
+        let agent = |extent| report::agent(&outcome, modules, self.started, running, extent);
         store(&self.twins.agent, agent).await;
-        let hub = |extent| report::hub(&self.device, &outcome, &modules, running, extent);
+        let hub = |extent| report::hub(&self.device, &outcome, modules, running, extent);
         store(&self.twins.hub, hub).await;
     }
 }
