@@ -11,6 +11,7 @@ pub(crate) mod deploy;
 pub(crate) mod module;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
+pub(crate) mod support_bundle;
 #[cfg(feature = "test")]
 pub(crate) mod test;
 mod twin_patch;
@@ -104,6 +105,8 @@ pub(crate) enum Command {
     Bench(bench::BenchArgs),
     /// Look for what keeps a device from running well, on this machine and in its data folder
     Check(check::CheckArgs),
+    /// Gather what helps to find a fault into one file, without secrets
+    SupportBundle(support_bundle::SupportBundleArgs),
     /// Make a crate for a module, ready to be built, tested and run
     #[cfg(feature = "compiler")]
     New(author::NewArgs),

@@ -20,6 +20,7 @@ mod restart;
 mod run;
 mod running;
 mod send;
+mod support_bundle;
 #[cfg(feature = "test")]
 mod test;
 mod twin;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         #[cfg(feature = "hub")]
         Command::Bench(args) => crate::bench::bench(&args, output),
         Command::Check(args) => wait(check::execute(args, global, output)),
+        Command::SupportBundle(args) => wait(support_bundle::execute(args, global, output)),
         Command::Man(args) => man::execute(&args, output),
         #[cfg(feature = "compiler")]
         Command::New(args) => new::execute(&args, output),

@@ -150,6 +150,11 @@ impl Output {
         self.data.write(text)
     }
 
+    /// Prints data that is no text, as it is.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.data.write_bytes(bytes)
+    }
+
     /// Prints a help page of clap's.
     pub(crate) fn page(&self, page: &clap::builder::StyledStr) -> Result<(), OutputError> {
         self.data.write(&self.data.rendered(page))
@@ -234,11 +239,13 @@ impl Sink {
     }
 
     fn write(&self, text: &str) -> Result<(), OutputError> {
+        self.write_bytes(text.as_bytes())
+    }
+
+    fn write_bytes(&self, bytes: &[u8]) -> Result<(), OutputError> {
         // A writer that panicked left nothing half done that matters to the next line.
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = writer
-            .write_all(text.as_bytes())
-            .and_then(|()| writer.flush());
+        let written = writer.write_all(bytes).and_then(|()| writer.flush());
         written.map_err(|err| match err.kind() {
             io::ErrorKind::BrokenPipe => OutputError::ReaderGone,
             _ => OutputError::Write(err),

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::commands::check::Id;
 
 /// Arguments of `check`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct CheckArgs {
     /// Print the ids of all checks and what they look at
     #[arg(long)]

@@ -103,6 +103,16 @@ pub(super) async fn execute(
     report.status(&args)
 }
 
+/// What `check --output json` prints, whatever it found, for other commands.
+///
+/// # Errors
+/// When the facts cannot be gathered.
+pub(super) async fn report(global: &GlobalArgs) -> anyhow::Result<serde_json::Value> {
+    let facts = facts::gather(global).await?;
+    let report = Report::of(&CheckArgs::default(), &facts);
+    Ok(serde_json::to_value(report)?)
+}
+
 fn list(output: &Output) -> Result<(), OutputError> {
     if output.is_json() {
         let of = |id: Id| serde_json::json!({ "id": id.as_str(), "description": id.description() });
