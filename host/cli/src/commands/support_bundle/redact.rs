@@ -4,6 +4,7 @@
 //! messages), what looks like it by its name or form. Values that were blanked by their place are looked for in
 //! all other text as well, since a module may have logged them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
@@ -59,7 +60,8 @@ pub(super) enum Environment {
 /// Blanks, and remembers what it blanked.
 pub(super) struct Redactor {
     environment: Environment,
-    known: BTreeSet<String>,
+    /// Longest first, so that the beginning of one does not hide the whole of another.
+    known: BTreeSet<(Reverse<usize>, String)>,
 }
 
 impl Redactor {
@@ -87,7 +89,7 @@ impl Redactor {
     /// Text without what was blanked elsewhere, and without what looks like a signature or a key.
     pub(super) fn text(&self, text: &str) -> String {
         let mut text = without_marked(text);
-        for known in &self.known {
+        for (_, known) in &self.known {
             if text.contains(known.as_str()) {
                 text = text.replace(known.as_str(), BLANK);
             }
@@ -187,13 +189,14 @@ impl Redactor {
         if secret.len() < KNOWN_MIN_BYTES || secret == BLANK || self.known.len() >= KNOWN_MAX {
             return;
         }
+        let mut know = |form: String| self.known.insert((Reverse(form.len()), form));
         for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
-            self.known.insert(engine.encode(secret));
+            know(engine.encode(secret));
         }
-        self.known.insert(secret.to_owned());
         // As it stands in JSON, where a line is one.
         let quoted = Value::from(secret).to_string();
-        self.known.insert(quoted[1..quoted.len() - 1].to_owned());
+        know(quoted[1..quoted.len() - 1].to_owned());
+        know(secret.to_owned());
     }
 }
 
@@ -301,6 +304,11 @@ mod tests {
         check("it is on, correct \"horse!", "it is on, [blanked]!");
         check(r#"{"text":"correct \"horse"}"#, r#"{"text":"[blanked]"}"#);
         check("Y29ycmVjdCAiaG9yc2U=", BLANK);
+        redactor.value(&mut json!({ "password": "correct \"horse battery" }));
+        assert_eq!(
+            redactor.text("correct \"horse battery, correct \"horse"),
+            "[blanked], [blanked]"
+        );
     }
 
     #[test]
