@@ -4,7 +4,7 @@
 //! blocks after it are typed, as in a second terminal. README.md is parsed and not copied: a command that is added
 //! there is run here.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +45,8 @@ const EXCEPTIONS: &[(&str, Instead)] = &[
 struct Reader<'a> {
     home: &'a Home,
     shell: Shell,
+    /// What the shell has beside the home, and a `run` as well: it may build a crate.
+    environment: Vec<(&'static str, OsString)>,
     /// What the last command printed.
     printed: Vec<String>,
     running: Option<Process>,
@@ -97,19 +99,24 @@ impl<'a> Reader<'a> {
         // What cargo builds of the SDK's dependencies stays from one run of the tests to the next.
         let kept = paths::repository().join("target/readme");
         fs::create_dir_all(&kept).expect("a folder in `target` can be made");
+        let environment: Vec<(&str, OsString)> = vec![
+            ("PATH", path),
+            ("CARGO_HOME", cargo.into()),
+            ("RUSTUP_HOME", rustup.into()),
+            ("CARGO_NET_OFFLINE", "true".into()),
+            ("KEPT", kept.into()),
+        ];
         let shell = Shell::start(
             home,
-            &[
-                ("PATH", &path),
-                ("CARGO_HOME", cargo.as_os_str()),
-                ("RUSTUP_HOME", rustup.as_os_str()),
-                ("CARGO_NET_OFFLINE", OsStr::new("true")),
-                ("KEPT", kept.as_os_str()),
-            ],
+            &environment
+                .iter()
+                .map(|(name, value)| (*name, value.as_os_str()))
+                .collect::<Vec<_>>(),
         );
         Self {
             home,
             shell,
+            environment,
             printed: Vec::new(),
             running: None,
         }
@@ -162,7 +169,9 @@ impl<'a> Reader<'a> {
         let mut command = self
             .home
             .command(std::iter::once("run").chain(args.iter().copied()));
-        command.current_dir(self.folder());
+        let folder = self.folder();
+        let environment = self.environment.iter().map(|(name, value)| (*name, value));
+        command.current_dir(folder).envs(environment);
         let mut process = Process::start(command);
         wait::until_so("all modules of the run to be running", || {
             assert!(
