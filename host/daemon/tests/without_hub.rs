@@ -49,6 +49,8 @@ struct HubState {
     twins: BTreeMap<ModuleId, TwinDocument>,
     sessions: Vec<(ModuleId, mpsc::Sender<SessionEvent>)>,
     sent: Vec<ModuleId>,
+    /// Messages that were not taken.
+    turned_away: usize,
     deleted: Vec<ModuleId>,
 }
 
@@ -200,6 +202,7 @@ impl SessionCalls for Calls {
     fn send(&self, _: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>> {
         self.ask(|state, module| {
             if !state.takes {
+                state.turned_away += 1;
                 return Err(away());
             }
             state.sent.push(module);
@@ -369,8 +372,12 @@ async fn an_identity_goes_only_when_what_its_module_sent_is_at_the_hub() {
     wait_phase(&device, 2, &Phase::Applied).await;
     assert_eq!(running(&device), ["a"]);
     assert_eq!(router.waiting_upstream_of(&module), 1);
-    // Time enough for an agent that does not wait.
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    // It is tried again and again, and the agent waits all the while.
+    let before = hub.change(|state| state.turned_away);
+    until_so("further tries", || {
+        hub.change(|state| state.turned_away > before + 1)
+    })
+    .await;
     assert!(hub.change(|state| state.deleted.is_empty()));
 
     hub.change(|state| state.takes = true);
