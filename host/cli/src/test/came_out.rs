@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 use wasm_edge_daemon::logs::entry::{level_name, stream_name};
-use wasm_edge_daemon::testbed::outcome::{Answer, LogStream, Outcome};
+use wasm_edge_daemon::testbed::outcome::{Answer, LogLine, LogStream, Outcome};
 use wasm_edge_model::message::{Message, SystemProperty};
 
 /// What is compared in order with its like: each output is a group of its own.
@@ -117,35 +117,10 @@ impl CameOut {
                 payload,
                 result,
             } => {
-                let mut invoked = json!({ "name": name, "payload": parsed(&payload) });
-                if let Some(module) = target {
-                    invoked["module"] = module.into();
-                }
-                let answer = match result {
-                    Ok(given) => {
-                        let mut answer = json!({});
-                        put_answer(&mut answer, &given);
-                        answer
-                    }
-                    Err(error) => json!({ "error": error }),
-                };
-                invoked["answer"] = answer;
+                let invoked = invoked(target, &name, &payload, result);
                 (Group::Invoked, json!({ "invoked": invoked }))
             }
-            Outcome::Log(line) => {
-                let mut log = json!({ "level": level_name(line.level), "text": line.text });
-                if line.stream != LogStream::Log {
-                    log["stream"] = stream_name(line.stream).into();
-                }
-                if !line.fields.is_empty() {
-                    let fields = line.fields.into_iter();
-                    log["fields"] = fields
-                        .map(|(name, value)| (name, Value::from(value)))
-                        .collect::<Map<_, _>>()
-                        .into();
-                }
-                (Group::Log, json!({ "log": log }))
-            }
+            Outcome::Log(line) => (Group::Log, json!({ "log": logged(line) })),
             Outcome::Aside {
                 message,
                 reason,
@@ -198,6 +173,44 @@ impl CameOut {
             body: message.body.to_vec(),
         }
     }
+}
+
+/// A call of a method, with what it was answered.
+fn invoked(
+    target: Option<String>,
+    name: &str,
+    payload: &str,
+    result: Result<Answer, String>,
+) -> Value {
+    let mut invoked = json!({ "name": name, "payload": parsed(payload) });
+    if let Some(module) = target {
+        invoked["module"] = module.into();
+    }
+    invoked["answer"] = match result {
+        Ok(given) => {
+            let mut answer = json!({});
+            put_answer(&mut answer, &given);
+            answer
+        }
+        Err(error) => json!({ "error": error }),
+    };
+    invoked
+}
+
+/// A log line, without what is as usual.
+fn logged(line: LogLine) -> Value {
+    let mut log = json!({ "level": level_name(line.level), "text": line.text });
+    if line.stream != LogStream::Log {
+        log["stream"] = stream_name(line.stream).into();
+    }
+    if !line.fields.is_empty() {
+        let fields = line.fields.into_iter();
+        log["fields"] = fields
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect::<Map<_, _>>()
+            .into();
+    }
+    log
 }
 
 fn put_answer(json: &mut Value, answer: &Answer) {
