@@ -87,7 +87,7 @@ impl Logs {
                 self.shared.keep_note(&mut state, module, note);
             }
             let allowance = &mut state.module(module, now).allowance;
-            if !allowance.take(now) {
+            if !allowance.take(line.text.len(), now) {
                 // The writer tells the count if no line follows.
                 if allowance.suppressed() == 1 {
                     self.shared.wake();

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 /// Lines per second that a module may log for long if nothing else is said.
 pub(super) const RATE_PER_SECOND: u32 = 1000;
 
+/// Bytes of a line for which it counts once more: what is written to flash is bounded as well.
+const BYTES_PER_LINE: usize = 1024;
+
 /// The pause between two notes of how many lines were one too many: they are not to make a flood larger.
 const NOTE_PERIOD: Duration = Duration::from_secs(1);
 
@@ -45,12 +48,16 @@ impl Allowance {
         self.rate
     }
 
-    /// Takes one line; `false` if it is one too many, which is counted.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    /// Takes one line of so many bytes; `false` if it is one too many, which is counted.
+    ///
+    /// A long line counts as several, but never as more than there are in a second: it would not fit at all then.
+    pub(super) fn take(&mut self, size_bytes: usize, now: Instant) -> bool {
         self.refill(now);
-        let fits = self.lines >= 1.0;
+        let counts = 1 + u32::try_from(size_bytes / BYTES_PER_LINE).unwrap_or(u32::MAX - 1);
+        let counts = f64::from(counts.min(self.rate));
+        let fits = self.lines >= counts;
         if fits {
-            self.lines -= 1.0;
+            self.lines -= counts;
         } else {
             self.suppressed += 1;
         }
@@ -93,7 +100,7 @@ mod tests {
         let start = Instant::now();
         let mut allowance = Allowance::new(10, start);
         let taken =
-            |allowance: &mut Allowance, now| (0..25).filter(|_| allowance.take(now)).count();
+            |allowance: &mut Allowance, now| (0..25).filter(|_| allowance.take(9, now)).count();
         assert_eq!(taken(&mut allowance, start), 10);
         assert_eq!(allowance.take_note(start), None, "no room for the note yet");
         let half = start + Duration::from_millis(500);
@@ -116,10 +123,22 @@ mod tests {
     fn another_rate_gives_nothing_back() {
         let start = Instant::now();
         let mut allowance = Allowance::new(10, start);
-        assert!((0..10).all(|_| allowance.take(start)));
+        assert!((0..10).all(|_| allowance.take(9, start)));
         allowance.set_rate(10, start);
-        assert!(!allowance.take(start));
+        assert!(!allowance.take(9, start));
         allowance.set_rate(12, start);
-        assert!(allowance.take(start) && allowance.take(start) && !allowance.take(start));
+        assert!(allowance.take(9, start) && allowance.take(9, start) && !allowance.take(9, start));
+    }
+
+    #[test]
+    fn a_long_line_counts_as_several_and_fits_all_the_same() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(10, start);
+        assert!(allowance.take(4096, start));
+        assert!(allowance.take(4096, start));
+        assert!(!allowance.take(9, start));
+        let later = start + Duration::from_secs(1);
+        assert!(allowance.take(1 << 20, later));
+        assert!(!allowance.take(9, later));
     }
 }
