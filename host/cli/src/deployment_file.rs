@@ -64,6 +64,17 @@ pub(crate) fn content(manifest: &Manifest) -> Map<String, Value> {
     Map::from_iter([("modulesContent".to_owned(), Value::Object(modules))])
 }
 
+/// The deployment as a device checks it: without a section for routes where nothing is said of them, since there an
+/// empty one would be a fault.
+pub(crate) fn as_manifest(manifest: &Manifest) -> Value {
+    let mut content = content(manifest);
+    let modules = content.get_mut("modulesContent");
+    if let (true, Some(Value::Object(modules))) = (manifest.hub_desired.is_empty(), modules) {
+        modules.remove("$edgeHub");
+    }
+    Value::Object(content)
+}
+
 /// The path from the root on. Its folder is resolved where it is there, so that it reads well; a link in the
 /// last place stays one, since it may lead elsewhere tomorrow.
 fn absolute(folder: &Path, path: &str) -> Result<String, Failure> {
@@ -117,6 +128,17 @@ mod tests {
         check("file:a.wasm", "ROOT/in/a.wasm");
         check("file:../a.wasm", "ROOT/a.wasm");
         check("file:/x/y/a.wasm", "/x/y/a.wasm");
+    }
+
+    #[test]
+    fn a_device_takes_what_says_nothing_of_routes() {
+        let manifest = manifest("file:/a.wasm");
+        let text = as_manifest(&manifest).to_string();
+        let again = Manifest::check(&text, Origin::LocalFile).expect("a valid manifest");
+        assert_eq!(again.value.modules, manifest.modules);
+        // The hub is told all the same, or the last routes would stay.
+        let hub = &content(&manifest)["modulesContent"]["$edgeHub"];
+        assert_eq!(*hub, json!({ "properties.desired": {} }));
     }
 
     #[test]

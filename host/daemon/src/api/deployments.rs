@@ -57,7 +57,7 @@ pub(super) async fn check(
     let Checked { value, warnings } =
         Manifest::check(text, Origin::LocalFile).map_err(|faults| {
             let causes: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
-            ApiError::unprocessable(format!("the manifest has {} faults", causes.len()), causes)
+            ApiError::unprocessable("the manifest has faults".to_owned(), causes)
         })?;
     let tried = view.agent.try_out(value).await.map_err(|err| {
         ApiError::unprocessable("the deployment cannot be applied".to_owned(), err.reasons())

@@ -52,7 +52,7 @@ pub(super) async fn execute(
     let content = Value::Object(deployment_file::content(&manifest));
     let running = Running::find(global).await?;
     let device = running.device(args.device.as_ref())?;
-    try_out(&running, &device, &content).await?;
+    try_out(&running, &device, &deployment_file::as_manifest(&manifest)).await?;
     let before = state(&running, &device).await?;
     let versions = set_twins(&running, &device, &content).await?;
     if before.is_of(versions) && before.settled && before.phase != "applied" {
@@ -98,10 +98,10 @@ fn folder_of(file: &Path) -> anyhow::Result<PathBuf> {
     Ok(file.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
-async fn try_out(running: &Running, device: &DeviceId, content: &Value) -> anyhow::Result<()> {
+async fn try_out(running: &Running, device: &DeviceId, manifest: &Value) -> anyhow::Result<()> {
     let check = target(device, &["check"]);
     let tried = running
-        .post(&check, Some(content.to_string()), CHECK_TIME_MAX)
+        .post(&check, Some(manifest.to_string()), CHECK_TIME_MAX)
         .await;
     tried
         .map(drop)
