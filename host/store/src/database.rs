@@ -10,7 +10,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cap_std::fs::{Dir, OpenOptions};
 use redb::{ReadableDatabase as _, TableDefinition, TableError};
@@ -21,10 +20,11 @@ use crate::file;
 
 mod backend;
 mod error;
+mod opened;
 mod transaction;
 
-use backend::Backend;
 pub use error::DatabaseError;
+use opened::Opened;
 pub use transaction::Transaction;
 
 /// Memory for pages; the databases here are read seldom and are a few megabytes at most.
@@ -115,7 +115,7 @@ pub struct Page {
 /// An open database.
 pub struct Database {
     name: String,
-    inner: redb::Database,
+    opened: Opened,
     set_aside: Option<SetAside>,
 }
 
@@ -162,21 +162,9 @@ impl Database {
 
     /// Opens what is on `disk` after reading all of it; its format is not looked at.
     fn checked(name: &str, disk: impl Disk) -> Result<Self, DatabaseError> {
-        // A plain open trusts the file, and the library may panic over one that was altered; the
-        // check reads all of it first. What still panics over a file is a damage of the file.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            redb::Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .set_check_integrity_on_open(true)
-                .create_with_backend(Backend::new(disk))
-        }));
-        let inner = match opened {
-            Ok(opened) => opened.map_err(|err| error::opening(name, err))?,
-            Err(_) => return Err(error::damaged(name, "it does not hold together")),
-        };
         Ok(Self {
             name: name.to_owned(),
-            inner,
+            opened: Opened::new(name, disk)?,
             set_aside: None,
         })
     }
@@ -191,8 +179,8 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
-        let reading = self
-            .inner
+        let library = self.opened.library(&self.name)?;
+        let reading = library
             .begin_read()
             .map_err(|err| self.failed("read", err))?;
         let table = match reading.open_table(table.definition()) {
@@ -220,8 +208,8 @@ impl Database {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Page, DatabaseError> {
-        let reading = self
-            .inner
+        let library = self.opened.library(&self.name)?;
+        let reading = library
             .begin_read()
             .map_err(|err| self.failed("read", err))?;
         let table = match reading.open_table(table.definition()) {
@@ -244,8 +232,8 @@ impl Database {
         &self,
         body: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let writing = self
-            .inner
+        let library = self.opened.library(&self.name)?;
+        let writing = library
             .begin_write()
             .map_err(|err| self.failed("write", err))?;
         let mut transaction = Transaction::new(&self.name, &writing);
@@ -293,8 +281,8 @@ impl Database {
 
     fn recorded_format(&self) -> Result<Option<(String, u64)>, DatabaseError> {
         use redb::ReadableTable as _;
-        let reading = self
-            .inner
+        let library = self.opened.library(&self.name)?;
+        let reading = library
             .begin_read()
             .map_err(|err| self.failed("read", err))?;
         let table = match reading.open_table(FORMAT) {
@@ -307,8 +295,8 @@ impl Database {
     }
 
     fn record_format(&self, format: Format) -> Result<(), DatabaseError> {
-        let writing = self
-            .inner
+        let library = self.opened.library(&self.name)?;
+        let writing = library
             .begin_write()
             .map_err(|err| self.failed("write", err))?;
         {

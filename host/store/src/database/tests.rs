@@ -235,6 +235,36 @@ fn a_full_disk_is_an_error_and_not_a_damage() {
     }
 }
 
+#[test]
+fn a_disk_that_is_no_longer_full_is_written_again() {
+    let (mut failed, mut came_back) = (0, 0);
+    let whole = SimulatedDisk::new(Vec::new(), Fault::None);
+    let database = Database::on_disk("a", whole.clone(), FORMAT).unwrap();
+    put(&database, &[(b"old", b"v")]).unwrap();
+    let before = whole.operations();
+    put(&database, &[(b"k", &[1; 100_000])]).unwrap();
+    for at in before..whole.operations() {
+        let disk = SimulatedDisk::new(Vec::new(), Fault::FailAt(at));
+        let database = Database::on_disk("a", disk.clone(), FORMAT).unwrap();
+        put(&database, &[(b"old", b"v")]).unwrap();
+        if put(&database, &[(b"k", &[1; 100_000])]).is_ok() {
+            continue;
+        }
+        failed += 1;
+        // Only what a failed sync leaves is not vouched for in this process any more.
+        if put(&database, &[(b"k", b"new")]).is_err() {
+            continue;
+        }
+        came_back += 1;
+        assert_eq!(database.get(T, b"old").unwrap().unwrap(), b"v", "at {at}");
+        let left = disk.after_power_cut(Survivors::Synced);
+        let left = Database::on_disk("a", SimulatedDisk::new(left, Fault::None), FORMAT).unwrap();
+        assert_eq!(left.get(T, b"k").unwrap().unwrap(), b"new", "at {at}");
+        assert_eq!(left.get(T, b"old").unwrap().unwrap(), b"v", "at {at}");
+    }
+    assert!(came_back > 0, "{failed} failed");
+}
+
 /// Commits numbered batches of two entries until the disk fails; returns how many were committed.
 fn commit_batches(disk: SimulatedDisk, count: u8) -> u8 {
     let Ok(database) = Database::on_disk("a", disk, FORMAT) else {
