@@ -24,7 +24,7 @@ use wasm_edge_daemon::api::socket::ControlSocket;
 use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
-use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::folder::{DataFolder, FolderError};
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
@@ -112,10 +112,13 @@ fn open_folder(path: &std::path::Path) -> anyhow::Result<DataFolder> {
             .with_context(|| format!("cannot make `{}`", parent.display()))?;
     }
     DataFolder::open(path).map_err(|err| {
-        Failure::new(ExitStatus::Failure, format!("cannot use the data folder `{}`", path.display()))
-            .hint("another process may run it: `wasm-edge list` shows; `--data-dir DIR` takes another folder")
-            .caused_by(err)
-            .into()
+        let hint = if matches!(err, FolderError::Locked { .. }) {
+            "another process may run it: `wasm-edge list` shows; `--data-dir DIR` takes another folder"
+        } else {
+            "`--data-dir DIR` takes another folder"
+        };
+        let what = format!("cannot use the data folder `{}`", path.display());
+        Failure::new(ExitStatus::Failure, what).hint(hint).caused_by(err).into()
     })
 }
 
