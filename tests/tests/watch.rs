@@ -191,6 +191,39 @@ fn a_broken_manifest_is_told_with_its_line_and_the_old_one_goes_on() {
 }
 
 #[test]
+fn a_manifest_that_came_before_its_component_is_applied_once_that_is_there() {
+    let home = Home::new();
+    let (echo, manifest) = deploy(&home);
+    let run = watch(&home, &manifest);
+    let feed = instance(&run, "feed");
+    // In a folder that nothing was looked for in so far.
+    let late = home.path().join("elsewhere/late.wasm");
+    fs::create_dir(home.path().join("elsewhere")).expect("it can be made");
+    let more = Deployment::new()
+        .module(Module::guest("feed"))
+        .module(Module::of("echo", &echo))
+        .module(Module::of("late", &late))
+        .pass("feed/out", "echo/in")
+        .upstream("echo");
+    more.write(&home);
+    let line = says_from(&run, 0, "late.wasm`");
+    let line = says_from(&run, line, "what ran before runs on");
+    // What is no component yet is told, and the wait goes on; what runs is reloaded meanwhile.
+    fs::write(&late, "not yet").expect("it can be written");
+    let line = says_from(&run, line, "what ran before runs on");
+    fs::write(&echo, variant("echo", b'1')).expect("it can be written");
+    let line = says_from(&run, line, "reloaded echo in ");
+
+    fs::write(&late, variant("say", b'0')).expect("it can be written");
+    let line = says_from(&run, line, "applied `");
+    run.wait_module("late", |module| module["ready"] == true);
+    fs::write(&late, variant("say", b'1')).expect("it can be written");
+    says_from(&run, line, "reloaded late in ");
+    assert_eq!(instance(&run, "feed"), feed);
+    run.interrupt().ok();
+}
+
+#[test]
 fn messages_in_the_queue_are_handled_once_while_their_module_is_reloaded() {
     const MESSAGES: u64 = 400;
     const RELOADS: u8 = 4;

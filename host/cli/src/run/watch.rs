@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use wasm_edge_daemon::agent::error::DeployError;
 use wasm_edge_daemon::agent::handle::{DeploymentState, Phase};
 use wasm_edge_daemon::device::Device;
 use wasm_edge_hub::hub::Hub;
@@ -49,12 +50,18 @@ struct Entry<'a> {
     text_digest: Option<String>,
     /// The components that were tried last, whether they could be used or not.
     tried: BTreeMap<ModuleId, Digest>,
+    /// Components for which the manifest that was read last was refused, as they were then.
+    awaited: Components,
 }
+
+/// What lies where components are looked for, if it is a file.
+type Components = BTreeMap<PathBuf, Option<Digest>>;
 
 /// What is to be looked at for one entry.
 struct Places {
     manifest: Option<PathBuf>,
     components: BTreeMap<ModuleId, PathBuf>,
+    awaited: Vec<PathBuf>,
     crate_folder: Option<PathBuf>,
 }
 
@@ -63,6 +70,7 @@ struct Seen {
     /// SHA-256 of the manifest's text, if it is there.
     manifest: Option<String>,
     components: BTreeMap<ModuleId, Digest>,
+    awaited: Components,
     sources: Option<Fingerprint>,
 }
 
@@ -94,6 +102,7 @@ impl<'a> Watch<'a> {
             manifest: loaded.manifest.clone(),
             text_digest: loaded.component.is_none().then(|| loaded.digest.clone()),
             tried: BTreeMap::new(),
+            awaited: Components::new(),
         });
         Self {
             entries: entries.collect(),
@@ -112,18 +121,18 @@ impl<'a> Watch<'a> {
             let looked = tokio::task::spawn_blocking(move || look(alarm, &places));
             let (armed_alarm, seen) = looked.await.context("looking at files did not end")??;
             alarm = armed_alarm;
-            let mut built = false;
+            let mut look_again = false;
             for (index, seen) in seen.into_iter().enumerate() {
-                built |= self.take_over(index, seen).await;
+                look_again |= self.take_over(index, seen).await;
             }
-            // What was built lies in files that were looked at before.
-            if !built {
+            // What was built lies in files that were looked at before; a manifest may name files elsewhere.
+            if !look_again {
                 ear.wait().await;
             }
         }
     }
 
-    /// Takes over what differs; answers whether something was built.
+    /// Takes over what differs; answers whether there may be other places to look at than before, or other files.
     async fn take_over(&mut self, index: usize, seen: Seen) -> bool {
         let begun = Instant::now();
         let entry = &self.entries[index];
@@ -136,21 +145,27 @@ impl<'a> Watch<'a> {
             return true;
         }
         let manifest_differs = entry.text_digest.is_some() && entry.text_digest != seen.manifest;
+        let is_again =
+            (manifest_differs || entry.awaited != seen.awaited) && seen.manifest.is_some();
+        let is_new_manifest = manifest_differs && is_again;
         let changed = entry.changed(&seen.components);
-        if manifest_differs && seen.manifest.is_some() {
-            self.entries[index].tried.extend(changed);
+        let names: Vec<ModuleId> = changed.keys().cloned().collect();
+        self.entries[index].tried.extend(changed);
+        if is_again {
             self.entries[index].text_digest = seen.manifest;
-            if let Err(err) = self.reapply(index, begun).await {
-                self.refused(&err);
-            }
-        } else if !changed.is_empty() {
-            let names: Vec<ModuleId> = changed.keys().cloned().collect();
-            self.entries[index].tried.extend(changed);
-            if let Err(err) = self.reload(index, &names, begun).await {
-                self.refused(&err);
+            match self.reapply(index, begun).await {
+                Ok(()) => return true,
+                Err(err) => self.refused(&err),
             }
         }
-        false
+        // Of a manifest that was refused before, too, what runs goes on to be looked at.
+        if !is_new_manifest
+            && !names.is_empty()
+            && let Err(err) = self.reload(index, &names, begun).await
+        {
+            self.refused(&err);
+        }
+        is_again
     }
 
     async fn rebuild(&mut self, index: usize) {
@@ -166,10 +181,30 @@ impl<'a> Watch<'a> {
     /// Reads the manifest again and applies it.
     async fn reapply(&mut self, index: usize, begun: Instant) -> anyhow::Result<()> {
         let entry = &mut self.entries[index];
+        entry.awaited.clear();
         let loaded = Loaded::read(entry.target.clone(), self.args, self.output)?;
         entry.text_digest = Some(loaded.digest.clone());
+        // Before they are tried: what comes meanwhile is another one.
+        let components = components(&loaded.manifest);
+        let paths = components.values().cloned().collect();
+        let mut found = tokio::task::spawn_blocking(|| look_for(paths))
+            .await
+            .context("looking at files did not end")?;
         let tried = entry.device.agent().try_out(loaded.manifest.clone()).await;
-        let tried = tried.map_err(|err| deploy_failed(err, self.output))?;
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(err) => {
+                if let DeployError::Images(failed) = &err {
+                    let failed = failed
+                        .iter()
+                        .filter_map(|(module, _)| components.get(module));
+                    let failed: Vec<&PathBuf> = failed.collect();
+                    found.retain(|path, _| failed.contains(&path));
+                    entry.awaited = found;
+                }
+                return Err(deploy_failed(err, self.output));
+            }
+        };
         entry.manifest = loaded.manifest.clone();
         let entry = &self.entries[index];
         let mut state = entry.device.agent().watch();
@@ -235,18 +270,13 @@ impl<'a> Watch<'a> {
 
 impl Entry<'_> {
     fn places(&self) -> Places {
-        let components = self.manifest.modules.values().filter_map(|spec| {
-            let ImageReference::File { path } = &spec.image else {
-                return None;
-            };
-            Some((spec.id.clone(), PathBuf::from(path)))
-        });
         Places {
             manifest: self
                 .text_digest
                 .is_some()
                 .then(|| absolute(&self.target.file)),
-            components: components.collect(),
+            components: components(&self.manifest),
+            awaited: self.awaited.keys().cloned().collect(),
             crate_folder: self.source.as_ref().map(|source| absolute(source.folder())),
         }
     }
@@ -314,6 +344,7 @@ fn look(mut alarm: Alarm, places: &[Places]) -> anyhow::Result<(Alarm, Vec<Seen>
     for places in places {
         files.extend(places.manifest.clone());
         files.extend(places.components.values().cloned());
+        files.extend(places.awaited.iter().cloned());
         if let Some(folder) = &places.crate_folder {
             files.push(folder.join("Cargo.toml"));
             folders.extend(scan::folders(folder));
@@ -333,9 +364,29 @@ impl Places {
             components: components
                 .filter_map(|(module, path)| Some((module.clone(), scan::file(path)?)))
                 .collect(),
+            awaited: look_for(self.awaited.clone()),
             sources: self.crate_folder.as_deref().map(scan::sources),
         }
     }
+}
+
+/// The files that the modules of a manifest are made of.
+fn components(manifest: &Manifest) -> BTreeMap<ModuleId, PathBuf> {
+    let modules = manifest.modules.values();
+    let files = modules.filter_map(|spec| match &spec.image {
+        ImageReference::File { path } => Some((spec.id.clone(), PathBuf::from(path))),
+        _ => None,
+    });
+    files.collect()
+}
+
+/// Blocks.
+fn look_for(paths: Vec<PathBuf>) -> Components {
+    let found = paths.into_iter().map(|path| {
+        let digest = scan::file(&path);
+        (path, digest)
+    });
+    found.collect()
 }
 
 /// Of a path from here, which may not be there just now.
