@@ -40,7 +40,7 @@ const TAKEN: [&str; 15] = [
 ];
 
 /// Names of types that the templates use; a module's own type is none of them.
-const TYPES: [&str; 20] = [
+const TYPES: [&str; 23] = [
     "Box",
     "Default",
     "Deserialize",
@@ -56,11 +56,14 @@ const TYPES: [&str; 20] = [
     "Outgoing",
     "Response",
     "Result",
+    "Self",
     "SendError",
     "Settings",
     "Some",
+    "String",
     "Tick",
     "Value",
+    "Vec",
 ];
 
 /// A name that a crate, its folder and a module can have.
@@ -165,11 +168,14 @@ pub(crate) fn files(
         false => "\n[lib]\ncrate-type = [\"cdylib\"]\n",
     };
     let workspace = match in_workspace {
-        // Else cargo asks the workspace above for it; who wants it there takes this line out.
-        true => "\n\n[workspace]",
+        // Else cargo asks the workspace above for it.
+        true => {
+            "\n\n# Without this line it is one of the workspace above, if that has it as a member.\n[workspace]"
+        }
         false => "",
     };
     let component = format!("target/wasm32-wasip2/release/{file}.wasm");
+    let dependencies = dependency(sdk) + texts.dependencies;
     let fill = |text: &str| {
         let values = [
             ("name", name.as_str()),
@@ -177,7 +183,7 @@ pub(crate) fn files(
             ("file", &file),
             ("lib", lib),
             ("workspace", workspace),
-            ("dependencies", &(dependency(sdk) + texts.dependencies)),
+            ("dependencies", dependencies.trim_end()),
             ("desired", texts.desired),
             ("about", texts.about),
             ("component", &component),
@@ -332,6 +338,35 @@ mod tests {
         check("a--b", "AB");
         check("message", "MessageModule");
         check("send-error", "SendErrorModule");
+        check("string", "StringModule");
+        check("self-", "SelfModule");
+    }
+
+    #[test]
+    fn every_type_that_a_template_names_is_taken() {
+        for template in TEMPLATES {
+            let source = texts(template).source;
+            // What comes behind `::` or is a text is no name in the scope of the module's type.
+            let code = source
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            let code: String = code.collect::<Vec<_>>().join("\n");
+            let code: String = code.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+            let is_part = |c: char| !(c.is_alphanumeric() || c == '_' || c == ':');
+            for word in code.split(is_part) {
+                let word = word
+                    .trim_start_matches("::")
+                    .split("::")
+                    .next()
+                    .unwrap_or_default();
+                let is_type =
+                    word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase);
+                assert!(
+                    !is_type || TYPES.contains(&word.trim_end_matches(':')),
+                    "{word}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -357,7 +392,8 @@ mod tests {
                 cargo.contains(r#"wasm-edge-sdk = { path = "/a \"b\"\\c" }"#),
                 "{cargo}"
             );
-            assert!(cargo.ends_with("\n\n[workspace]\n"), "{cargo}");
+            assert!(cargo.ends_with("\n[workspace]\n"), "{cargo}");
+            assert!(!cargo.contains("\n\n\n"), "{cargo}");
         }
     }
 

@@ -218,8 +218,8 @@ fn bless(file: &Path, ran: Ran, exact: bool, output: &Output) -> anyhow::Result<
         let what = format!("cannot write `{}`", file.display());
         Failure::new(ExitStatus::Failure, what).caused_by(err)
     })?;
-    let count = lines.len();
-    output.note(&Text::new().plain(&format!("wrote {count} lines to `{}`", file.display())));
+    let count = plural(lines.len() as u64, "line");
+    output.note(&Text::new().plain(&format!("wrote {count} to `{}`", file.display())));
     Ok(ExitStatus::Ok)
 }
 
