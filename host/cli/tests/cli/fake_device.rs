@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 
+mod operating;
+
 /// A running fake; it stops listening when it is dropped.
 pub(crate) struct FakeDevice {
     _runtime: Runtime,
@@ -89,6 +91,7 @@ fn router(answers: Answers) -> Router {
         .route("/v1/modules", get(modules))
         .route("/v1/modules/{device}/{module}", get(module))
         .route("/v1/logs", get(logs))
+        .merge(operating::router())
         .route("/twins/{device}", get(twin).patch(patch_twin))
         .route(
             "/twins/{device}/modules/{module}",

@@ -1,0 +1,96 @@
+//! What a fake device answers to those who operate it: methods, messages, restarts, deployments.
+
+use axum::Router;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answers, hub_error, json_response};
+
+pub(super) fn router() -> Router<Answers> {
+    Router::new()
+        .route("/v1/modules/{device}/{module}/restart", post(restart))
+        .route("/v1/modules/{device}/{module}/messages", post(message))
+        .route("/v1/deployments/{device}", get(deployment))
+        .route("/v1/deployments/{device}/check", post(check))
+        .route("/v1/deployments/{device}/retry", post(check))
+        .route(
+            "/devices/{device}/applyConfigurationContent",
+            post(async || StatusCode::NO_CONTENT),
+        )
+        .route("/twins/{device}/modules/{module}/methods", post(method))
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    #[serde(default)]
+    input: String,
+}
+
+async fn restart(Path((_, module)): Path<(String, String)>) -> Response {
+    match module.as_str() {
+        "filter" => json_response(&json!({ "device": "d1", "module": module })),
+        "sensor" => refused(
+            StatusCode::CONFLICT,
+            "the module `sensor` is not to run: its desired status is `stopped`",
+        ),
+        _ => refused(StatusCode::NOT_FOUND, "no module `none` on the device `d1`"),
+    }
+}
+
+async fn message(Query(sent): Query<Sent>) -> Response {
+    let outcome = match sent.input.as_str() {
+        "full" => {
+            let error = "the queue of the input `full` of the module `filter` is full";
+            return refused(StatusCode::SERVICE_UNAVAILABLE, error);
+        }
+        "odd" => json!({
+            "outcome": "set-aside", "reason": "rejected", "detail": "body is no JSON\u{1b}[2J",
+        }),
+        _ => json!({ "outcome": "completed", "reason": null, "detail": null }),
+    };
+    json_response(&outcome)
+}
+
+async fn method(Path((_, module)): Path<(String, String)>, body: String) -> Response {
+    if module == "none" {
+        return hub_error(404, "DeviceNotOnline", "the module is not there");
+    }
+    let call: Value = serde_json::from_str(&body).unwrap();
+    let (status, payload) = match call["methodName"].as_str() {
+        Some("refuse") => (409, json!({ "error": "not now" })),
+        _ => (200, json!({ "was": 7, "with": call["payload"] })),
+    };
+    json_response(&json!({ "status": status, "payload": payload }))
+}
+
+async fn check() -> Response {
+    json_response(&json!({ "device": "d1", "modules": [], "warnings": [] }))
+}
+
+/// `d1` runs what it was given, `d2` went back to what it had.
+async fn deployment(Path(device): Path<String>) -> Response {
+    let (phase, reasons) = match device.as_str() {
+        "d2" => ("rolled-back", json!(["module `sensor` is not ready"])),
+        _ => ("applied", json!([])),
+    };
+    let manifest = json!({ "modulesContent": {
+        "$edgeAgent": { "properties.desired": { "schemaVersion": "1.1", "modules": {} } },
+    } });
+    json_response(&json!({
+        "device": device,
+        "state": {
+            "phase": phase, "reasons": reasons, "agentVersion": 9, "hubVersion": 9, "settled": true,
+        },
+        "deployment": manifest,
+        "lastGood": null,
+    }))
+}
+
+fn refused(status: StatusCode, error: &str) -> Response {
+    let body = json!({ "error": error, "causes": [], "hint": null });
+    (status, body.to_string()).into_response()
+}
