@@ -26,6 +26,10 @@ use crate::run::upstream::HubUpstream;
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long a method may take, and how long a module that is being restarted is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+
 /// A module that is trapped on purpose is started again at once.
 const NO_WAITS: RestartWaits = RestartWaits {
     first: Duration::ZERO,
@@ -128,7 +132,7 @@ impl Setting {
             device: device_id(0)?,
             module: ModuleId::new(module)?,
         };
-        let call = MethodCall::new(method, payload)?;
+        let call = MethodCall::new(method, payload)?.with_timeouts(ANSWER_MAX, CONNECT_MAX)?;
         let answer = self
             .hub
             .invoke_method(&TwinOwner::Module(identity), call)
