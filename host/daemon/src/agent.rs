@@ -1,9 +1,9 @@
 //! Makes the device match its deployment: the desired properties of its `$edgeAgent` and `$edgeHub`.
 //!
 //! The agent is a task that follows these two twins through sessions of its own, and nothing else makes modules
-//! run. What is desired is read and checked as a whole ([`assemble`]), compared with what is there ([`plan`]),
-//! carried out step by step ([`carry_out`]) and watched until it is healthy ([`health`]); if it is not, the
-//! last good deployment comes back. [`reporter`] tells the hub. Others hold an [`handle::AgentHandle`].
+//! run. What is desired is read and checked as a whole (`assemble`), compared with what is there ([`plan`]),
+//! carried out step by step (`carry_out`) and watched until it is healthy (`health`); if it is not, the
+//! last good deployment comes back. `reporter` tells the hub. Others hold an [`handle::AgentHandle`].
 
 pub mod error;
 pub mod handle;

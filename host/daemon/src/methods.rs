@@ -105,7 +105,7 @@ impl Methods {
     /// # Errors
     /// [`InvokeError::Busy`] for a call in a circle; [`InvokeError::NotFound`] if nobody listens within the connect
     /// timeout, and always for the device itself, which answers no methods; [`InvokeError::Timeout`] if no answer
-    /// comes in time; [`InvokeError::Other`] at once if [`WAITING_MAX`] calls wait for the callee, or if its instance
+    /// comes in time; [`InvokeError::Other`] at once if `WAITING_MAX` calls wait for the callee, or if its instance
     /// ended or threw the call away.
     ///
     /// # Cancel safety
