@@ -1,18 +1,41 @@
 //! A manifest from a file, as a device is given it.
 //!
 //! Owns what has to change on the way from a file into twins: `file:` images are relative to the manifest's
-//! folder in the one and absolute in the others. Leaves checking to the model. `run` and `deploy` call it.
+//! folder in the one and absolute in the others. Leaves what a manifest may
+//! hold to the model. `run`, `test` and `deploy` call it.
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use wasm_edge_model::manifest::{ImageReference, Manifest};
+use wasm_edge_model::manifest::{Checked, ImageReference, Manifest, Origin};
 
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
+use crate::output::{Output, human};
 
 /// The schema version of a deployment that names none, as a layered one need not.
 const SCHEMA_VERSION: &str = "1.1";
+
+/// Checks the text of a manifest and prints all its faults and warnings.
+///
+/// # Errors
+/// How many faults there are.
+pub(crate) fn checked(text: &str, file: &Path, output: &Output) -> Result<Manifest, Failure> {
+    let file = file.display();
+    let Checked { value, warnings } =
+        Manifest::check(text, Origin::LocalFile).map_err(|faults| {
+            for fault in faults.0.iter() {
+                output.warn(&format!("{file}: {fault}"));
+            }
+            let count = human::count(faults.0.len(), "fault");
+            let what = format!("`{file}` has {count} and was not applied");
+            Failure::new(ExitStatus::BadConfig, what)
+        })?;
+    for warning in warnings {
+        output.warn(&format!("{file}: {warning}"));
+    }
+    Ok(value)
+}
 
 /// Makes the `file:` images of a manifest in `folder` absolute, in what it says and in what it was made of.
 ///
@@ -94,8 +117,6 @@ fn absolute(folder: &Path, path: &str) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use wasm_edge_model::manifest::Origin;
-
     use super::*;
 
     fn manifest(image: &str) -> Manifest {

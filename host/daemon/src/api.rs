@@ -85,10 +85,6 @@ pub fn router(
             "/v1/deployments/{device}/check",
             axum::routing::post(deployments::check),
         )
-        .route(
-            "/v1/deployments/{device}/retry",
-            axum::routing::post(deployments::retry),
-        )
         .with_state(state)
 }
 

@@ -44,6 +44,12 @@ impl Target {
         target.query(API_VERSION.0, API_VERSION.1)
     }
 
+    /// The deployment of a device, at the hub's REST face.
+    pub(crate) fn apply_configuration(device: &str) -> Self {
+        let target = Self::path(&["devices", device, "applyConfigurationContent"]);
+        target.query(API_VERSION.0, API_VERSION.1)
+    }
+
     /// The direct methods of a module, at the hub's REST face.
     pub(crate) fn methods(device: &str, module: &str) -> Self {
         let target = Self::path(&["twins", device, "modules", module, "methods"]);

@@ -4,12 +4,11 @@ mod apply;
 mod check;
 mod show;
 
-use std::future::Future;
-
 use serde::Deserialize;
 use serde_json::Value;
 use wasm_edge_model::identity::DeviceId;
 
+use super::wait;
 use crate::args::GlobalArgs;
 use crate::args::deploy::DeployCommand;
 use crate::client::target::Target;
@@ -17,7 +16,7 @@ use crate::exit_codes::ExitStatus;
 use crate::output::Output;
 use crate::output::text::{Style, Text};
 
-/// Runs a command under `deploy`; `wait` runs those that talk to a device.
+/// Runs a command under `deploy`.
 pub(super) fn execute(
     command: DeployCommand,
     global: &GlobalArgs,
@@ -28,10 +27,6 @@ pub(super) fn execute(
         DeployCommand::Apply(args) => wait(apply::execute(args, global, output)),
         DeployCommand::Show(args) => wait(show::execute(args, global, output)),
     }
-}
-
-fn wait(command: impl Future<Output = anyhow::Result<ExitStatus>>) -> anyhow::Result<ExitStatus> {
-    super::wait(command)
 }
 
 /// Of the answer of `GET /v1/deployments/{device}`, what these commands need.

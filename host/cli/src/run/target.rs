@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ring::digest;
 use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
-use wasm_edge_model::manifest::{Checked, Manifest, Origin};
+use wasm_edge_model::manifest::Manifest;
 
 use crate::args::run::{EnvArg, GrantArg, GrantKind, RunArgs, Target};
 use crate::deployment_file;
@@ -111,31 +111,12 @@ pub(crate) fn whole_path(file: &Path, hint: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Checks a manifest; all its faults and warnings are printed.
-pub(crate) fn check(text: &str, file: &Path, output: &Output) -> anyhow::Result<Manifest> {
-    match Manifest::check(text, Origin::LocalFile) {
-        Ok(Checked { value, warnings }) => {
-            for warning in warnings {
-                output.warn(&format!("{}: {warning}", file.display()));
-            }
-            Ok(value)
-        }
-        Err(faults) => {
-            for fault in faults.0.iter() {
-                output.warn(&format!("{}: {fault}", file.display()));
-            }
-            let count = faults.0.len();
-            let s = if count == 1 { "" } else { "s" };
-            let what = format!(
-                "`{}` has {count} fault{s} and was not applied",
-                file.display()
-            );
-            let hint = format!(
-                "`wasm-edge deploy check {}` shows them again",
-                file.display()
-            );
-            Err(Failure::new(ExitStatus::BadConfig, what).hint(hint).into())
-        }
-    }
+pub(crate) fn check(text: &str, file: &Path, output: &Output) -> Result<Manifest, Failure> {
+    let hint = || {
+        let file = file.display();
+        format!("`wasm-edge deploy check {file}` shows them again")
+    };
+    deployment_file::checked(text, file, output).map_err(|failure| failure.hint(hint()))
 }
 
 fn is_component(file: &Path) -> anyhow::Result<bool> {

@@ -1,7 +1,5 @@
 //! `/v1/deployments`: what a device is to run, how it stands, and whether another could be applied.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -10,9 +8,6 @@ use wasm_edge_model::manifest::{Checked, Manifest, Origin};
 
 use super::{ApiError, ApiState};
 use crate::deployment::sealed::Sections;
-
-/// How long the agent may take to begin with another try.
-const RETRY_BEGINS_MAX: Duration = Duration::from_secs(5);
 
 /// The deployment of a device, without passwords, and its state.
 pub(super) async fn show(
@@ -28,20 +23,6 @@ pub(super) async fn show(
         "deployment": shown(&deployment.current),
         "lastGood": shown(&deployment.last_good),
     })))
-}
-
-/// Lets the agent try again what it refused or rolled back; answers once it has begun.
-pub(super) async fn retry(
-    State(state): State<ApiState>,
-    Path(device): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    let agent = &state.devices(Some(&device))?.remove(0).agent;
-    let mut changed = agent.watch();
-    changed.mark_unchanged();
-    agent.look_again();
-    // Where nothing is to be tried again, nothing changes.
-    let _ = tokio::time::timeout(RETRY_BEGINS_MAX, changed.changed()).await;
-    Ok(Json(agent.watch().borrow().to_json()))
 }
 
 /// Tries a manifest out: nothing is touched.

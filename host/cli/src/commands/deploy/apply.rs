@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::{Value, json};
 use wasm_edge_model::identity::DeviceId;
-use wasm_edge_model::manifest::{Manifest, Origin};
+use wasm_edge_model::manifest::Manifest;
 
 use super::super::running::Running;
 use super::{Deployments, State, target};
@@ -19,8 +19,8 @@ use crate::client::target::Target;
 use crate::deployment_file;
 use crate::exit_codes::ExitStatus;
 use crate::failure::{self, Failure};
+use crate::output::Output;
 use crate::output::text::Text;
-use crate::output::{Output, human};
 use crate::text_file::{self, TextFileError};
 
 /// More than the manifest's own limit, so that a larger one is refused by the check.
@@ -29,7 +29,7 @@ const FILE_SIZE_MAX_BYTES: usize = 8 << 20;
 /// How long the device may take to load and compile all images.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(600);
 
-/// How long the hub may take to set the twins, and the device to look at them once more.
+/// How long the hub may take to set the twins.
 const APPLY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How often the device is asked how it stands.
@@ -53,13 +53,7 @@ pub(super) async fn execute(
     let running = Running::find(global).await?;
     let device = running.device(args.device.as_ref())?;
     try_out(&running, &device, &deployment_file::as_manifest(&manifest)).await?;
-    let before = state(&running, &device).await?;
     let versions = set_twins(&running, &device, &content).await?;
-    if before.is_of(versions) && before.settled && before.phase != "applied" {
-        // The same again, which was not applied: no twin changes, so the device has to be asked to try.
-        let retry = target(&device, &["retry"]);
-        running.post(&retry, None, APPLY_TIME_MAX).await?;
-    }
     if args.no_wait {
         let text = "the hub has it; `wasm-edge deploy show` tells what becomes of it";
         output.note(&Text::new().plain(text));
@@ -71,21 +65,9 @@ pub(super) async fn execute(
 
 fn read(file: &Path, output: &Output) -> anyhow::Result<Manifest> {
     let text = text_file::read(file, FILE_SIZE_MAX_BYTES).map_err(TextFileError::into_failure)?;
-    let checked = Manifest::check(&text, Origin::LocalFile).map_err(|faults| {
-        for fault in faults.0.iter() {
-            output.warn(&format!("{}: {fault}", file.display()));
-        }
-        let count = human::count(faults.0.len(), "fault");
-        let what = format!("`{}` has {count} and was not applied", file.display());
-        Failure::new(ExitStatus::BadConfig, what)
-    })?;
-    for warning in &checked.warnings {
-        output.warn(&format!("{}: {warning}", file.display()));
-    }
-    Ok(deployment_file::with_absolute_images(
-        checked.value,
-        &folder_of(file)?,
-    )?)
+    let manifest = deployment_file::checked(&text, file, output)?;
+    let folder = folder_of(file)?;
+    Ok(deployment_file::with_absolute_images(manifest, &folder)?)
 }
 
 /// Where `file:` images start: the folder of the file, or this one for standard input.
@@ -119,14 +101,9 @@ async fn set_twins(
     device: &DeviceId,
     content: &Value,
 ) -> anyhow::Result<Versions> {
-    let apply = Target::path(&["devices", device.as_str(), "applyConfigurationContent"]);
-    let text = Some(content.to_string());
+    let apply = Target::apply_configuration(device.as_str());
     running
-        .post(
-            &apply.query("api-version", "2021-04-12"),
-            text,
-            APPLY_TIME_MAX,
-        )
+        .post(&apply, Some(content.to_string()), APPLY_TIME_MAX)
         .await
         .context("the hub does not take the deployment")?;
     let version = async |module| {

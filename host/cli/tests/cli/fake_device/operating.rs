@@ -16,7 +16,6 @@ pub(super) fn router() -> Router<Answers> {
         .route("/v1/modules/{device}/{module}/messages", post(message))
         .route("/v1/deployments/{device}", get(deployment))
         .route("/v1/deployments/{device}/check", post(check))
-        .route("/v1/deployments/{device}/retry", post(check))
         .route(
             "/devices/{device}/applyConfigurationContent",
             post(async || StatusCode::NO_CONTENT),
