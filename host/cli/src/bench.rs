@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::folder::DataFolder;
 
 use crate::args::bench::BenchArgs;
 use crate::exit_codes::ExitStatus;
@@ -23,7 +26,7 @@ use process::Start;
 use report::{Figure, Machine};
 use rows::{ROWS, Row};
 
-/// The components that are measured, by absolute path.
+/// The components that are measured, by absolute path, and their code, which is made once for all rows.
 struct Components {
     /// Does nothing.
     empty: PathBuf,
@@ -31,6 +34,9 @@ struct Components {
     load: PathBuf,
     /// Sends.
     source: PathBuf,
+    /// Where code is made and kept.
+    code: CodeStore,
+    _folder: (DataFolder, TempDir),
 }
 
 /// How much is done for one figure.
@@ -171,12 +177,24 @@ impl Components {
                     .caused_by(err)
             })
         };
+        let (empty, load) = (component("empty.wasm")?, component("load.wasm")?);
+        let source = component("source.wasm")?;
+        let temporary = tempfile::tempdir()?;
+        let folder = DataFolder::open(temporary.path())?;
         Ok(Self {
-            empty: component("empty.wasm")?,
-            load: component("load.wasm")?,
-            source: component("source.wasm")?,
+            empty,
+            load,
+            source,
+            code: CodeStore::open(&folder.precompiled()?)?,
+            _folder: (folder, temporary),
         })
     }
+}
+
+/// What a manifest says of a module with this component.
+fn module(component: &Path) -> Value {
+    let image = format!("file:{}", component.display());
+    json!({ "type": "wasm", "settings": { "image": image } })
 }
 
 /// A manifest of these modules, each with what `$edgeAgent` holds of it, and routes.

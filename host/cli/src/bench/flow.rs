@@ -7,16 +7,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wasm_edge_daemon::logs::feed::{FeedEvent, LogFeed};
 use wasm_edge_daemon::measure::{self, Bare};
+use wasm_edge_hub::hub::registry::MODULES_PER_DEVICE_MAX;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{Message, OutputName};
 
 use super::report::Figure;
 use super::rows::Row;
 use super::setting::{Setting, patiently};
-use super::{Components, Effort, manifest};
-
-/// How many modules one device may have at the hub.
-const MODULES_PER_DEVICE: usize = 50;
+use super::{Components, Effort, manifest, module};
 
 /// What stands between source and sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +58,8 @@ pub(super) fn measure(
         .build()?;
     let measured = runtime.block_on(async {
         match row.id {
-            "instance" => instances(row, components, effort).await,
-            "restart" => restarts(row, components, effort).await,
+            "instance" => instances(row, components, effort, End::InOrder).await,
+            "restart" => instances(row, components, effort, End::InATrap).await,
             "call" => calls(row, components, effort).await,
             id => match id.split_once('-') {
                 Some(("modules", modules)) => {
@@ -122,7 +120,7 @@ struct Order {
 
 /// Messages per second from a source through the middle to a sink, from the first to the last that the sink got.
 async fn rate(components: &Components, middle: Middle, order: Order) -> anyhow::Result<f64> {
-    let mut setting = Setting::start(&[flow_manifest(components, middle)]).await?;
+    let mut setting = Setting::start(components, &[flow_manifest(components, middle)]).await?;
     let native = (middle == Middle::NativeFilter).then(|| {
         let router = setting.view(0).router.clone();
         let module = ModuleId::new("native").expect("a valid id");
@@ -147,7 +145,6 @@ async fn rate(components: &Components, middle: Middle, order: Order) -> anyhow::
 }
 
 fn flow_manifest(components: &Components, middle: Middle) -> Value {
-    let image = |path: &std::path::Path| json!({ "type": "wasm", "settings": { "image": format!("file:{}", path.display()) } });
     let into = |from: &str, module: &str, input: &str| {
         (
             format!("{from}-{module}"),
@@ -161,14 +158,14 @@ fn flow_manifest(components: &Components, middle: Middle) -> Value {
         "FROM /messages/modules/sink/* INTO $upstream".to_owned(),
     );
     let mut modules = vec![
-        ("source".to_owned(), image(&components.source)),
-        ("sink".to_owned(), image(&components.load)),
+        ("source".to_owned(), module(&components.source)),
+        ("sink".to_owned(), module(&components.load)),
     ];
     let mut routes = vec![upstream];
     match middle {
         Middle::Nothing => routes.push(into("source", "sink", "sink")),
         Middle::Component(input) => {
-            modules.push(("middle".to_owned(), image(&components.load)));
+            modules.push(("middle".to_owned(), module(&components.load)));
             routes.push(into("source", "middle", input));
             routes.push(into("middle", "sink", "sink"));
         }
@@ -211,14 +208,12 @@ async fn calls(
     components: &Components,
     effort: Effort,
 ) -> anyhow::Result<Figure> {
-    let setting = Setting::start(&[]).await?;
-    let bare = Bare::load(&setting.code, &components.empty).await?;
+    let bare = Bare::load(&components.code, &components.empty).await?;
     let (mut samples, mut baseline) = (Vec::new(), Vec::new());
     for _ in 0..effort.repetitions {
         baseline.push(bare.calls(effort.calls).await?.as_nanos() as f64 / effort.calls as f64);
         samples.push(nanoseconds_each(components, effort.messages, 1).await?);
     }
-    setting.stop().await;
     Ok(Figure::new(row, samples).against("wasmtime's own empty call", &baseline))
 }
 
@@ -228,14 +223,13 @@ async fn nanoseconds_each(
     messages: u64,
     modules: usize,
 ) -> anyhow::Result<f64> {
-    let image = format!("file:{}", components.empty.display());
-    let module = json!({ "type": "wasm", "settings": { "image": image } });
+    let module = module(&components.empty);
     let route = |n: usize| {
         format!("FROM /messages/modules/s{n}/* INTO BrokeredEndpoint(\"/modules/m{n}/inputs/in\")")
     };
     let numbers: Vec<usize> = (0..modules).collect();
     let manifests: Vec<Value> = numbers
-        .chunks(MODULES_PER_DEVICE)
+        .chunks(MODULES_PER_DEVICE_MAX)
         .map(|chunk| {
             manifest(
                 chunk.iter().map(|n| (format!("m{n}"), module.clone())),
@@ -243,7 +237,7 @@ async fn nanoseconds_each(
             )
         })
         .collect();
-    let setting = Setting::start(&manifests).await?;
+    let setting = Setting::start(components, &manifests).await?;
     let each = messages / modules as u64;
     let message = Message {
         body: vec![b'x'; 64].into(),
@@ -252,7 +246,7 @@ async fn nanoseconds_each(
     let begun = Instant::now();
     let mut sources = tokio::task::JoinSet::new();
     for n in numbers {
-        let router = setting.view(n / MODULES_PER_DEVICE).router.clone();
+        let router = setting.view(n / MODULES_PER_DEVICE_MAX).router.clone();
         let sender = ModuleId::new(&format!("s{n}"))?;
         sources.spawn(measure::native_source(
             router,
@@ -273,66 +267,63 @@ async fn nanoseconds_each(
     Ok(elapsed.as_nanos() as f64 / sent as f64)
 }
 
-/// From a trap to the end of the next instance's `init`, without any wait in between.
-async fn restarts(
-    row: &'static Row,
-    components: &Components,
-    effort: Effort,
-) -> anyhow::Result<Figure> {
-    let setting = one_load_module(components).await?;
-    let bare = Bare::load(&setting.code, &components.load).await?;
-    let mut lines = setting.view(0).logs.follow()?;
-    let (mut samples, mut baseline) = (Vec::new(), Vec::new());
-    for _ in 0..10 * effort.repetitions {
-        // It ends in the middle of the call, so that there is no answer.
-        let trapped = setting.call("m", "trap", json!({ "messages": 0 }));
-        let restarted = async {
-            let down = line(&mut lines, "down").await?;
-            Ok(line(&mut lines, "up").await?.duration_since(down))
-        };
-        let (_, elapsed) = tokio::join!(trapped, patiently(restarted));
-        let elapsed: anyhow::Result<Duration> = elapsed?;
-        samples.push(elapsed?.as_nanos() as f64 / 1e3);
-        baseline.push(bare.instances(1).await?.as_nanos() as f64 / 1e3);
-    }
-    setting.stop().await;
-    Ok(Figure::new(row, samples).against("an instance by wasmtime alone", &baseline))
+/// How an instance comes to its end, so that the next one takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It is told to stop, and does.
+    InOrder,
+    /// In a trap, without any wait before the next one.
+    InATrap,
 }
 
-/// From the order to restart a module, which ends its instance in order, to the end of the next one's `init`.
+/// From the end of an instance to that of the next one's `init`.
 async fn instances(
     row: &'static Row,
     components: &Components,
     effort: Effort,
+    end: End,
 ) -> anyhow::Result<Figure> {
     let setting = one_load_module(components).await?;
-    let bare = Bare::load(&setting.code, &components.load).await?;
-    let view = setting.view(0);
-    let module = ModuleId::new("m")?;
-    let mut lines = view.logs.follow()?;
+    let bare = Bare::load(&components.code, &components.load).await?;
+    let mut lines = setting.view(0).logs.follow()?;
     let (mut samples, mut baseline) = (Vec::new(), Vec::new());
     for _ in 0..10 * effort.repetitions {
-        let started = async {
-            let begun = Instant::now();
-            view.supervisor.restart(&module).await?;
-            Ok(line(&mut lines, "up").await?.duration_since(begun))
+        let next = async {
+            match end {
+                End::InOrder => restarted(&setting, &mut lines).await,
+                End::InATrap => trapped(&setting, &mut lines).await,
+            }
         };
-        let elapsed: anyhow::Result<Duration> = patiently(started).await?;
-        samples.push(elapsed?.as_nanos() as f64 / 1e3);
+        samples.push(patiently(next).await??.as_nanos() as f64 / 1e3);
         baseline.push(bare.instances(1).await?.as_nanos() as f64 / 1e3);
     }
     setting.stop().await;
     Ok(Figure::new(row, samples).against("an instance by wasmtime alone", &baseline))
 }
 
+/// From the order to restart the module on.
+async fn restarted(setting: &Setting, lines: &mut LogFeed) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    let module = ModuleId::new("m")?;
+    setting.view(0).supervisor.restart(&module).await?;
+    Ok(line(lines, "up").await?.duration_since(begun))
+}
+
+/// From the last line of the instance on, which it writes before it traps.
+async fn trapped(setting: &Setting, lines: &mut LogFeed) -> anyhow::Result<Duration> {
+    // It ends in the middle of the call, so that there is no answer.
+    let call = setting.call("m", "trap", json!({ "messages": 0 }));
+    let anew = async {
+        let down = line(lines, "down").await?;
+        Ok(line(lines, "up").await?.duration_since(down))
+    };
+    tokio::join!(call, anew).1
+}
+
 async fn one_load_module(components: &Components) -> anyhow::Result<Setting> {
-    let image = format!("file:{}", components.load.display());
-    let module = json!({
-        "type": "wasm",
-        "restartPolicy": "always",
-        "settings": { "image": image },
-    });
-    Setting::start(&[manifest([("m".to_owned(), module)], [])]).await
+    let mut module = module(&components.load);
+    module["restartPolicy"] = "always".into();
+    Setting::start(components, &[manifest([("m".to_owned(), module)], [])]).await
 }
 
 fn out() -> OutputName {

@@ -4,13 +4,14 @@
 //! [`PATIENCE`] is an error.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use wasm_edge_hub::hub::registry::MODULES_PER_DEVICE_MAX;
 
 use super::Components;
 use super::report::Figure;
@@ -21,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a process is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
-
-/// How many modules one device may have at the hub.
-const MODULES_PER_DEVICE: usize = 50;
 
 /// A `run` of this binary; ended when dropped.
 struct Run {
@@ -209,8 +207,8 @@ fn settled(args: &[&str], modules: usize, data: &Path) -> anyhow::Result<f64> {
 
 /// How many modules each device gets; without modules there is one device.
 fn per_device(modules: usize) -> Vec<usize> {
-    let full = std::iter::repeat_n(MODULES_PER_DEVICE, modules / MODULES_PER_DEVICE);
-    let rest = modules % MODULES_PER_DEVICE;
+    let full = std::iter::repeat_n(MODULES_PER_DEVICE_MAX, modules / MODULES_PER_DEVICE_MAX);
+    let rest = modules % MODULES_PER_DEVICE_MAX;
     let mut counts: Vec<usize> = full.collect();
     if rest > 0 || counts.is_empty() {
         counts.push(rest);
@@ -219,11 +217,7 @@ fn per_device(modules: usize) -> Vec<usize> {
 }
 
 fn empty_modules(components: &Components, count: usize) -> Value {
-    let image = |path: &PathBuf| format!("file:{}", path.display());
-    let module = json!({
-        "type": "wasm",
-        "settings": { "image": image(&components.empty) },
-    });
+    let module = super::module(&components.empty);
     super::manifest((0..count).map(|n| (format!("m{n}"), module.clone())), [])
 }
 

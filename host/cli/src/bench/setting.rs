@@ -20,6 +20,7 @@ use wasm_edge_hub::telemetry::{TelemetryEvent, TelemetryReader};
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::manifest::{Manifest, Origin};
 
+use super::Components;
 use crate::deployment_file;
 use crate::run::upstream::HubUpstream;
 
@@ -43,17 +44,18 @@ pub(super) struct Setting {
     upstream: HubUpstream,
     devices: Vec<Device>,
     telemetry: TelemetryReader,
-    /// Makes code for the baselines as well.
-    pub(super) code: CodeStore,
+    code: CodeStore,
     _folder: (DataFolder, TempDir),
 }
 
 impl Setting {
     /// Starts a device for each manifest and waits until all modules are ready.
-    pub(super) async fn start(manifests: &[Value]) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        components: &Components,
+        manifests: &[Value],
+    ) -> anyhow::Result<Self> {
         let temporary = tempfile::tempdir()?;
         let folder = DataFolder::open(temporary.path())?;
-        let code = CodeStore::open(&folder.precompiled()?)?;
         let hub = Hub::open(&folder.hub()?, HubOptions::new("localhost")).await?;
         let upstream = HubUpstream::new(hub.clone());
         let telemetry = hub.telemetry()?;
@@ -62,7 +64,7 @@ impl Setting {
             upstream,
             devices: Vec::new(),
             telemetry,
-            code,
+            code: components.code.clone(),
             _folder: (folder, temporary),
         };
         for manifest in manifests {
