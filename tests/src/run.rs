@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::deployment::Deployment;
 use crate::home::Home;
 use crate::http;
 use crate::lines::Lines;
@@ -165,6 +166,15 @@ impl RunOptions {
 }
 
 impl Run<'_> {
+    /// Starts a deployment whose failed modules are started again soon, and waits until all modules run.
+    pub fn with_quick_restarts<'a>(home: &'a Home, deployment: &Deployment) -> Run<'a> {
+        let run = RunOptions::new(&deployment.write(home))
+            .args(["--restart-wait", "50ms"])
+            .start(home);
+        run.wait_running();
+        run
+    }
+
     /// Starts a manifest or a component on [`DEVICE`] and waits until all its modules that are to run do.
     pub fn of<'a>(home: &'a Home, file: &Path) -> Run<'a> {
         let run = RunOptions::new(file).start(home);
@@ -287,6 +297,20 @@ impl Run<'_> {
     pub fn module(&self, name: &str) -> Value {
         self.find_module(name)
             .unwrap_or_else(|| panic!("no module `{name}`"))
+    }
+
+    /// Of the messages of a module, how many were handled, failed, were set aside and wait.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn messages(&self, name: &str) -> Value {
+        let module = self.module(name);
+        json!([
+            module["messagesHandled"],
+            module["messagesFailed"],
+            module["messagesSetAside"],
+            module["messagesQueued"],
+        ])
     }
 
     /// A module as `inspect` has it.

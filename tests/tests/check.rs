@@ -18,17 +18,15 @@ use wasm_edge_tests::run::{Run, RunOptions};
 const OF_MACHINE: &str = "clock,disk,memory,open-files,kernel,address-space,configuration";
 
 fn check(home: &Home) -> Outcome {
+    check_with(home, &["--output", "json"])
+}
+
+/// The checks of the data folder and its device, with these further arguments.
+fn check_with(home: &Home, args: &[&str]) -> Outcome {
     let data = home.data();
     let data = data.to_str().expect("temporary folders have plain names");
-    home.verb(&[
-        "check",
-        "--dont-run",
-        OF_MACHINE,
-        "--data-dir",
-        data,
-        "--output",
-        "json",
-    ])
+    let common = ["check", "--dont-run", OF_MACHINE, "--data-dir", data];
+    home.verb(&[&common, args].concat())
 }
 
 /// One check of a report.
@@ -251,18 +249,9 @@ fn a_store_is_whole_after_a_power_cut_and_its_damage_is_found() {
     Run::of(&home, &manifest).interrupt().ok();
     let report = check(&home).ok();
     is(&report, "store", "warning", &["hub/hub.redb.damaged-1"]);
-    let data = home.data();
-    let data = data.to_str().expect("a plain name");
-    home.verb(&[
-        "check",
-        "--dont-run",
-        OF_MACHINE,
-        "--data-dir",
-        data,
-        "--warnings-as-errors",
-    ])
-    .ended_with(1)
-    .says(&["the checks found 1 warning"]);
+    check_with(&home, &["--warnings-as-errors"])
+        .ended_with(1)
+        .says(&["the checks found 1 warning"]);
 }
 
 #[test]

@@ -53,6 +53,15 @@ fn image(file: &Path) -> String {
     format!("file:{}", file.display())
 }
 
+/// `echo`, which passes on what `feed` is told to send.
+fn feed_and_echo() -> Deployment {
+    Deployment::new()
+        .module(Module::guest("feed"))
+        .module(Module::guest("echo"))
+        .pass("feed/out", "echo/in")
+        .upstream("echo")
+}
+
 fn module_patch(module: &str, change: &Value) -> Value {
     json!({ "modules": { module: change } })
 }
@@ -60,12 +69,8 @@ fn module_patch(module: &str, change: &Value) -> Value {
 #[test]
 fn a_patch_of_the_agent_s_twin_changes_what_runs_and_nothing_else() {
     let home = Home::new();
-    let manifest = Deployment::new()
-        .module(Module::guest("feed"))
-        .module(Module::guest("echo"))
+    let manifest = feed_and_echo()
         .module(Module::guest("twin-echo"))
-        .pass("feed/out", "echo/in")
-        .upstream("echo")
         .write(&home);
     let run = Run::of(&home, &manifest);
     let others = ["feed", "echo"].map(|module| instance(&run, module));
@@ -131,12 +136,7 @@ fn a_patch_of_the_agent_s_twin_changes_what_runs_and_nothing_else() {
 #[test]
 fn a_bad_patch_is_refused_by_name_and_everything_goes_on() {
     let home = Home::new();
-    let manifest = Deployment::new()
-        .module(Module::guest("feed"))
-        .module(Module::guest("echo"))
-        .pass("feed/out", "echo/in")
-        .upstream("echo")
-        .write(&home);
+    let manifest = feed_and_echo().write(&home);
     let run = Run::of(&home, &manifest);
     let before = ["feed", "echo"].map(|module| instance(&run, module));
     let desired = run.twin(AGENT)["properties"]["desired"].clone();

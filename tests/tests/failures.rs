@@ -17,14 +17,6 @@ fn deployment(guest: Module, name: &str) -> Deployment {
         .upstream("echo")
 }
 
-fn start<'a>(home: &'a Home, deployment: &Deployment) -> Run<'a> {
-    let run = RunOptions::new(&deployment.write(home))
-        .args(["--restart-wait", "50ms"])
-        .start(home);
-    run.wait_running();
-    run
-}
-
 #[test]
 fn a_module_that_traps_over_a_message_is_back_at_once_and_the_message_comes_again() {
     let home = Home::new();
@@ -53,7 +45,7 @@ fn a_module_that_traps_over_a_message_is_back_at_once_and_the_message_comes_agai
 #[test]
 fn a_poison_message_is_put_aside_after_five_tries_and_those_behind_it_are_handled() {
     let home = Home::new();
-    let run = start(&home, &deployment(Module::guest("trap-on"), "trap-on"));
+    let run = Run::with_quick_restarts(&home, &deployment(Module::guest("trap-on"), "trap-on"));
     run.send(&json!([{ "properties": { "trap": "99", "name": "poison" } }, { "body": "behind" }]));
     let (answer, _) = run.upstream("trap-on", 0, |body| Some(body.clone()));
     assert_eq!(
@@ -77,7 +69,7 @@ fn a_poison_message_is_put_aside_after_five_tries_and_those_behind_it_are_handle
 #[test]
 fn a_rejected_message_goes_aside_at_once_with_the_module_s_reason() {
     let home = Home::new();
-    let run = start(&home, &deployment(Module::guest("reject-on"), "reject-on"));
+    let run = Run::with_quick_restarts(&home, &deployment(Module::guest("reject-on"), "reject-on"));
     run.send(&json!([{ "properties": { "reject": "not mine" } }, { "body": 1 }]));
     run.upstream("reject-on", 0, |body| Some(body.clone()));
     let module = run.inspect("reject-on");
@@ -95,7 +87,7 @@ fn a_rejected_message_goes_aside_at_once_with_the_module_s_reason() {
 #[test]
 fn a_message_that_is_asked_for_later_keeps_its_place_and_counts_no_failure() {
     let home = Home::new();
-    let run = start(&home, &deployment(Module::guest("retry-on"), "retry-on"));
+    let run = Run::with_quick_restarts(&home, &deployment(Module::guest("retry-on"), "retry-on"));
     run.send(&json!([
         { "properties": { "retry_ms": "30", "times": "4" }, "body": "first" },
         { "body": "second" },
@@ -115,7 +107,7 @@ fn a_message_that_is_asked_for_later_keeps_its_place_and_counts_no_failure() {
 #[test]
 fn what_a_handler_sent_goes_out_with_its_message_or_not_at_all() {
     let home = Home::new();
-    let run = start(&home, &deployment(Module::guest("stage"), "stage"));
+    let run = Run::with_quick_restarts(&home, &deployment(Module::guest("stage"), "stage"));
     run.send(&json!([
         { "properties": { "then": "reject" }, "body": "a" },
         { "properties": { "then": "trap" }, "body": "b" },
@@ -134,7 +126,7 @@ fn what_a_handler_sent_goes_out_with_its_message_or_not_at_all() {
     run.interrupt().ok();
 
     let home = Home::new();
-    let run = start(&home, &deployment(Module::guest("stage"), "stage"));
+    let run = Run::with_quick_restarts(&home, &deployment(Module::guest("stage"), "stage"));
     run.send(&json!([{ "properties": { "then": "ok" }, "body": "c" }, { "output": "echo", "body": "end" }]));
     run.upstream("echo", 0, |body| Some(body.clone()));
     let (_, next) = run.upstream("stage", 0, |body| Some(body.clone()));
@@ -180,7 +172,7 @@ fn a_failing_module_backs_off_by_its_policy_and_never_gives_up() {
 fn under_never_a_trap_ends_the_module_and_the_message_stays_queued() {
     let home = Home::new();
     let guest = Module::guest("trap-on").set("restartPolicy", "never");
-    let run = start(&home, &deployment(guest, "trap-on"));
+    let run = Run::with_quick_restarts(&home, &deployment(guest, "trap-on"));
     run.send(&json!([{ "properties": { "trap": "99" } }]));
     let module = run.wait_module("trap-on", |module| module["status"] == "failed");
     assert_eq!(module["messagesQueued"], 1, "{module}");
@@ -197,7 +189,7 @@ fn under_never_a_trap_ends_the_module_and_the_message_stays_queued() {
 fn a_handler_that_never_ends_is_ended_at_its_deadline_while_others_go_on() {
     let home = Home::new();
     let guest = Module::guest("slow").wasm("callDeadlineMs", 300);
-    let run = start(&home, &deployment(guest, "slow"));
+    let run = Run::with_quick_restarts(&home, &deployment(guest, "slow"));
     run.send(&json!([{ "properties": { "spin": "1" } }, { "output": "echo", "body": 1 }]));
     run.upstream("echo", 0, |body| Some(body.clone()));
     run.wait_log("slow", "deadline exceeded: a call ran longer than 300 ms");

@@ -21,14 +21,6 @@ fn deployment(policies: &[&str]) -> Deployment {
     deployment
 }
 
-fn start<'a>(home: &'a Home, deployment: &Deployment) -> Run<'a> {
-    let run = RunOptions::new(&deployment.write(home))
-        .args(["--restart-wait", "50ms"])
-        .start(home);
-    run.wait_running();
-    run
-}
-
 /// Tells a module what is wrong with it.
 fn tell(run: &Run<'_>, module: &str, wrong: &str) {
     run.send(&json!([{ "output": module, "body": wrong }]));
@@ -56,7 +48,7 @@ fn failed_checks(run: &Run<'_>, module: &str) -> Vec<String> {
 fn three_failed_checks_restart_a_module_whose_policy_says_so() {
     let home = Home::new();
     let policies = ["on-unhealthy", "always"];
-    let run = start(&home, &deployment(&policies));
+    let run = Run::with_quick_restarts(&home, &deployment(&policies));
     for policy in policies {
         tell(&run, policy, "no water");
         let module = run.wait_module(policy, |module| {
@@ -82,7 +74,7 @@ fn three_failed_checks_restart_a_module_whose_policy_says_so() {
 fn an_unhealthy_module_that_its_policy_leaves_alone_goes_on_and_gets_well() {
     let home = Home::new();
     let policies = ["never", "on-failure"];
-    let run = start(&home, &deployment(&policies));
+    let run = Run::with_quick_restarts(&home, &deployment(&policies));
     for policy in policies {
         tell(&run, policy, "no water");
         let module = run.wait_module(policy, |module| module["status"] == "unhealthy");
@@ -111,7 +103,7 @@ fn an_unhealthy_module_that_its_policy_leaves_alone_goes_on_and_gets_well() {
 #[test]
 fn what_a_health_handler_sends_goes_out_only_when_it_is_well() {
     let home = Home::new();
-    let run = start(&home, &deployment(&["never"]));
+    let run = Run::with_quick_restarts(&home, &deployment(&["never"]));
     let checked = |body: &Value| body["checked"].as_u64();
     let (_, next) = run.upstream("never", 0, checked);
     tell(&run, "never", "no water");
@@ -198,7 +190,7 @@ fn modules_without_health_and_programs_are_never_asked() {
     let deployment = deployment(&["always"])
         .module(strict("echo"))
         .module(strict("program-loop"));
-    let run = start(&home, &deployment);
+    let run = Run::with_quick_restarts(&home, &deployment);
     // The one beside them has been asked five times.
     run.upstream("always", 0, |body| {
         body["checked"].as_u64().filter(|n| *n >= 5)
@@ -220,7 +212,7 @@ fn the_first_question_comes_after_one_interval() {
             // An hour goes by before it is asked; the other one is asked all the time.
             .wasm("healthIntervalMs", 3_600_000),
     );
-    let run = start(&home, &deployment);
+    let run = Run::with_quick_restarts(&home, &deployment);
     run.upstream("always", 0, |body| {
         body["checked"].as_u64().filter(|n| *n >= 5)
     });

@@ -50,14 +50,6 @@ const ENDS: [End; 5] = [
     },
 ];
 
-fn start<'a>(home: &'a Home, deployment: &Deployment) -> Run<'a> {
-    let run = RunOptions::new(&deployment.write(home))
-        .args(["--restart-wait", "50ms"])
-        .start(home);
-    run.wait_running();
-    run
-}
-
 /// Calls a method of a module whose instance ends over it.
 fn end(home: &Home, module: &str, end: &End) {
     let body = json!({
@@ -89,7 +81,7 @@ fn each_end_has_its_status_and_each_policy_its_answer_to_it() {
             deployment = deployment.module(module);
         }
     }
-    let run = start(&home, &deployment);
+    let run = Run::with_quick_restarts(&home, &deployment);
     for policy in POLICIES {
         for (n, ends) in ENDS.iter().enumerate() {
             let name = name(policy, n);
@@ -159,7 +151,7 @@ fn a_module_that_is_not_to_run_is_not_restarted() {
     let deployment = Deployment::new()
         .module(Module::guest("echo").set("status", "stopped"))
         .module(Module::guest("say"));
-    let run = start(&home, &deployment);
+    let run = Run::with_quick_restarts(&home, &deployment);
     let answer = ask_restart(&home, "echo");
     assert_eq!(answer.status, 409, "{answer:?}");
     let error = "module `echo` is not to run: its `status` in the deployment is `stopped`";
@@ -174,7 +166,7 @@ fn a_module_that_is_not_to_run_is_not_restarted() {
 fn an_instance_that_ignores_its_shutdown_is_stopping_and_then_ended() {
     let home = Home::new();
     let deployment = Deployment::new().module(Module::guest("shutdown-slow").env("SPIN", "1"));
-    let run = start(&home, &deployment);
+    let run = Run::with_quick_restarts(&home, &deployment);
     run.restart("shutdown-slow");
     run.wait_module("shutdown-slow", |module| {
         module["status"] == "running" && module["statusDescription"] == "stopping"
@@ -197,7 +189,7 @@ fn a_module_restarted_by_hand_under_load_handles_each_message_once_and_in_order(
         .module(Module::guest("sequence"))
         .pass("numbers/out", "echo/in")
         .pass("echo/out", "sequence/in");
-    let run = start(&home, &deployment);
+    let run = Run::with_quick_restarts(&home, &deployment);
     let seen = || run.call("sequence", "seen", &Value::Null).1;
     let next = || seen()["next"].as_u64();
     for n in 1..=20_u64 {
@@ -211,14 +203,7 @@ fn a_module_restarted_by_hand_under_load_handles_each_message_once_and_in_order(
     wait::until_so("all messages to arrive", || next() >= sent.as_u64());
     assert_eq!(seen(), json!({ "next": sent, "wrong": null }));
     for module in ["echo", "sequence"] {
-        let module = run.module(module);
-        let counts = [
-            &module["messagesHandled"],
-            &module["messagesFailed"],
-            &module["messagesSetAside"],
-            &module["messagesQueued"],
-        ];
-        assert_eq!(json!(counts), json!([sent, 0, 0, 0]), "{module}");
+        assert_eq!(run.messages(module), json!([sent, 0, 0, 0]), "{module}");
     }
     run.interrupt().ok();
 }

@@ -188,28 +188,14 @@ pub fn next(life: Life, event: LifeEvent, rules: &Rules, now: Instant) -> (Life,
             in_a_row,
             failed_checks,
         } => match event {
-            LifeEvent::CheckPassed => (
-                Life::Running {
-                    since,
-                    in_a_row,
-                    failed_checks: 0,
-                },
-                Action::None,
-            ),
+            LifeEvent::CheckPassed => (running(since, in_a_row), Action::None),
             LifeEvent::CheckFailed => {
                 check_failed(since, in_a_row, failed_checks.saturating_add(1), rules, now)
             }
             event => while_running(life, since, in_a_row, event, rules, now),
         },
         Life::Unhealthy { since, in_a_row } => match event {
-            LifeEvent::CheckPassed => (
-                Life::Running {
-                    since,
-                    in_a_row,
-                    failed_checks: 0,
-                },
-                Action::None,
-            ),
+            LifeEvent::CheckPassed => (running(since, in_a_row), Action::None),
             // The policy may have changed since.
             LifeEvent::CheckFailed => {
                 check_failed(since, in_a_row, rules.health.failures_max, rules, now)

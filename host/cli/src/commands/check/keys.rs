@@ -62,13 +62,7 @@ mod tests {
                 .collect();
         });
         let verdict = judge(&folder);
-        assert_eq!(verdict.grade, grade, "{verdict:?}");
-        for part in parts {
-            assert!(
-                format!("{verdict:?}").contains(part),
-                "{part} is not in {verdict:?}"
-            );
-        }
+        verdict.assert(grade, parts);
     }
 
     #[test]

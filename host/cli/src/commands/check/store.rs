@@ -106,13 +106,7 @@ mod tests {
             it.databases = formats.into_iter().map(file).collect();
         });
         let verdict = judge(&folder);
-        assert_eq!(verdict.grade, grade, "{verdict:?}");
-        for part in parts {
-            assert!(
-                format!("{verdict:?}").contains(part),
-                "{part} is not in {verdict:?}"
-            );
-        }
+        verdict.assert(grade, parts);
     }
 
     #[test]

@@ -95,3 +95,15 @@ impl Verdict {
         self
     }
 }
+#[cfg(test)]
+impl Verdict {
+    /// Sees that it has this grade and says all of these.
+    #[track_caller]
+    pub(super) fn assert(&self, grade: Grade, parts: &[&str]) {
+        assert_eq!(self.grade, grade, "{self:?}");
+        for part in parts {
+            let said = format!("{self:?}");
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+    }
+}
