@@ -4,6 +4,7 @@
 //! priorities at work and delivery to the router, and the place of a route
 //! in a deployment to the manifest.
 
+pub mod condition;
 mod parse;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::identity::{IdError, ModuleId};
 use crate::message::{InputName, MessageSource, PortNameError};
+use condition::{Compatibility, Condition};
 
 /// The longest text of a route, in bytes.
 pub const ROUTE_TEXT_MAX_BYTES: usize = 8 * 1024;
@@ -69,14 +71,6 @@ pub struct Source {
     text: String,
     /// The text without a `*` at its end, in lower case, ending in one `/`.
     prefix: String,
-}
-
-/// Which messages of its sources a route takes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Condition {
-    /// All.
-    #[default]
-    Always,
 }
 
 /// Where a route leads.
@@ -150,12 +144,25 @@ impl Route {
     /// Keywords, `$upstream` and `BrokeredEndpoint` may be in upper or lower
     /// case, and `/* ... */` is a comment wherever a space may stand. The
     /// priority is [`PRIORITY_DEFAULT`] and there is no time to live; the
-    /// manifest sets both.
+    /// manifest sets both. The condition is that of the documentation
+    /// ([`Compatibility::Documented`]).
     ///
     /// # Errors
     /// [`RouteError`] at the first fault. Takes time linear in the text.
     pub fn parse(name: RouteName, text: &str) -> Result<Self, RouteError> {
-        parse::route(name, text)
+        Self::parse_with(name, text, Compatibility::default())
+    }
+
+    /// As [`Route::parse`], with a condition that behaves as is said.
+    ///
+    /// # Errors
+    /// As [`Route::parse`].
+    pub fn parse_with(
+        name: RouteName,
+        text: &str,
+        compatibility: Compatibility,
+    ) -> Result<Self, RouteError> {
+        parse::route(name, text, compatibility)
     }
 }
 

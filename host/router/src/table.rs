@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use wasm_edge_model::message::{MessageSource, OutputName};
-use wasm_edge_model::route::{Condition, Route, Source};
+use wasm_edge_model::route::condition::Condition;
+use wasm_edge_model::route::{Route, Source};
 
 use crate::endpoint::Endpoint;
 use crate::limits::ROUTES_MAX;
@@ -100,9 +101,10 @@ pub(crate) struct Path {
 impl Path {
     /// Evaluates the routes for a source.
     pub(crate) fn find(routes: &[NumberedRoute], source: MessageSource) -> Self {
-        let matching = routes.iter().filter(|route| match route.condition {
-            Condition::Always => route.source.matches(&source),
-        });
+        // As yet there is no condition that does not take every message.
+        let matching = routes
+            .iter()
+            .filter(|route| route.condition.is_always() && route.source.matches(&source));
         let targets = once_each(matching.map(|route| route.target.clone()).collect());
         Path { source, targets }
     }

@@ -4,13 +4,16 @@
 //! after `FROM`, `/*` may be a source or open a comment, and a source may
 //! hold keywords.
 
-use super::{
-    Condition, PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteError, RouteName, Sink, Source,
-};
+use super::condition::{Compatibility, Condition};
+use super::{PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteError, RouteName, Sink, Source};
 use crate::identity::ModuleId;
 use crate::message::InputName;
 
-pub(super) fn route(name: RouteName, text: &str) -> Result<Route, RouteError> {
+pub(super) fn route(
+    name: RouteName,
+    text: &str,
+    _compatibility: Compatibility,
+) -> Result<Route, RouteError> {
     if text.len() > ROUTE_TEXT_MAX_BYTES {
         return Err(RouteError::TooLong {
             length: text.len(),
@@ -49,7 +52,7 @@ pub(super) fn route(name: RouteName, text: &str) -> Result<Route, RouteError> {
     Ok(Route {
         name,
         source,
-        condition: Condition::Always,
+        condition: Condition::always(),
         sink,
         priority: PRIORITY_DEFAULT,
         time_to_live: None,

@@ -110,7 +110,7 @@ fn a_route_has_the_defaults_of_the_documentation() {
     let route = parsed("FROM /* INTO BrokeredEndpoint('/modules/a/inputs/b')").unwrap();
     assert_eq!(route.priority, 2_000_000_000);
     assert_eq!(route.time_to_live, None);
-    assert_eq!(route.condition, Condition::Always);
+    assert_eq!(route.condition, Condition::always());
     assert_eq!(route.name.as_str(), "r");
     assert_eq!(route.source.text(), "/*");
     let (module, input) = (ModuleId::new("a").unwrap(), InputName::new("b").unwrap());
