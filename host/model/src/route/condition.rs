@@ -5,6 +5,7 @@
 //! to the router. The language is that of IoT Hub's routing queries, as IoT
 //! Edge has it; see `docs/routes.md`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::identity::DeviceId;
@@ -14,11 +15,11 @@ use crate::message::{Message, MessageSource};
 ///
 /// Cloning is cheap: clones share what was compiled. Two are equal when they
 /// were written alike.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Condition(Option<Arc<Compiled>>);
 
 /// What was written, and what it became.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Compiled {
     text: String,
 }
@@ -96,6 +97,15 @@ impl Condition {
     /// Takes time linear in the condition and in the texts that it looks at.
     pub fn evaluate(&self, _message: &Message, _facts: Facts<'_>, _body: &mut BodyCache) -> Truth {
         Truth::True
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("Always"),
+            Some(compiled) => f.debug_tuple("Where").field(&compiled.text).finish(),
+        }
     }
 }
 
