@@ -5,6 +5,7 @@
 //! in a deployment to the manifest.
 
 pub mod condition;
+mod keeping;
 mod parse;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::identity::{IdError, ModuleId};
 use crate::message::{InputName, MessageSource, PortNameError};
 use condition::{Compatibility, Condition};
+pub use keeping::{Durability, KeepingError, WhenFull};
 
 /// The longest text of a route, in bytes.
 pub const ROUTE_TEXT_MAX_BYTES: usize = 8 * 1024;
@@ -59,6 +61,11 @@ pub struct Route {
     /// How long a message may wait on this route; none takes that of the
     /// deployment.
     pub time_to_live: Option<Duration>,
+    /// When a message on this route counts as kept; none takes that of the
+    /// device.
+    pub durability: Option<Durability>,
+    /// What happens to a message for which there is no room.
+    pub when_full: WhenFull,
 }
 
 /// The sources that a route takes: a pattern such as `/messages/modules/a/*`.
@@ -143,9 +150,9 @@ impl Route {
     ///
     /// Keywords, `$upstream` and `BrokeredEndpoint` may be in upper or lower
     /// case, and `/* ... */` is a comment wherever a space may stand. The
-    /// priority is [`PRIORITY_DEFAULT`] and there is no time to live; the
-    /// manifest sets both. The condition is that of the documentation
-    /// ([`Compatibility::Documented`]).
+    /// priority is [`PRIORITY_DEFAULT`], and all else that the text does not
+    /// say is not set; the manifest sets it. The condition is that of the
+    /// documentation ([`Compatibility::Documented`]).
     ///
     /// # Errors
     /// [`RouteError`] at the first fault. Takes time linear in the text.

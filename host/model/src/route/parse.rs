@@ -5,7 +5,9 @@
 //! hold keywords.
 
 use super::condition::{Compatibility, Condition};
-use super::{PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteError, RouteName, Sink, Source};
+use super::{
+    PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteError, RouteName, Sink, Source, WhenFull,
+};
 use crate::identity::ModuleId;
 use crate::message::InputName;
 
@@ -56,6 +58,8 @@ pub(super) fn route(
         sink,
         priority: PRIORITY_DEFAULT,
         time_to_live: None,
+        durability: None,
+        when_full: WhenFull::default(),
     })
 }
 
