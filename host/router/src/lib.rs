@@ -28,6 +28,8 @@ pub mod receipt;
 
 pub mod snapshot;
 
+pub mod journal;
+
 mod lane;
 mod ledger;
 mod queue;
