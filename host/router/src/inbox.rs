@@ -36,19 +36,32 @@ impl Inbox {
         }
     }
 
-    /// Waits for the next message: of those at any input the highest priority first, then the oldest.
+    /// Waits for the next message: of those at any input the highest priority first, then the oldest. After
+    /// [`crate::turns::HIGHER_IN_A_ROW_MAX`] messages of higher priority in a row, a lower one has its turn.
     ///
-    /// Order is kept per endpoint and priority as long as one message is in hand at a time; with several, one
-    /// that comes back is handed over again after those taken meanwhile. A queue whose first message waits
-    /// after a try stands still, the other inputs and priorities go on.
+    /// Order is kept per endpoint and priority, upstream per sender and priority, as long as one message is in
+    /// hand at a time; with several, one that comes back is handed over again after those taken meanwhile. A
+    /// queue whose first message waits after a try stands still, the others go on.
     ///
     /// # Cancel safety
     /// Nothing is taken before it returns.
     pub async fn next(&self) -> Delivery {
+        self.next_of(usize::MAX).await
+    }
+
+    /// Waits for the next message as [`Inbox::next`] does, upstream of those senders only of which fewer than so
+    /// many messages are in hand.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken before it returns.
+    pub async fn next_of(&self, of_each_max: usize) -> Delivery {
         let consumer = &*self.mailbox;
         loop {
             let now = wasm_edge_clock::now();
-            match consumer.shared.with(|state| state.take(consumer.id, now)) {
+            let next = consumer
+                .shared
+                .with(|state| state.take(consumer.id, of_each_max, now));
+            match next {
                 Next::Lease(lease, endpoint) => {
                     return Delivery {
                         consumer: Arc::clone(&self.mailbox),
@@ -123,6 +136,13 @@ impl Delivery {
         consumer.shared.commit(Some(self), staged)
     }
 
+    /// Wakes a consumer that has as many of a sender's messages in hand as it wants.
+    pub(crate) fn wake_consumer(&self) {
+        if *self.endpoint == Endpoint::Upstream {
+            self.consumer.notify.notify_one();
+        }
+    }
+
     /// Not now: the message comes again after so long, at most an hour
     /// ([`crate::limits::RETRY_AFTER_MAX`]), and its queue waits with it. No failed try is counted; asked for
     /// too often ([`crate::limits::RETRIES_MAX`]) it is put aside.
@@ -146,7 +166,8 @@ impl Delivery {
         Arc::ptr_eq(&self.consumer.shared, shared)
     }
 
-    pub(crate) fn into_lease(mut self) -> Option<Lease> {
+    /// Takes out what dropping it would put back.
+    pub(crate) fn take_lease(&mut self) -> Option<Lease> {
         self.lease.take()
     }
 

@@ -1,4 +1,4 @@
-//! One queue of one endpoint and priority, in the order of arrival.
+//! One queue of one endpoint and priority, upstream also of one sender, in the order of arrival.
 //!
 //! Pure: what is in it, what may be handed over at a time, what has expired. The sums are the ledger's, the
 //! choice between queues the state's.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wasm_edge_model::message::Message;
 
-use crate::ledger::Holding;
+use crate::ledger::{Holding, SenderId};
 use crate::receipt::{Outcome, Tell};
 use crate::table::Path;
 use crate::tries::Tries;
@@ -47,6 +47,14 @@ impl Entry {
     }
 }
 
+/// Which of an endpoint's queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaneKey {
+    pub(crate) priority: u32,
+    /// Upstream only: each sender has a session of its own, and one that is away holds up nobody else.
+    pub(crate) sender: Option<SenderId>,
+}
+
 /// What the head of a queue allows.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Head {
@@ -58,9 +66,9 @@ pub(crate) enum Head {
     Empty,
 }
 
-/// Messages of one priority at one endpoint, oldest first.
+/// One of an endpoint's queues, oldest first.
 pub(crate) struct Lane {
-    pub(crate) priority: u32,
+    pub(crate) key: LaneKey,
     entries: VecDeque<Entry>,
     /// No entry expires before; may be too early, never too late. Spares a look at every entry each time that
     /// space is wanted.
@@ -68,9 +76,9 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(priority: u32) -> Self {
+    pub(crate) fn new(key: LaneKey) -> Self {
         Lane {
-            priority,
+            key,
             entries: VecDeque::new(),
             earliest_expiry: None,
         }

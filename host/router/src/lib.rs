@@ -22,6 +22,8 @@ pub mod limits;
 
 pub mod tries;
 
+pub mod turns;
+
 pub mod aside;
 
 pub mod receipt;

@@ -10,22 +10,28 @@ use tokio::time::Instant;
 
 use crate::aside::{self, AsideList, AsideMessage, AsideReason, Kept};
 use crate::endpoint::Endpoint;
-use crate::lane::{Entry, Head, Lane};
+use crate::lane::{Entry, Head, Lane, LaneKey};
 use crate::ledger::{Holding, Ledger, SenderId, Usage, fits};
 use crate::limits::Limits;
 use crate::receipt::Outcome;
 use crate::snapshot::{EndpointCounters, EndpointSnapshot, PrioritySnapshot};
 use crate::state::MailboxId;
 
-/// What an endpoint has for whoever takes from it.
+/// What one of an endpoint's queues has for whoever takes from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// The first message that can be handed over.
-    Due { priority: u32, sequence: u64 },
+    /// A message that can be handed over.
+    Due { lane: LaneKey, sequence: u64 },
     /// Messages wait after a try; look again then.
     Waits(Instant),
-    /// Nothing.
-    Empty,
+}
+
+/// What a sender has at an endpoint.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    /// Staged, waiting and in hand.
+    used: Usage,
+    in_hand: usize,
 }
 
 /// Why a message leaves without having been dealt with.
@@ -43,14 +49,14 @@ pub(crate) struct Queue {
     pub(crate) routed: bool,
     pub(crate) counters: EndpointCounters,
     pub(crate) aside: AsideList,
-    /// By priority, highest first.
+    /// By priority, highest first, and then by sender.
     lanes: Vec<Lane>,
     /// Staged, waiting and in hand.
     used: Usage,
     queued: usize,
     in_hand: usize,
-    /// What each sender holds of `used`; senders with nothing are not in it.
-    shares: Vec<(SenderId, Usage)>,
+    /// What each sender has of `used`; senders with nothing are not in it.
+    shares: Vec<(SenderId, Share)>,
 }
 
 impl Queue {
@@ -76,27 +82,27 @@ impl Queue {
 
     /// How many messages of a sender are here, on their way here, or in hand.
     pub(crate) fn held_of(&self, sender: SenderId) -> usize {
-        let share = self.shares.iter().find(|(id, _)| *id == sender);
-        share.map_or(0, |(_, usage)| usage.messages)
+        self.share(sender).used.messages
     }
 
     /// Whether there is room for one more message of a sender.
     pub(crate) fn admits(&self, sender: SenderId, bytes: usize, limits: &Limits) -> bool {
-        let share = self.shares.iter().find(|(id, _)| *id == sender);
-        let mine = share.map_or(Usage::default(), |(_, usage)| *usage);
         let capacity = Usage {
             messages: limits.endpoint_messages,
             bytes: limits.endpoint_bytes,
         };
-        fits(self.used, mine, capacity, bytes)
+        fits(self.used, self.share(sender).used, capacity, bytes)
     }
 
     /// Takes a place.
     pub(crate) fn hold(&mut self, sender: SenderId, bytes: usize) {
         self.used.add(bytes);
         match self.shares.iter_mut().find(|(id, _)| *id == sender) {
-            Some((_, usage)) => usage.add(bytes),
-            None => self.shares.push((sender, Usage { messages: 1, bytes })),
+            Some((_, share)) => share.used.add(bytes),
+            None => {
+                let used = Usage { messages: 1, bytes };
+                self.shares.push((sender, Share { used, in_hand: 0 }));
+            }
         }
     }
 
@@ -104,9 +110,9 @@ impl Queue {
     pub(crate) fn release(&mut self, holding: &Holding, ledger: &mut Ledger) {
         self.used.remove(holding.charge_bytes);
         if let Some(place) = self.shares.iter().position(|(id, _)| *id == holding.sender) {
-            let usage = &mut self.shares[place].1;
-            usage.remove(holding.charge_bytes);
-            if usage.messages == 0 {
+            let used = &mut self.shares[place].1.used;
+            used.remove(holding.charge_bytes);
+            if used.messages == 0 {
                 self.shares.swap_remove(place);
             }
         }
@@ -117,7 +123,7 @@ impl Queue {
     pub(crate) fn enter(&mut self, entry: Entry, priority: u32) {
         self.counters.taken += 1;
         self.queued += 1;
-        self.lane(priority).push(entry);
+        self.lane(self.key(&entry, priority)).push(entry);
     }
 
     /// A message for which a place was taken comes in, but its module is gone.
@@ -126,59 +132,65 @@ impl Queue {
         self.lose(entry, Loss::Removed, ledger);
     }
 
-    /// What can be handed over now. Messages that expired at the head of a queue are dropped first.
-    pub(crate) fn offer(&mut self, now: Instant, ledger: &mut Ledger) -> Offer {
+    /// Tells of each queue what can be handed over now, but of senders only that have fewer messages in hand than
+    /// a consumer wants of each. Messages that expired at the head of a queue are dropped first.
+    pub(crate) fn offer(
+        &mut self,
+        now: Instant,
+        of_each_max: usize,
+        ledger: &mut Ledger,
+        mut offered: impl FnMut(Offer),
+    ) {
         if self.queued == 0 {
-            return Offer::Empty;
+            return;
         }
-        let mut offer = Offer::Empty;
         for index in 0..self.lanes.len() {
             while let Some(entry) = self.lanes[index].pop_expired(now) {
                 self.queued -= 1;
                 self.lose(entry, Loss::Expired, ledger);
             }
             let lane = &self.lanes[index];
-            offer = match (lane.head(now), offer) {
-                (Head::Due(sequence), _) => {
-                    return Offer::Due {
-                        priority: lane.priority,
-                        sequence,
-                    };
-                }
-                (Head::Waits(at), Offer::Waits(other)) => Offer::Waits(at.min(other)),
-                (Head::Waits(at), _) => Offer::Waits(at),
-                (Head::Empty, offer) => offer,
-            };
+            let sender = lane.key.sender;
+            if sender.is_some_and(|sender| self.share(sender).in_hand >= of_each_max) {
+                continue;
+            }
+            match lane.head(now) {
+                Head::Due(sequence) => offered(Offer::Due {
+                    lane: lane.key,
+                    sequence,
+                }),
+                Head::Waits(at) => offered(Offer::Waits(at)),
+                Head::Empty => {}
+            }
         }
-        offer
     }
 
-    /// Hands out the first message of a priority.
-    pub(crate) fn take(&mut self, priority: u32) -> Option<Entry> {
-        let entry = self.lane(priority).pop()?;
+    /// Hands out the first message of a queue.
+    pub(crate) fn take(&mut self, lane: LaneKey) -> Option<Entry> {
+        let entry = self.lane(lane).pop()?;
         self.queued -= 1;
-        self.in_hand += 1;
+        self.note_in_hand(&entry, |in_hand| in_hand + 1);
         Some(entry)
     }
 
     /// A message in hand is dealt with.
     pub(crate) fn complete(&mut self, entry: &mut Entry, ledger: &mut Ledger) {
         entry.tell(|| Outcome::Completed);
-        self.in_hand -= 1;
+        self.note_in_hand(entry, |in_hand| in_hand - 1);
         self.counters.delivered += 1;
         self.release(&entry.holding, ledger);
     }
 
     /// A message in hand comes back to its place.
     pub(crate) fn put_back(&mut self, entry: Entry, priority: u32) {
-        self.in_hand -= 1;
+        self.note_in_hand(&entry, |in_hand| in_hand - 1);
         self.queued += 1;
-        self.lane(priority).put_back(entry);
+        self.lane(self.key(&entry, priority)).put_back(entry);
     }
 
     /// A message in hand comes back, but its module is gone.
     pub(crate) fn put_back_removed(&mut self, entry: Entry, ledger: &mut Ledger) {
-        self.in_hand -= 1;
+        self.note_in_hand(&entry, |in_hand| in_hand - 1);
         self.lose(entry, Loss::Removed, ledger);
     }
 
@@ -191,7 +203,7 @@ impl Queue {
         now: Instant,
         ledger: &mut Ledger,
     ) {
-        self.in_hand -= 1;
+        self.note_in_hand(&entry, |in_hand| in_hand - 1);
         self.release(&entry.holding, ledger);
         *match reason {
             AsideReason::Rejected => &mut self.counters.rejected,
@@ -248,14 +260,12 @@ impl Queue {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> EndpointSnapshot {
-        let waiting = self.lanes.iter().filter(|lane| lane.len() > 0);
-        let priorities = waiting.map(|lane| PrioritySnapshot {
-            priority: lane.priority,
-            messages: lane.len(),
-            waits: match lane.head(now) {
-                Head::Waits(at) => Some(at.saturating_duration_since(now)),
-                Head::Due(_) | Head::Empty => None::<Duration>,
-            },
+        let waiting: Vec<_> = self.lanes.iter().filter(|lane| lane.len() > 0).collect();
+        let priorities = waiting.chunk_by(|a, b| a.key.priority == b.key.priority);
+        let priorities = priorities.map(|lanes| PrioritySnapshot {
+            priority: lanes[0].key.priority,
+            messages: lanes.iter().map(|lane| lane.len()).sum(),
+            waits: shortest_wait(lanes, now),
         });
         EndpointSnapshot {
             endpoint: Endpoint::clone(&self.endpoint),
@@ -271,17 +281,37 @@ impl Queue {
         }
     }
 
-    /// The queue of a priority, made when there is none.
-    fn lane(&mut self, priority: u32) -> &mut Lane {
-        let place = self.lanes.partition_point(|lane| lane.priority < priority);
-        if self
-            .lanes
-            .get(place)
-            .is_none_or(|lane| lane.priority != priority)
-        {
-            self.lanes.insert(place, Lane::new(priority));
+    /// Which queue a message belongs to.
+    fn key(&self, entry: &Entry, priority: u32) -> LaneKey {
+        let is_upstream = *self.endpoint == Endpoint::Upstream;
+        LaneKey {
+            priority,
+            sender: is_upstream.then_some(entry.holding.sender),
+        }
+    }
+
+    /// A queue, made when there is none.
+    fn lane(&mut self, key: LaneKey) -> &mut Lane {
+        let place = self.lanes.partition_point(|lane| lane.key < key);
+        if self.lanes.get(place).is_none_or(|lane| lane.key != key) {
+            self.lanes.insert(place, Lane::new(key));
         }
         &mut self.lanes[place]
+    }
+
+    fn share(&self, sender: SenderId) -> Share {
+        let share = self.shares.iter().find(|(id, _)| *id == sender);
+        share.map_or(Share::default(), |(_, share)| *share)
+    }
+
+    fn note_in_hand(&mut self, entry: &Entry, change: impl Fn(usize) -> usize) {
+        self.in_hand = change(self.in_hand);
+        let sender = entry.holding.sender;
+        let share = self.shares.iter_mut().find(|(id, _)| *id == sender);
+        // Its place is given back only after it has left its consumer's hands.
+        if let Some((_, share)) = share {
+            share.in_hand = change(share.in_hand);
+        }
     }
 
     fn lose(&mut self, mut entry: Entry, loss: Loss, ledger: &mut Ledger) {
@@ -298,4 +328,13 @@ impl Queue {
         }
         self.release(&entry.holding, ledger);
     }
+}
+
+/// How long until the first of several queues can hand something over; `None` when one can now.
+fn shortest_wait(lanes: &[&Lane], now: Instant) -> Option<Duration> {
+    let waits = lanes.iter().map(|lane| match lane.head(now) {
+        Head::Waits(at) => at.saturating_duration_since(now),
+        Head::Due(_) | Head::Empty => Duration::ZERO,
+    });
+    waits.min().filter(|wait| !wait.is_zero())
 }

@@ -143,7 +143,7 @@ impl Shared {
     /// See [`Router::commit`].
     pub(crate) fn commit(
         self: &Arc<Self>,
-        completed: Option<Delivery>,
+        mut completed: Option<Delivery>,
         mut staged: Vec<Staged>,
     ) -> Result<(), CommitError> {
         let ours = completed.iter().all(|delivery| delivery.is_of(self))
@@ -156,7 +156,7 @@ impl Shared {
             ));
         }
         // What is taken out of the handles here leaves them nothing to do when they are dropped below.
-        let mut lease = completed.and_then(Delivery::into_lease);
+        let mut lease = completed.as_mut().and_then(Delivery::take_lease);
         self.with(|state| {
             if let Some(lease) = &mut lease {
                 state.complete(lease);
@@ -165,6 +165,7 @@ impl Shared {
                 staged.enter(state);
             }
         });
+        completed.iter().for_each(Delivery::wake_consumer);
         staged.iter().for_each(Staged::wake);
         Ok(())
     }

@@ -17,7 +17,7 @@ use wasm_edge_model::message::{Message, OutputName};
 
 use crate::aside::{AsideMessage, AsideReason};
 use crate::endpoint::Endpoint;
-use crate::lane::Entry;
+use crate::lane::{Entry, LaneKey};
 use crate::ledger::{Holding, Ledger, SenderId};
 use crate::limits::Limits;
 use crate::queue::{Offer, Queue};
@@ -27,6 +27,7 @@ use crate::snapshot::{RouterSnapshot, SenderSnapshot};
 use crate::stamp::Stamp;
 use crate::table::{NumberedRoute, Path, Target};
 use crate::tries::{AfterTry, Tries};
+use crate::turns::{RANKS, Turns, rank};
 
 /// The number of an endpoint.
 pub(crate) type EndpointId = Id<Queue>;
@@ -39,6 +40,7 @@ pub(crate) struct Mailbox {
     /// Absent for upstream.
     module: Option<ModuleId>,
     endpoints: Vec<EndpointId>,
+    turns: Turns,
     notify: Arc<Notify>,
     /// The module was removed: what is for it is dropped, until it is named or asks again.
     removed: bool,
@@ -212,26 +214,32 @@ impl State {
         }
     }
 
-    /// Hands out the next message of a mailbox: highest priority first, then the oldest. An endpoint and
-    /// priority whose first message waits after a try stands still; the others go on.
-    pub(crate) fn take(&mut self, mailbox: MailboxId, now: Instant) -> Next {
-        let mut best: Option<(u32, u64, EndpointId)> = None;
+    /// Hands out the next message of a mailbox: highest priority first, as [`crate::turns`] has it, then the oldest.
+    /// A queue whose first message waits after a try stands still, as does one whose sender has as many in hand
+    /// as the consumer wants of each; the others go on.
+    pub(crate) fn take(&mut self, mailbox: MailboxId, of_each_max: usize, now: Instant) -> Next {
+        let mailbox = &mut self.mailboxes[mailbox];
+        let mut due: [Option<(u64, EndpointId, LaneKey)>; RANKS] = [None; RANKS];
+        let mut waiting = 0;
         let mut waits: Option<Instant> = None;
-        for id in &self.mailboxes[mailbox].endpoints {
-            match self.queues[*id].offer(now, &mut self.ledger) {
-                Offer::Due { priority, sequence } => {
-                    let offered = (priority, sequence, *id);
-                    best = Some(best.map_or(offered, |best| best.min(offered)));
+        for id in &mailbox.endpoints {
+            let queue = &mut self.queues[*id];
+            queue.offer(now, of_each_max, &mut self.ledger, |offer| match offer {
+                Offer::Due { lane, sequence } => {
+                    let rank = rank(lane.priority);
+                    let offered = (sequence, *id, lane);
+                    waiting |= 1 << rank;
+                    due[rank] = Some(due[rank].map_or(offered, |best| best.min(offered)));
                 }
                 Offer::Waits(at) => waits = Some(waits.map_or(at, |waits| waits.min(at))),
-                Offer::Empty => {}
-            }
+            });
         }
-        let taken = best.and_then(|(priority, _, endpoint)| {
-            let entry = self.queues[endpoint].take(priority)?;
+        let turn = mailbox.turns.give(waiting).and_then(|rank| due[rank]);
+        let taken = turn.and_then(|(_, endpoint, lane)| {
+            let entry = self.queues[endpoint].take(lane)?;
             Some(Lease {
                 endpoint,
-                priority,
+                priority: lane.priority,
                 entry,
             })
         });

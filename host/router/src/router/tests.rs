@@ -297,6 +297,65 @@ async fn a_message_asked_for_later_holds_its_queue_but_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn upstream_a_sender_that_waits_holds_up_no_other() {
+    let router = router(&[(UP, 0)]);
+    for (from, text) in [("slow", "1"), ("slow", "2"), ("quick", "3"), ("quick", "4")] {
+        send(&router, from, None, text).await;
+    }
+    let upstream = router.upstream_inbox();
+    let later = Duration::from_secs(30);
+    assert_eq!(
+        next(&upstream).await.retry(later),
+        AfterTry::Again { after: later }
+    );
+    assert_eq!(drain(&upstream).await, ["3", "4"]);
+    tokio::time::advance(later).await;
+    assert_eq!(drain(&upstream).await, ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_takes_so_many_of_each_sender_and_no_more() {
+    let router = router(&[(UP, 0)]);
+    for number in 0..4 {
+        send(&router, "much", None, &format!("m{number}")).await;
+    }
+    send(&router, "little", None, "l0").await;
+    let upstream = router.upstream_inbox();
+    let mut window = Vec::new();
+    while let Ok(delivery) = tokio::time::timeout(Duration::ZERO, upstream.next_of(2)).await {
+        window.push(delivery);
+    }
+    let texts: Vec<_> = window.iter().map(text).collect();
+    assert_eq!(texts, ["m0", "m1", "l0"]);
+
+    // An end makes place for the next one, and wakes who waits for it.
+    let waiting = tokio::spawn(async move { text(&upstream.next_of(2).await) });
+    tokio::task::yield_now().await;
+    let first = window.remove(0);
+    first.complete(Vec::new()).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), "m2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_low_priority_has_a_turn_after_fifteen_of_a_higher_one() {
+    let router = router(&[
+        (TO_FILTER, 0),
+        (
+            r#"FROM /messages/modules/bulk/* INTO BrokeredEndpoint("/modules/filter/inputs/low")"#,
+            PRIORITY_DEFAULT,
+        ),
+    ]);
+    for number in 0..40 {
+        send(&router, "sensor", None, &number.to_string()).await;
+    }
+    send(&router, "bulk", None, "low").await;
+    send(&router, "bulk", None, "low").await;
+    let texts = drain(&router.inbox(&module("filter"))).await;
+    let turns: Vec<_> = (0..texts.len()).filter(|at| texts[*at] == "low").collect();
+    assert_eq!(turns, [15, 31]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_poison_message_waits_longer_each_time_and_then_gives_way() {
     let router = router(&[(TO_FILTER, 0)]);
     let filter = router.inbox(&module("filter"));

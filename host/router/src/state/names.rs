@@ -17,6 +17,7 @@ use crate::ledger::{SenderId, SenderState};
 use crate::limits::ENDPOINTS_MAX;
 use crate::queue::Queue;
 use crate::table::{NumberedRoute, Path, RouteTable, Target};
+use crate::turns::Turns;
 
 impl State {
     /// Swaps the routes. What is stored stays where it is.
@@ -194,6 +195,7 @@ impl Mailbox {
         Mailbox {
             module,
             endpoints: Vec::new(),
+            turns: Turns::default(),
             notify: Arc::new(Notify::new()),
             removed: false,
         }

@@ -225,10 +225,13 @@ impl Naive {
 
     /// The copy that a consumer gets, or until when nothing is due.
     fn next(&self, consumer: Option<&ModuleId>) -> Result<(u64, Endpoint), Option<u64>> {
-        let mut heads: BTreeMap<(&Endpoint, u32), &Copy> = BTreeMap::new();
+        let mut heads: BTreeMap<(&Endpoint, u32, Option<usize>), &Copy> = BTreeMap::new();
         let waiting = self.copies.iter().filter(|copy| !copy.in_hand);
         for copy in waiting.filter(|copy| copy.endpoint.module() == consumer) {
-            let head = heads.entry((&copy.endpoint, copy.priority)).or_insert(copy);
+            // Upstream each sender has a queue of its own.
+            let sender = consumer.is_none().then_some(copy.sender);
+            let lane = (&copy.endpoint, copy.priority, sender);
+            let head = heads.entry(lane).or_insert(copy);
             if copy.id < head.id {
                 *head = copy;
             }
@@ -454,7 +457,7 @@ impl Pair {
         }
         self.naive.expire();
         let (mailbox, _notify) = self.state.inbox(consumer.as_ref());
-        let taken = match self.state.take(mailbox, self.now()) {
+        let taken = match self.state.take(mailbox, usize::MAX, self.now()) {
             Next::Lease(lease, endpoint) => {
                 let body = lease.entry.message.body.as_ref().try_into().unwrap();
                 let key = (u64::from_le_bytes(body), Endpoint::clone(&endpoint));
