@@ -128,3 +128,41 @@ fn the_sender_of_a_message_is_who_sent_it_whatever_it_says() {
     );
     run.interrupt().ok();
 }
+
+#[test]
+fn a_change_of_a_twin_is_told_to_whom_its_route_says() {
+    let home = Home::new();
+    let manifest = Deployment::new()
+        .module(Module::guest("feed"))
+        .module(Module::guest("twin-echo"))
+        .module(Module::guest("describe"))
+        .pass("feed/out", "twin-echo/in")
+        .upstream("describe")
+        .route(
+            "changes",
+            "FROM /twinChangeNotifications INTO BrokeredEndpoint(\"/modules/describe/inputs/changes\")",
+        )
+        .route("changes-up", "FROM /twinChangeNotifications INTO $upstream")
+        .write(&home);
+    let run = Run::of(&home, &manifest);
+    let (mut telemetry, mut of_hub) = (run.telemetry(), run.telemetry());
+    // The second changes nothing, and is not told.
+    let (set, removed) = (json!({ "a": { "b": 1 } }), json!({ "a": { "b": null } }));
+    for patch in [&set, &set, &removed] {
+        run.send(&json!([{ "body": patch }]));
+    }
+    for patch in [&set, &removed] {
+        let message = telemetry.next("describe");
+        let seen = body(&message);
+        assert_eq!(seen["body"], patch.to_string(), "{seen}");
+        assert_eq!(seen["input"], "changes", "{seen}");
+        let system = &seen["system"];
+        assert_eq!(system["connectionModuleId"], "twin-echo", "{seen}");
+        assert_eq!(system["connectionDeviceId"], "d1", "{seen}");
+        assert_eq!(system["messageSchema"], "twinChangeNotification", "{seen}");
+        assert_eq!(system["contentType"], "application/json", "{seen}");
+    }
+    assert_eq!(body(&of_hub.next("$edgeHub")), set);
+    assert_eq!(body(&of_hub.next("$edgeHub")), removed);
+    run.interrupt().ok();
+}

@@ -201,19 +201,19 @@ impl Twin {
         }
     }
 
-    /// Merges a patch into the reported properties; done when it is on disk.
+    /// Merges a patch into the reported properties; done when it is on disk. Answers whether it changed them.
     ///
     /// # Errors
     /// [`TwinError::Limit`] if the section would break a rule; [`TwinError::Other`] if it cannot be stored.
     /// Nothing is changed then.
-    pub async fn report(&self, patch: &Map<String, Value>) -> Result<(), TwinError> {
+    pub async fn report(&self, patch: &Map<String, Value>) -> Result<bool, TwinError> {
         let _storing = self.inner.storing.lock().await;
         let changed = {
             let state = self.lock();
             let mut reported = state.record.reported.clone();
             merge_patch(&mut reported, patch);
             if reported == state.record.reported {
-                return Ok(());
+                return Ok(false);
             }
             check_section(&reported, REPORTED_MAX_BYTES)
                 .map_err(|err| TwinError::Limit(err.to_string()))?;
@@ -227,7 +227,7 @@ impl Twin {
             .map_err(|err| TwinError::Other(err.to_string()))?;
         self.lock().record = changed;
         self.inner.reported.notify_one();
-        Ok(())
+        Ok(true)
     }
 
     /// What the hub does not have yet of the reported properties; `None` if it has all.

@@ -234,6 +234,15 @@ impl MessageSource {
         }
     }
 
+    /// The module under whose identity the message goes to the hub: the one
+    /// that it is from; of a change it is `$edgeHub`, which tells of it.
+    pub fn sent_as(&self) -> ModuleId {
+        match self {
+            Self::Module { module, .. } => module.clone(),
+            Self::TwinChange { .. } => ModuleId::edge_hub(),
+        }
+    }
+
     /// The module that the message is from.
     pub fn module(&self) -> &ModuleId {
         match self {

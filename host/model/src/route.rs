@@ -64,8 +64,9 @@ pub struct Route {
     /// When a message on this route counts as kept; none takes that of the
     /// device.
     pub durability: Option<Durability>,
-    /// What happens to a message for which there is no room.
-    pub when_full: WhenFull,
+    /// What happens to a message for which there is no room; none takes that
+    /// of the device.
+    pub when_full: Option<WhenFull>,
 }
 
 /// The sources that a route takes: a pattern such as `/messages/modules/a/*`.

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::message::OutputName;
 
-use crate::limits::{CACHED_OUTPUTS_MAX, Limits};
+use crate::junction::Junctions;
+use crate::limits::Limits;
 use crate::slots::{Id, Slots};
 use crate::snapshot::SenderCounters;
-use crate::table::Path;
 
 /// The number of a sender.
 pub(crate) type SenderId = Id<SenderState>;
@@ -63,9 +62,7 @@ pub(crate) struct SenderState {
     /// The module was removed: the slot goes once nothing of it is held.
     pub(crate) removed: bool,
     /// Found with the present routes; emptied when they change.
-    paths: Vec<Arc<Path>>,
-    /// The remembered path that gives way next.
-    paths_next: usize,
+    pub(crate) junctions: Junctions,
 }
 
 impl SenderState {
@@ -76,26 +73,7 @@ impl SenderState {
             counters: SenderCounters::default(),
             handle: Arc::new(()),
             removed: false,
-            paths: Vec::new(),
-            paths_next: 0,
-        }
-    }
-
-    /// The path remembered for an output.
-    pub(crate) fn path(&self, output: Option<&OutputName>) -> Option<&Arc<Path>> {
-        self.paths.iter().find(|path| path.output() == output)
-    }
-
-    pub(crate) fn forget_paths(&mut self) {
-        self.paths.clear();
-    }
-
-    pub(crate) fn remember(&mut self, path: Arc<Path>) {
-        if self.paths.len() < CACHED_OUTPUTS_MAX {
-            self.paths.push(path);
-        } else {
-            self.paths[self.paths_next] = path;
-            self.paths_next = (self.paths_next + 1) % CACHED_OUTPUTS_MAX;
+            junctions: Junctions::default(),
         }
     }
 

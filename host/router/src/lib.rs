@@ -32,6 +32,7 @@ pub mod snapshot;
 
 pub mod journal;
 
+mod junction;
 mod lane;
 mod ledger;
 mod queue;

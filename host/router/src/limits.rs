@@ -42,6 +42,13 @@ pub const ENDPOINTS_MAX: usize = 4 * ROUTES_MAX;
 /// only makes its own sends slower.
 pub const CACHED_OUTPUTS_MAX: usize = 16;
 
+/// Sets of routes whose path is remembered for one output. Conditions that tell more cases apart than this are
+/// rare; beyond it a path is put together anew for some messages.
+pub const CACHED_PATHS_MAX: usize = 64;
+
+/// Targets of the paths that are remembered for one output: some 32 KiB of memory.
+pub const CACHED_TARGETS_MAX: usize = 1_024;
+
 /// Failed tries (a trap, the deadline, out of memory) after which a message is put aside.
 pub const TRIES_MAX: u32 = 5;
 

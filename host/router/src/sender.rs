@@ -3,27 +3,35 @@
 //! Owns the handle that a module's instance sends with, and with it the sender's identity: what the host says
 //! of a message is written here, whatever the guest put there. The runtime's host calls come here.
 
+mod place;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{Message, MessageError, MessageSource, OutputName, SystemProperty};
 
 use crate::endpoint::Endpoint;
-use crate::ledger::{Holding, SenderId};
+use crate::junction::Origin;
+use crate::ledger::SenderId;
 use crate::limits::{PROPERTY_OVERHEAD_BYTES, charge_bytes};
 use crate::receipt::Receipt;
 use crate::router::Shared;
 use crate::state::{Held, State};
 use crate::table::Path;
+use place::Place;
 
 /// Longest wait for room. An expired message makes room without anybody noticing before the next attempt.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How many system properties the host adds.
 const HOST_PROPERTIES: usize = 4;
+
+/// Type and schema of a message that tells of a change of a twin (IoT Edge, twin change notifications).
+const TWIN_CHANGE: &str = "twinChangeNotification";
 
 /// Sends as one module. Clones send as the same.
 #[derive(Clone)]
@@ -99,21 +107,27 @@ impl Sender {
         now: Instant,
     ) -> Result<Staged, StageError> {
         let prepared = self.prepare(message, output.as_ref(), now)?;
-        loop {
-            let attempt = self
-                .shared
-                .with(|state| match state.path(self.id, output.as_ref()) {
-                    Some(path) => Ok(self.reserve(state, path, &prepared)),
-                    None => Err(Arc::clone(&state.routes)),
-                });
-            let routes = match attempt {
-                Ok(reserved) => return reserved.map(|place| self.fill(place, prepared)),
-                Err(routes) => routes,
-            };
-            // Outside the lock: there may be many routes, and the output's name is the guest's choice.
-            let path = Arc::new(Path::find(&routes.routes, self.source(output.clone())));
-            self.shared
-                .with(|state| state.remember(self.id, &path, routes.version));
+        let place = self.place(Origin::Output(output.as_ref()), &prepared)?;
+        Ok(self.fill(place, prepared))
+    }
+
+    /// Sends the notification that the module's reported properties were changed by this patch to every endpoint
+    /// that the routes give for twin change notifications.
+    ///
+    /// The message is one of `$edgeHub` and holds the patch; who reported is in `rpSenderDeviceId` and
+    /// `rpSenderModuleId` (IoT Edge, twin change notifications). It counts as held by the reporting module.
+    /// Where there is no room it is dropped, and counted: the change itself was made.
+    pub fn notify_twin_change(&self, patch: &Map<String, Value>, now: Instant) {
+        let origin = Origin::TwinChange;
+        if self.junction(origin).is_dead_end() {
+            return;
+        }
+        let prepared = self.prepare_twin_change(patch, now);
+        // Refused, it was counted.
+        if let Ok(place) = self.place(origin, &prepared) {
+            let staged = vec![self.fill(place, prepared)];
+            let committed = self.shared.commit(None, staged);
+            debug_assert!(committed.is_ok(), "it was staged here");
         }
     }
 
@@ -130,7 +144,7 @@ impl Sender {
     ) -> Result<Staged, StageError> {
         let prepared = self.prepare(message, None, now)?;
         let place = self.shared.with(|state| {
-            let path = state.direct(self.source(None), endpoint);
+            let path = state.direct(self.source(Origin::Output(None)), endpoint);
             let full = |()| StageError::WouldBlock {
                 endpoint: endpoint.clone(),
             };
@@ -205,19 +219,22 @@ impl fmt::Debug for Staged {
     }
 }
 
-/// A message without what only the host may say, checked.
+/// A message without what is only known once it has its places, checked.
 struct Prepared {
     message: Message,
+    kind: Kind,
     charge_bytes: usize,
     now: Instant,
     unix_millis: i64,
 }
 
-/// Places taken for a message, and what is written into it.
-struct Place {
-    path: Arc<Path>,
-    holding: Holding,
-    enqueued_time: String,
+/// What a message is, for what the host says of it and for the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The module sent it.
+    Sent,
+    /// It tells of a change of the module's reported properties.
+    TwinChange,
 }
 
 impl Sender {
@@ -244,58 +261,56 @@ impl Sender {
                 .with(|state| state.ledger.senders[self.id].counters.invalid += 1);
             return Err(err);
         }
+        let output_bytes = output.map_or(0, |output| output.as_str().len());
+        Ok(self.charged(message, Kind::Sent, output_bytes, now))
+    }
+
+    fn prepare_twin_change(&self, patch: &Map<String, Value>, now: Instant) -> Prepared {
+        let mut message = Message {
+            // A map of JSON values becomes text whatever it holds.
+            body: serde_json::to_vec(patch).unwrap_or_default().into(),
+            ..Message::default()
+        };
+        let device = self.shared.device.as_str();
+        for (property, value) in [
+            (SystemProperty::ContentType, "application/json"),
+            (SystemProperty::ContentEncoding, "utf-8"),
+            (SystemProperty::MessageType, TWIN_CHANGE),
+            (SystemProperty::MessageSchema, TWIN_CHANGE),
+            (SystemProperty::RpSenderDeviceId, device),
+            (SystemProperty::RpSenderModuleId, self.module.as_str()),
+            (SystemProperty::ConnectionDeviceId, device),
+            (
+                SystemProperty::ConnectionModuleId,
+                ModuleId::edge_hub().as_str(),
+            ),
+        ] {
+            message.system.set(property, value);
+        }
+        self.charged(message, Kind::TwinChange, 0, now)
+    }
+
+    fn charged(&self, message: Message, kind: Kind, output_bytes: usize, now: Instant) -> Prepared {
         let host_bytes = HOST_PROPERTIES * PROPERTY_OVERHEAD_BYTES
             + self.shared.device.as_str().len()
             + self.module.as_str().len()
-            + output.map_or(0, |output| output.as_str().len());
-        let charge_bytes = charge_bytes(&message) + host_bytes;
-        Ok(Prepared {
+            + output_bytes;
+        Prepared {
+            charge_bytes: charge_bytes(&message) + host_bytes,
             message,
-            charge_bytes,
+            kind,
             now,
             unix_millis: unix_millis(),
-        })
-    }
-
-    fn reserve(
-        &self,
-        state: &mut State,
-        path: Arc<Path>,
-        prepared: &Prepared,
-    ) -> Result<Place, StageError> {
-        let Prepared {
-            charge_bytes,
-            now,
-            unix_millis,
-            ..
-        } = *prepared;
-        let limit_bytes = state.ledger.limits.charge_max_bytes();
-        let reserved = if charge_bytes > limit_bytes {
-            state.ledger.senders[self.id].counters.invalid += 1;
-            Err(StageError::TooLarge {
-                size_bytes: charge_bytes,
-                limit_bytes,
-            })
-        } else {
-            state
-                .reserve(self.id, &path, charge_bytes, now)
-                .map_err(|endpoint| {
-                    state.ledger.senders[self.id].counters.would_block += 1;
-                    StageError::WouldBlock { endpoint }
-                })
-        };
-        let enqueued_time = state.stamp.text(unix_millis).to_owned();
-        Ok(Place {
-            path,
-            holding: reserved?,
-            enqueued_time,
-        })
+        }
     }
 
     /// Writes what the host says of the message and puts it where its places are.
     fn fill(&self, place: Place, prepared: Prepared) -> Staged {
         let Prepared {
-            mut message, now, ..
+            mut message,
+            kind,
+            now,
+            ..
         } = prepared;
         let Place {
             path,
@@ -305,12 +320,16 @@ impl Sender {
         let routed = !path.targets.is_empty();
         let message = routed.then(|| {
             let system = &mut message.system;
-            system.set(
-                SystemProperty::ConnectionDeviceId,
-                self.shared.device.as_str(),
-            );
-            system.set(SystemProperty::ConnectionModuleId, self.module.as_str());
-            if let Some(output) = path.output() {
+            if kind == Kind::Sent {
+                let device = self.shared.device.as_str();
+                system.set(SystemProperty::ConnectionDeviceId, device);
+                system.set(SystemProperty::ConnectionModuleId, self.module.as_str());
+            }
+            if let MessageSource::Module {
+                output: Some(output),
+                ..
+            } = &path.source
+            {
                 system.set(SystemProperty::OutputName, output.as_str());
             }
             system.set(SystemProperty::EnqueuedTime, enqueued_time);
@@ -326,13 +345,6 @@ impl Sender {
             shared: Arc::clone(&self.shared),
             path,
             held,
-        }
-    }
-
-    fn source(&self, output: Option<OutputName>) -> MessageSource {
-        MessageSource::Module {
-            module: self.module.clone(),
-            output,
         }
     }
 }

@@ -127,6 +127,8 @@ pub struct SenderCounters {
     pub invalid: u64,
     /// Copies of its messages dropped because their time to live was over.
     pub expired: u64,
+    /// Notifications of changes of its reported properties dropped because there was no room.
+    pub twin_changes_dropped: u64,
 }
 
 fn millis<S: Serializer>(waits: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -13,10 +13,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::message::{Message, OutputName};
+use wasm_edge_model::message::Message;
 
 use crate::aside::{AsideMessage, AsideReason};
 use crate::endpoint::Endpoint;
+use crate::junction::{Chosen, Junction, Origin};
 use crate::lane::{Entry, LaneKey};
 use crate::ledger::{Holding, Ledger, SenderId};
 use crate::limits::Limits;
@@ -47,11 +48,22 @@ pub(crate) struct Mailbox {
 }
 
 /// The routes applied last.
+#[derive(Debug)]
 pub(crate) struct Routes {
-    /// Grows with each table; a path found with another version is not remembered.
+    /// Grows with each table; a path found with another version is not used.
     pub(crate) version: u64,
     pub(crate) routes: Vec<NumberedRoute>,
     time_to_live: Option<Duration>,
+}
+
+/// What is known of the way of a set of routes.
+pub(crate) enum Known {
+    /// The way.
+    Path(Arc<Path>),
+    /// Nothing: it has to be put together.
+    Nothing,
+    /// The routes have changed since they were evaluated.
+    Outdated,
 }
 
 /// A message with its places on a path, not in any queue yet.
@@ -130,16 +142,44 @@ impl State {
         }
     }
 
-    /// The path of a sender's output, if it is remembered.
-    pub(crate) fn path(&self, sender: SenderId, output: Option<&OutputName>) -> Option<Arc<Path>> {
-        self.ledger.senders[sender].path(output).cloned()
+    /// Where a sender's messages part, if it is remembered.
+    pub(crate) fn junction(&self, sender: SenderId, origin: Origin<'_>) -> Option<&Arc<Junction>> {
+        self.ledger.senders[sender].junctions.of(origin)
     }
 
-    /// Remembers a path; false when the routes it was found with are not the present ones.
-    pub(crate) fn remember(&mut self, sender: SenderId, path: &Arc<Path>, version: u64) -> bool {
-        let present = version == self.routes.version;
+    /// Remembers a junction, unless the routes it was found with are not the present ones.
+    pub(crate) fn remember(&mut self, sender: SenderId, junction: Arc<Junction>) {
+        if junction.version() == self.routes.version {
+            self.ledger.senders[sender].junctions.remember(junction);
+        }
+    }
+
+    /// The path of a set of routes, as far as the junction's routes are the present ones.
+    pub(crate) fn path(
+        &self,
+        sender: SenderId,
+        junction: &Arc<Junction>,
+        chosen: &Chosen,
+    ) -> Known {
+        if junction.version() != self.routes.version {
+            return Known::Outdated;
+        }
+        let path = self.ledger.senders[sender].junctions.path(junction, chosen);
+        path.map_or(Known::Nothing, Known::Path)
+    }
+
+    /// Remembers the path of a set of routes; false when the routes it was found with are not the present ones.
+    pub(crate) fn remember_path(
+        &mut self,
+        sender: SenderId,
+        junction: &Arc<Junction>,
+        chosen: &Chosen,
+        path: &Arc<Path>,
+    ) -> bool {
+        let present = junction.version() == self.routes.version;
         if present {
-            self.ledger.senders[sender].remember(Arc::clone(path));
+            let junctions = &mut self.ledger.senders[sender].junctions;
+            junctions.remember_path(junction, chosen, Arc::clone(path));
         }
         present
     }

@@ -1,14 +1,14 @@
 //! Routes at work: which endpoints a message goes to, at which priority and for how long.
 //!
-//! Pure. The routes come parsed from the model; the state gives each endpoint its number and remembers the
-//! answer for a sender's output until the routes change.
+//! Pure. The routes come parsed from the model; the state gives each endpoint its number. Which of them take a
+//! message is found in `junction`.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use wasm_edge_model::message::{MessageSource, OutputName};
+use wasm_edge_model::message::MessageSource;
 use wasm_edge_model::route::condition::Condition;
 use wasm_edge_model::route::{Route, Source};
 
@@ -85,6 +85,7 @@ pub(crate) struct Target {
 }
 
 /// A route whose endpoint has its number.
+#[derive(Debug)]
 pub(crate) struct NumberedRoute {
     pub(crate) source: Source,
     pub(crate) condition: Condition,
@@ -99,20 +100,11 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// Evaluates the routes for a source.
-    pub(crate) fn find(routes: &[NumberedRoute], source: MessageSource) -> Self {
-        // As yet there is no condition that does not take every message.
-        let matching = routes
-            .iter()
-            .filter(|route| route.condition.is_always() && route.source.matches(&source));
-        let targets = once_each(matching.map(|route| route.target.clone()).collect());
-        Path { source, targets }
-    }
-
-    pub(crate) fn output(&self) -> Option<&OutputName> {
-        match &self.source {
-            MessageSource::Module { output, .. } => output.as_ref(),
-            MessageSource::TwinChange { .. } => None,
+    /// A path to these targets, each endpoint once.
+    pub(crate) fn new(source: MessageSource, targets: Vec<Target>) -> Self {
+        Path {
+            source,
+            targets: once_each(targets),
         }
     }
 }

@@ -17,8 +17,5 @@ pub mod keys;
 
 pub mod survey;
 
-pub mod log;
-pub mod volume;
-
 pub mod database;
 pub mod disk;

@@ -73,7 +73,7 @@ async fn store(twin: &Twin, reported: impl Fn(Extent) -> Map<String, Value>) {
             Extent::Least => reported(extent),
         };
         match twin.report(&patch).await {
-            Ok(()) => return,
+            Ok(_) => return,
             Err(err @ TwinError::Limit(_)) => {
                 tracing::debug!(module = %twin.module(), ?extent, %err, "a report is too large");
             }

@@ -117,8 +117,13 @@ impl ModuleHost for ModuleLink {
         &self,
         patch: Map<String, Value>,
     ) -> BoxFuture<'static, Result<(), TwinError>> {
-        let twin = self.twin.clone();
-        Box::pin(async move { twin.report(&patch).await })
+        let (twin, sender) = (self.twin.clone(), self.sender.clone());
+        Box::pin(async move {
+            if twin.report(&patch).await? {
+                sender.notify_twin_change(&patch, wasm_edge_clock::now());
+            }
+            Ok(())
+        })
     }
 
     fn invoke(&self, call: Invocation) -> BoxFuture<'static, Result<MethodResponse, InvokeError>> {

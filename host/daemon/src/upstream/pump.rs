@@ -88,7 +88,7 @@ pub async fn run(inbox: Inbox, sessions: Sessions, stop: CancellationToken) {
 }
 
 async fn send(delivery: Delivery, sessions: &Sessions) {
-    let module = delivery.source().module().clone();
+    let module = delivery.source().sent_as();
     let calls = match sessions.wait(&module).await {
         Some(Known::Open(calls)) => calls,
         Some(Known::Refused(cause)) => {

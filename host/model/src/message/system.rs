@@ -44,6 +44,12 @@ pub enum SystemProperty {
     InputName,
     /// Set by the host: when the router took it; RFC 3339, UTC.
     EnqueuedTime,
+    /// Set by the host: what kind of message it is, where no module made it, such as `twinChangeNotification`.
+    MessageType,
+    /// Set by the host: the device whose module reported, of a twin change notification.
+    RpSenderDeviceId,
+    /// Set by the host: the module that reported, of a twin change notification.
+    RpSenderModuleId,
 }
 
 /// System properties with their values, in the order of [`SystemProperty`].
@@ -55,7 +61,7 @@ pub struct SystemProperties(BTreeMap<SystemProperty, String>);
 
 /// Each property with its name, its key on the wire and the name beside
 /// these that is read.
-const TABLE: [(SystemProperty, &str, Option<&str>, Option<&str>); 15] = {
+const TABLE: [(SystemProperty, &str, Option<&str>, Option<&str>); 18] = {
     use SystemProperty::*;
     [
         (MessageId, "messageId", Some("$.mid"), None),
@@ -93,6 +99,9 @@ const TABLE: [(SystemProperty, &str, Option<&str>, Option<&str>); 15] = {
         (OutputName, "outputName", Some("$.on"), None),
         (InputName, "inputName", None, None),
         (EnqueuedTime, "enqueuedTime", None, None),
+        (MessageType, "messageType", None, None),
+        (RpSenderDeviceId, "rpSenderDeviceId", None, None),
+        (RpSenderModuleId, "rpSenderModuleId", None, None),
     ]
 };
 
@@ -134,7 +143,14 @@ impl SystemProperty {
         use SystemProperty::*;
         matches!(
             self,
-            ConnectionDeviceId | ConnectionModuleId | OutputName | InputName | EnqueuedTime
+            ConnectionDeviceId
+                | ConnectionModuleId
+                | OutputName
+                | InputName
+                | EnqueuedTime
+                | MessageType
+                | RpSenderDeviceId
+                | RpSenderModuleId
         )
     }
 }

@@ -84,7 +84,7 @@ fn system_properties_are_limited_and_some_set_by_the_host() {
 
 #[test]
 fn every_system_property_is_found_by_its_names() {
-    assert_eq!(SystemProperty::all().len(), 15);
+    assert_eq!(SystemProperty::all().len(), 18);
     for (index, property) in SystemProperty::all().enumerate() {
         assert_eq!(property as usize, index);
         assert_eq!(SystemProperty::from_name(property.name()), Some(property));

@@ -5,9 +5,7 @@
 //! hold keywords.
 
 use super::condition::{Compatibility, Condition};
-use super::{
-    PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteError, RouteName, Sink, Source, WhenFull,
-};
+use super::{PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteError, RouteName, Sink, Source};
 use crate::identity::ModuleId;
 use crate::message::InputName;
 
@@ -59,7 +57,7 @@ pub(super) fn route(
         priority: PRIORITY_DEFAULT,
         time_to_live: None,
         durability: None,
-        when_full: WhenFull::default(),
+        when_full: None,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasm_edge_model::message::{
@@ -16,6 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::limits::{BYTES, ENDPOINT_BYTES, REASON_BYTES_MAX};
 use crate::receipt::{Outcome, Receipt};
 use crate::sender::StageError;
+use crate::snapshot::SenderCounters;
 use crate::tries::AfterTry;
 
 const TO_FILTER: &str =
@@ -119,6 +121,71 @@ async fn a_message_reaches_the_input_that_its_route_names() {
     };
     assert_eq!(*delivery.source(), source);
     assert_eq!((delivery.previous_tries(), delivery.priority()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_twin_is_a_message_of_the_hub_part_of_the_device() {
+    let router = router(&[(
+        "FROM /twinChangeNotifications INTO BrokeredEndpoint('/modules/watcher/inputs/twins')",
+        0,
+    )]);
+    let patch = Map::from_iter([("a".to_owned(), Value::Null)]);
+    let sender = router.sender(&module("sensor"));
+    sender.notify_twin_change(&patch, Instant::now());
+    let delivery = next(&router.inbox(&module("watcher"))).await;
+    assert_eq!(text(&delivery), r#"{"a":null}"#);
+    let source = MessageSource::TwinChange {
+        module: module("sensor"),
+    };
+    assert_eq!(*delivery.source(), source);
+    let system = delivery.message().system.iter();
+    let system: Vec<_> = system
+        .filter(|(property, _)| *property != SystemProperty::EnqueuedTime)
+        .map(|(property, value)| (property.name(), value))
+        .collect();
+    assert_eq!(
+        system,
+        [
+            ("contentType", "application/json"),
+            ("contentEncoding", "utf-8"),
+            ("messageSchema", "twinChangeNotification"),
+            ("connectionDeviceId", "Hannover01"),
+            ("connectionModuleId", "$edgeHub"),
+            ("messageType", "twinChangeNotification"),
+            ("rpSenderDeviceId", "Hannover01"),
+            ("rpSenderModuleId", "sensor"),
+        ]
+    );
+    // What the same module sends goes its own ways.
+    send(&router, "sensor", None, "reading").await;
+    let counters = router.snapshot().senders[0].counters;
+    assert_eq!((counters.taken, counters.no_route), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_twin_without_route_is_no_message() {
+    let router = router(&[(TO_FILTER, 0)]);
+    let sender = router.sender(&module("sensor"));
+    sender.notify_twin_change(&Map::new(), Instant::now());
+    let counters = router.snapshot().senders[0].counters;
+    assert_eq!(counters, SenderCounters::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_twin_without_room_is_dropped_and_counted() {
+    let router = router(&[("FROM /* INTO $upstream", 0)]);
+    let limits = Limits {
+        endpoint_messages: 4,
+        ..Limits::default()
+    };
+    router.set_limits(limits);
+    let sender = router.sender(&module("sensor"));
+    for _ in 0..5 {
+        sender.notify_twin_change(&Map::new(), Instant::now());
+    }
+    let counters = router.snapshot().senders[0].counters;
+    assert_eq!((counters.taken, counters.twin_changes_dropped), (2, 3));
+    assert_eq!(counters.would_block, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -725,7 +792,9 @@ async fn a_snapshot_has_a_documented_form() {
         }],
         "senders": [{
             "module": "sensor", "messages": 2, "bytes": null,
-            "counters": { "taken": 2, "noRoute": 0, "wouldBlock": 0, "invalid": 0, "expired": 0 },
+            "counters": {
+                "taken": 2, "noRoute": 0, "wouldBlock": 0, "invalid": 0, "expired": 0, "twinChangesDropped": 0,
+            },
         }],
     });
     assert_eq!(json, expected);

@@ -45,7 +45,7 @@ impl State {
             time_to_live: table.time_to_live,
         });
         for (_, sender) in self.ledger.senders.iter_mut() {
-            sender.forget_paths();
+            sender.junctions.forget();
         }
         self.tidy();
     }
@@ -90,10 +90,7 @@ impl State {
         }
         let time_to_live = self.routes.time_to_live;
         let target = self.target(endpoint, PRIORITY_DEFAULT, time_to_live);
-        Ok(Path {
-            source,
-            targets: vec![target],
-        })
+        Ok(Path::new(source, vec![target]))
     }
 
     /// Drops what waits for a module and what was put aside; its own messages elsewhere stay.

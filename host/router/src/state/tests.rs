@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use wasm_edge_model::message::MessageSource;
+use wasm_edge_model::message::{MessageSource, OutputName};
 use wasm_edge_model::route::{Route, RouteName};
 
 use super::*;
@@ -355,12 +355,13 @@ impl Pair {
             output: output.clone(),
         };
         let id = self.senders[sender].0;
-        let path = self.state.path(id, output.as_ref()).unwrap_or_else(|| {
-            let path = Arc::new(Path::find(&self.state.routes.routes, source.clone()));
-            let version = self.state.routes.version;
-            assert!(self.state.remember(id, &path, version));
-            path
-        });
+        let origin = Origin::Output(output.as_ref());
+        if self.state.junction(id, origin).is_none() {
+            let found = Junction::find(Arc::clone(&self.state.routes), source.clone());
+            self.state.remember(id, Arc::new(found));
+        }
+        let junction = self.state.junction(id, origin).expect("remembered");
+        let path = Arc::clone(junction.plain().expect("no route has a condition"));
         self.ids += 1;
         let new = NaiveStaged {
             id: self.ids,

@@ -133,7 +133,7 @@ impl messages::HostMessage for GuestState {
         if name == messages::SystemProperty::InputName {
             return Ok(Some(handle.input.to_string()));
         }
-        Ok(handle.message.system.get(name.into()).map(str::to_owned))
+        Ok(system_property(&handle.message.system, name.into()).map(str::to_owned))
     }
 
     fn previous_tries(&mut self, this: Resource<MessageHandle>) -> wasmtime::Result<u32> {
@@ -182,6 +182,17 @@ impl GuestState {
         let staged: Vec<Staged> = self.take_staged();
         self.host.commit(staged).await
     }
+}
+
+/// A system property as a module sees it: a notification of a change of a twin comes from who reported (IoT Edge
+/// delivers it so), though to routes it is a message of `$edgeHub`.
+fn system_property(system: &SystemProperties, name: SystemProperty) -> Option<&str> {
+    let reporter = match name {
+        SystemProperty::ConnectionDeviceId => system.get(SystemProperty::RpSenderDeviceId),
+        SystemProperty::ConnectionModuleId => system.get(SystemProperty::RpSenderModuleId),
+        _ => None,
+    };
+    reporter.or_else(|| system.get(name))
 }
 
 /// What the host holds for a message, in bytes; a body that several messages share counts for each.
