@@ -17,5 +17,8 @@ pub mod keys;
 
 pub mod survey;
 
+pub mod log;
+pub mod volume;
+
 pub mod database;
 pub mod disk;

@@ -126,7 +126,7 @@ pub(crate) struct NewMessage {
     /// What its [`MessageId`] is made of: the sequence, unless it was in a lane before (put aside, retried).
     pub(crate) id: Sequence,
     pub(crate) message: Arc<Message>,
-    pub(crate) source: MessageSource,
+    pub(crate) source: Arc<MessageSource>,
     /// Not empty. The body is written once for all of them.
     pub(crate) targets: Vec<NewTarget>,
     /// What each target is charged; the journal keeps the number and adds it up, no more.
