@@ -2,11 +2,12 @@
 
 target := $(or $(CARGO_TARGET_DIR),target)
 host := $(shell rustc -vV | sed -n 's/^host: //p')
+peers := $(abspath $(target)/peers)
 wasm := --target wasm32-wasip2
 guest_workspaces := examples tests/guests bench/guests
-workspaces := . sdk-guest $(guest_workspaces)
+workspaces := . sdk-guest tests/peers $(guest_workspaces)
 
-.PHONY: help demo test guests lint bench device audit fuzz-check
+.PHONY: help demo test guests lint bench peers device audit fuzz-check
 
 help:
 	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
@@ -44,6 +45,7 @@ lint:
 	cd sdk-guest && cargo clippy $(wasm) -- -D warnings
 	cd examples && cargo clippy --workspace $(wasm) -- -D warnings
 	cd bench/guests && cargo clippy --workspace $(wasm) -- -D warnings
+	cd tests/peers && cargo clippy --release --all-targets --target-dir $(peers) -- -D warnings
 	cd tests/guests && cargo clippy --lib --bins --examples $(wasm) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	cd sdk-guest && RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
@@ -52,6 +54,15 @@ bench: guests
 	cargo build --release -p wasm-edge-cli
 	$(target)/release/wasm-edge bench --components target/guests/components/bench \
 		--demo examples/deployments/demo.json --json $(target)/bench.json $(ROWS)
+	$(if $(filter-out --quick,$(ROWS)),,$(MAKE) peers)
+
+# What the message store is compared with, beside the figures that `make bench` has just taken.
+peers:
+	scripts/unpack-mosquitto.sh $(peers)/mosquitto
+	cd tests/peers && cargo test --quiet --release --locked --target-dir $(peers) && \
+		cargo build --release --locked --target-dir $(peers)
+	$(peers)/release/wasm-edge-peers compare --mosquitto $(peers)/mosquitto --json $(target)/peers.json \
+		--beside $(target)/bench.json $(filter --quick,$(ROWS))
 
 device:
 	cargo check -p wasm-edge-cli --no-default-features --features device

@@ -20,7 +20,6 @@ pub(crate) struct Figure {
     name: String,
     group: u64,
     samples: usize,
-    #[serde(flatten)]
     measured: Measured,
 }
 
