@@ -14,6 +14,9 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use crate::disk::{Disk, FileDisk};
 use crate::file;
 
+#[cfg(any(test, feature = "faults"))]
+pub mod simulated;
+
 /// A place in the code where something is synced, by name; tests switch them off one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SyncSite(pub &'static str);

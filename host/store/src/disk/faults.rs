@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Disk;
 
-/// The smallest piece that a disk writes as a whole.
-const SECTOR_BYTES: usize = 512;
+pub(crate) mod inode;
+
+use inode::Inode;
 
 /// What goes wrong, counted in changing operations (write, change of length, sync) from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,36 +36,54 @@ pub enum Survivors {
     Torn(u64),
 }
 
+/// Numbers to choose by, the same for the same seed on every machine (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// Numbers that follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number below `end`, which is not zero.
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.number() % end as u64).unwrap_or_default()
+    }
+
+    /// Whether something happens that happens once in `times`.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+}
+
 /// A handle to a simulated disk; clones share it.
 #[derive(Debug, Clone)]
 pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What survives whatever happens.
-    synced: Vec<u8>,
-    /// What a reader sees.
-    current: Vec<u8>,
-    /// Changes since the last sync, in order.
-    pending: Vec<Change>,
+    file: Inode,
     operations: usize,
     fault: Option<Fault>,
     dead: bool,
     locked: bool,
 }
 
-#[derive(Debug, Clone)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Length(usize),
-}
-
 impl SimulatedDisk {
     /// A disk that holds `content`, safely stored, and meets `fault`.
     pub fn new(content: Vec<u8>, fault: Fault) -> Self {
         let state = State {
-            synced: content.clone(),
-            current: content,
+            file: Inode::safe(content),
             fault: Some(fault),
             ..State::default()
         };
@@ -78,26 +97,19 @@ impl SimulatedDisk {
 
     /// What is found on the disk after the power went now.
     pub fn after_power_cut(&self, survivors: Survivors) -> Vec<u8> {
-        let state = self.state();
-        match survivors {
-            Survivors::Synced => state.synced.clone(),
-            Survivors::Written => state.current.clone(),
-            Survivors::Torn(seed) => torn(&state, seed),
-        }
+        let seed = match survivors {
+            Survivors::Torn(seed) => seed,
+            Survivors::Synced | Survivors::Written => 0,
+        };
+        self.state()
+            .file
+            .survivor(survivors, &mut Random::new(seed))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn change(&self, change: Change) -> io::Result<()> {
-        let mut state = self.state();
-        state.begin()?;
-        apply(&mut state.current, &change);
-        state.pending.push(change);
-        Ok(())
     }
 }
 
@@ -129,7 +141,7 @@ impl Disk for SimulatedDisk {
     fn len_bytes(&self) -> io::Result<u64> {
         let state = self.state();
         state.alive()?;
-        Ok(state.current.len() as u64)
+        Ok(state.file.content().len() as u64)
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
@@ -138,27 +150,31 @@ impl Disk for SimulatedDisk {
         let start = index(offset)?;
         let found = start
             .checked_add(bytes.len())
-            .and_then(|end| state.current.get(start..end));
+            .and_then(|end| state.file.content().get(start..end));
         bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.change(Change::Write {
-            offset: index(offset)?,
-            bytes: bytes.to_vec(),
-        })
+        let offset = index(offset)?;
+        let mut state = self.state();
+        state.begin()?;
+        state.file.write(offset, bytes);
+        Ok(())
     }
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.change(Change::Length(index(len_bytes)?))
+        let length = index(len_bytes)?;
+        let mut state = self.state();
+        state.begin()?;
+        state.file.set_len(length);
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state();
         state.begin()?;
-        state.synced = state.current.clone();
-        state.pending.clear();
+        state.file.sync();
         Ok(())
     }
 
@@ -172,60 +188,13 @@ impl Disk for SimulatedDisk {
     }
 }
 
-fn index(offset: u64) -> io::Result<usize> {
+pub(crate) fn index(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))
-}
-
-fn apply(content: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Length(len) => content.resize(*len, 0),
-        Change::Write { offset, bytes } => {
-            let end = offset + bytes.len();
-            if content.len() < end {
-                content.resize(end, 0);
-            }
-            content[*offset..end].copy_from_slice(bytes);
-        }
-    }
-}
-
-/// The synced content with some sectors of the pending changes.
-fn torn(state: &State, seed: u64) -> Vec<u8> {
-    let mut content = state.synced.clone();
-    let mut random = seed;
-    let mut chosen = || {
-        // splitmix64: enough to choose by, and the same on every machine.
-        random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = random;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) & 1 == 0
-    };
-    for change in &state.pending {
-        match change {
-            // Journalling file systems order a change of length before later writes.
-            Change::Length(_) => apply(&mut content, change),
-            Change::Write { offset, bytes } => {
-                for (number, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
-                    if chosen() {
-                        let offset = offset + number * SECTOR_BYTES;
-                        apply(
-                            &mut content,
-                            &Change::Write {
-                                offset,
-                                bytes: sector.to_vec(),
-                            },
-                        );
-                    }
-                }
-            }
-        }
-    }
-    content
 }
 
 #[cfg(test)]
 mod tests {
+    use super::inode::SECTOR_BYTES;
     use super::*;
 
     fn written(fault: Fault) -> (SimulatedDisk, io::Result<()>) {
@@ -259,13 +228,15 @@ mod tests {
     fn a_torn_disk_keeps_some_of_the_unsynced_sectors() {
         let disk = SimulatedDisk::new(Vec::new(), Fault::None);
         disk.write_at(0, &[1; 100 * SECTOR_BYTES]).unwrap();
-        let found = disk.after_power_cut(Survivors::Torn(1));
-        let kept = found
-            .chunks(SECTOR_BYTES)
-            .filter(|sector| sector[0] == 1)
-            .count();
-        assert!((20..80).contains(&kept), "{kept}");
-        assert_eq!(found, disk.after_power_cut(Survivors::Torn(1)));
+        for seed in 0..20 {
+            let found = disk.after_power_cut(Survivors::Torn(seed));
+            let kept = found
+                .chunks(SECTOR_BYTES)
+                .filter(|sector| sector[0] == 1)
+                .count();
+            assert!((1..100).contains(&kept), "{kept}");
+            assert_eq!(found, disk.after_power_cut(Survivors::Torn(seed)));
+        }
     }
 
     #[test]
