@@ -28,6 +28,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::disk::Disk;
 use crate::volume::{SyncSite, Volume};
 
+mod active;
 mod error;
 mod frame;
 mod group;
@@ -37,6 +38,7 @@ mod segment;
 mod table;
 mod walk;
 
+use active::{Active, Doubt};
 pub use error::LogError;
 pub use frame::{RECORD_MAX_BYTES, RecordKind};
 pub use group::{Group, TooLarge};
@@ -138,30 +140,6 @@ pub struct Log {
     random: SystemRandom,
 }
 
-/// The segment that is written to.
-#[derive(Debug)]
-struct Active {
-    id: u64,
-    seed: u32,
-    disk: Arc<dyn Disk>,
-    /// Where the next record goes.
-    end: u32,
-    /// Everything before this is on the disk.
-    synced: u32,
-    doubt: Doubt,
-}
-
-/// What a failure left behind in the active segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doubt {
-    /// Nothing.
-    None,
-    /// Bytes behind the end, of a write that failed.
-    Tail,
-    /// Bytes before the end may never reach the disk: a sync failed, and systems do not tell twice.
-    Content,
-}
-
 impl Log {
     /// Opens the log in `volume`, empty if nothing is there.
     ///
@@ -175,18 +153,24 @@ impl Log {
         volume: Arc<dyn Volume>,
         settings: LogSettings,
     ) -> Result<(Self, Recovery), LogError> {
-        let (table, recovery) = recovery::recover(&volume, settings.format)?;
-        let next = table.last_number().map_or(0, |last| last + 1);
-        let log = Self {
+        let (table, newest, recovery) = recovery::recover(&volume, settings.format)?;
+        let mut log = Self {
+            next: table.last_number().map_or(0, |last| last + 1),
             table: Arc::new(table),
             volume,
             settings,
-            active: None,
-            next,
+            active: newest,
             names_changed: false,
             leftovers: BTreeMap::new(),
             random: SystemRandom::new(),
         };
+        log.mend()?;
+        log.volume
+            .sync_folder(site::RECOVERED_NAMES)
+            .map_err(LogError::folder("sync"))?;
+        // It is complete: a segment is only ever written to by the process that began it.
+        log.active = None;
+        log.names_changed = false;
         Ok((log, recovery))
     }
 
@@ -352,33 +336,34 @@ impl Log {
             .and_then(|size| PREAMBLE_BYTES.checked_add(size))
             .ok_or(LogError::SegmentFull)?;
         let records = group.seal(preamble.seed(), PREAMBLE_BYTES, 0);
-        let parts = [(0, &preamble.encode()[..]), (PREAMBLE_BYTES, records)];
-        let disk = self.make(&segment::name(preamble.id), &parts, site)?;
+        let fill = |disk: &dyn Disk| {
+            disk.write_at(0, &preamble.encode())?;
+            disk.write_at(u64::from(PREAMBLE_BYTES), records)
+        };
+        let disk = self.make(&segment::name(preamble.id), fill, site)?;
         Ok((disk, end))
     }
 
-    /// Makes a file of these parts under a temporary name, and gives it its own when it is synced.
+    /// Makes a file under a temporary name, and gives it its own once it is filled and synced.
     fn make(
         &mut self,
         name: &str,
-        parts: &[(u32, &[u8])],
+        fill: impl FnOnce(&dyn Disk) -> io::Result<()>,
         site: SyncSite,
     ) -> Result<Arc<dyn Disk>, LogError> {
         let make = || {
             let disk = self.volume.create(TEMPORARY)?;
-            for (offset, bytes) in parts {
-                disk.write_at(u64::from(*offset), bytes)?;
-            }
+            fill(&*disk)?;
             self.volume.sync_file(&*disk, site)?;
             self.volume.rename(TEMPORARY, name)?;
             Ok(disk)
         };
         let made = make();
-        if made.is_err() {
+        if made.is_ok() {
+            self.names_changed = true;
+        } else {
             // What is left of it takes room that may be what is missing; opening removes it too.
             let _ = self.volume.remove(TEMPORARY);
-        } else {
-            self.names_changed = true;
         }
         made.map_err(LogError::io("make", name))
     }
@@ -402,7 +387,7 @@ impl Log {
         if self.names_changed {
             self.volume
                 .sync_folder(site::NAMES)
-                .map_err(LogError::io("sync the folder of", TEMPORARY))?;
+                .map_err(LogError::folder("sync"))?;
             self.names_changed = false;
         }
         // Only now: the replacement that has their records is safe.
@@ -426,52 +411,6 @@ impl Log {
                 Err(LogError::io("remove", &segment::name(*id))(source))
             }
         }
-    }
-
-    /// Makes the active segment certain again after a failure.
-    fn mend(&mut self) -> Result<(), LogError> {
-        let Some(active) = self.active.as_mut() else {
-            return Ok(());
-        };
-        if active.doubt == Doubt::Tail {
-            let cut = active
-                .disk
-                .set_len(u64::from(active.end))
-                .and_then(|()| self.volume.sync_file(&*active.disk, site::CUT));
-            if cut.is_ok() {
-                active.synced = active.end;
-                active.doubt = Doubt::None;
-            } else {
-                active.doubt = Doubt::Content;
-            }
-        }
-        if active.doubt == Doubt::Content {
-            self.copy_active()?;
-        }
-        Ok(())
-    }
-
-    /// Writes the active segment anew, at the same place: what a failed sync left behind cannot be
-    /// made safe where it is.
-    fn copy_active(&mut self) -> Result<(), LogError> {
-        let Some(active) = self.active.as_ref() else {
-            return Ok(());
-        };
-        let (id, end) = (active.id, active.end);
-        let name = segment::name(id);
-        let mut content = vec![0; end as usize];
-        active
-            .disk
-            .read_at(0, &mut content)
-            .map_err(LogError::io("read", &name))?;
-        let disk = self.make(&name, &[(0, &content)], site::COPY)?;
-        self.table.moved(id, Arc::clone(&disk));
-        if let Some(active) = self.active.as_mut() {
-            active.disk = disk;
-            active.synced = end;
-            active.doubt = Doubt::None;
-        }
-        Ok(())
     }
 }
 

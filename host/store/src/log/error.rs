@@ -7,12 +7,20 @@ use thiserror::Error;
 /// Why the log did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// The system failed; trying again may help.
+    /// The system failed with the folder; trying again may help.
+    #[error("cannot {action} the log's folder")]
+    Folder {
+        /// What was tried.
+        action: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system failed with a file; trying again may help.
     #[error("cannot {action} the log's file `{file}`")]
     Io {
         /// What was tried.
         action: &'static str,
-        /// The name of the file, or of the folder.
+        /// The name of the file.
         file: String,
         /// What the system says.
         source: io::Error,
@@ -58,10 +66,15 @@ impl LogError {
         }
     }
 
+    /// For `map_err`: what was tried with the folder.
+    pub(super) fn folder(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Folder { action, source }
+    }
+
     /// The system's reason, if it was the system.
     pub fn system(&self) -> Option<&io::Error> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Folder { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -1,18 +1,19 @@
 //! What is found in the folder of a log when it is opened.
 //!
 //! Owns what a crash leaves behind: temporary files, segments that were
-//! replaced, and an end that was not completely written. Only the newest
-//! segment can have such an end, since each was synced before the next was
-//! begun. Called by [`Log::open`](super::Log::open).
+//! replaced, and the end of the newest segment, which may be incompletely
+//! written; no other can be, since each was synced before the next was begun.
+//! Leaves making the end good to `active.rs`. Called when a log is opened.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use super::LogError;
+use super::active::{Active, Doubt};
 use super::segment::{self, PREAMBLE_BYTES, Preamble};
 use super::table::{Entry, Table};
 use super::walk::{Step, Window};
-use super::{LogError, site};
 use crate::disk::Disk;
 use crate::file::TEMPORARY_PREFIX;
 use crate::volume::Volume;
@@ -31,15 +32,14 @@ pub struct Recovery {
     pub leftover_files: usize,
 }
 
-/// Looks at all files, and makes what is left of them last.
+/// Looks at all files and removes leftovers. The newest segment is still to be mended.
 pub(super) fn recover(
     volume: &Arc<dyn Volume>,
     format: [u8; 8],
-) -> Result<(Table, Recovery), LogError> {
-    let folder = || LogError::io("list the files of", "segments");
+) -> Result<(Table, Option<Active>, Recovery), LogError> {
     let mut recovery = Recovery::default();
     let mut segments = BTreeMap::new();
-    for name in volume.list().map_err(folder())? {
+    for name in volume.list().map_err(LogError::folder("list"))? {
         if name.starts_with(TEMPORARY_PREFIX) {
             remove(&**volume, &name, &mut recovery)?;
         } else if let Some(id) = segment::number(&name) {
@@ -50,21 +50,12 @@ pub(super) fn recover(
         remove(&**volume, &segment::name(id), &mut recovery)?;
         segments.remove(&id);
     }
-    if let Some(mut newest) = segments.last_entry() {
-        let name = segment::name(*newest.key());
-        match newest.get().seed {
-            Some(seed) => {
-                let entry = newest.get_mut();
-                entry.end = settle(&**volume, &name, seed, entry.end, &mut recovery)?;
-            }
-            None => recovery.damaged_records += 1,
-        }
-    }
-    volume
-        .sync_folder(site::RECOVERED_NAMES)
-        .map_err(LogError::io("sync the folder of", "segments"))?;
+    let newest = match segments.last_entry() {
+        Some(mut entry) => newest(&**volume, *entry.key(), entry.get_mut(), &mut recovery)?,
+        None => None,
+    };
     recovery.segments = segments.len();
-    Ok((Table::new(segments), recovery))
+    Ok((Table::new(segments), newest, recovery))
 }
 
 fn remove(volume: &dyn Volume, name: &str, recovery: &mut Recovery) -> Result<(), LogError> {
@@ -108,38 +99,52 @@ fn superseded(segments: &BTreeMap<u64, Entry>) -> Vec<u64> {
     superseded
 }
 
-/// Finds the end of the newest segment, cuts off what is behind it and makes the rest last.
-fn settle(
+/// Finds the end of the newest segment.
+fn newest(
     volume: &dyn Volume,
-    name: &str,
-    seed: u32,
-    length: u32,
+    id: u64,
+    entry: &mut Entry,
     recovery: &mut Recovery,
-) -> Result<u32, LogError> {
-    let disk = volume.open(name).map_err(LogError::io("open", name))?;
-    let (end, damaged) = end(&disk, seed, length).map_err(LogError::io("read", name))?;
-    recovery.damaged_records += damaged;
-    recovery.cut_bytes += u64::from(length - end);
-    if end < length {
-        disk.set_len(u64::from(end))
-            .map_err(LogError::io("cut", name))?;
-    }
-    // What was written and never synced counts from now on, as later records will build on it.
-    volume
-        .sync_file(&*disk, site::RECOVERED)
-        .map_err(LogError::io("sync", name))?;
-    Ok(end)
+) -> Result<Option<Active>, LogError> {
+    let Some(seed) = entry.seed else {
+        recovery.damaged_records += 1;
+        return Ok(None);
+    };
+    let name = segment::name(id);
+    let disk = volume.open(&name).map_err(LogError::io("open", &name))?;
+    let found = extent(&disk, seed, entry.end).map_err(LogError::io("read", &name))?;
+    recovery.damaged_records += found.damaged;
+    recovery.cut_bytes += u64::from(entry.end - found.end);
+    entry.end = found.end;
+    Ok(Some(Active {
+        id,
+        seed,
+        disk,
+        end: found.end,
+        synced: found.synced,
+        doubt: Doubt::Recovered,
+    }))
 }
 
-/// Where the records end, and how many damaged places are before that.
+/// What is good in a segment that may have been interrupted.
+struct Extent {
+    /// Where its records end.
+    end: u32,
+    /// Before this all was synced.
+    synced: u32,
+    /// Damaged places before that.
+    damaged: u64,
+}
+
+/// Where the records end.
 ///
 /// Each record says how far the segment was synced when it was written. Up to
 /// there a bad record was damaged later and the ones behind it count; beyond,
 /// the first bad one is where the writing was interrupted.
-fn end(disk: &Arc<dyn Disk>, seed: u32, length: u32) -> io::Result<(u32, u64)> {
+fn extent(disk: &Arc<dyn Disk>, seed: u32, length: u32) -> io::Result<Extent> {
     let mut window = Window::new(Arc::clone(disk));
-    let mut synced = PREAMBLE_BYTES;
     let mut offset = PREAMBLE_BYTES;
+    let mut synced = PREAMBLE_BYTES.min(length);
     loop {
         offset = match window.step(seed, offset, length)? {
             Step::Record { header, next } => {
@@ -151,19 +156,25 @@ fn end(disk: &Arc<dyn Disk>, seed: u32, length: u32) -> io::Result<(u32, u64)> {
         };
     }
     let mut window = Window::new(Arc::clone(disk));
-    let (mut offset, mut damaged) = (PREAMBLE_BYTES, 0);
-    loop {
+    let mut offset = PREAMBLE_BYTES.min(length);
+    let mut damaged = 0;
+    let end = loop {
         match window.step(seed, offset, length)? {
             Step::Record { next, .. } => offset = next,
-            Step::Damaged { .. } if offset >= synced => return Ok((offset, damaged)),
+            Step::Damaged { .. } if offset >= synced => break offset,
             Step::Damaged { next } => {
                 damaged += 1;
                 if next > synced {
-                    return Ok((synced.min(length), damaged));
+                    break synced;
                 }
                 offset = next;
             }
-            Step::End => return Ok((length, damaged)),
+            Step::End => break length,
         }
-    }
+    };
+    Ok(Extent {
+        end,
+        synced,
+        damaged,
+    })
 }

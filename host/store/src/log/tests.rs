@@ -1,3 +1,6 @@
+mod crash;
+mod story;
+
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
