@@ -44,7 +44,7 @@ use crate::methods::Methods;
 use crate::supervisor::Supervisor;
 use crate::twins::Twins;
 use crate::twins::sync::Sync;
-use crate::upstream::pump::Sessions;
+use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::{Interest, Upstream};
 use assemble::Deployment;
 use follow::{Changes, Link, OwnTwins};

@@ -23,6 +23,7 @@ use crate::agent::handle::AgentHandle;
 use crate::code::CodeStore;
 use crate::logs::Logs;
 use crate::supervisor::Supervisor;
+use crate::upstream::pump::PumpCounters;
 use crate::{clock, supervisor};
 
 /// What the API reaches of one device.
@@ -38,6 +39,8 @@ pub struct DeviceView {
     pub logs: Logs,
     /// Its agent.
     pub agent: AgentHandle,
+    /// What went to its hub.
+    pub pumped: PumpCounters,
 }
 
 /// What the API serves.
@@ -114,6 +117,8 @@ fn upstream(view: &DeviceView) -> Value {
         "device": view.device,
         "messagesQueued": upstream.map_or(0, |endpoint| endpoint.queued_messages + endpoint.in_hand_messages),
         "messagesSetAside": upstream.map_or(0, |endpoint| endpoint.aside_messages),
+        "messagesSent": view.pumped.sent(),
+        "messagesReturned": view.pumped.returned(),
     })
 }
 

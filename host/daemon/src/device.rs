@@ -28,7 +28,8 @@ use crate::supervisor::life::RestartWaits;
 use crate::supervisor::{Supervisor, Surroundings};
 use crate::twins::Twins;
 use crate::upstream::Upstream;
-use crate::upstream::pump::{self, Sessions};
+use crate::upstream::pump::sessions::Sessions;
+use crate::upstream::pump::{self, PumpCounters};
 
 /// What a device is made of.
 pub struct DeviceConfig {
@@ -114,9 +115,11 @@ impl Device {
             interposer: None,
         });
         let stop = CancellationToken::new();
+        let pumped = PumpCounters::default();
         let pump = tokio::spawn(pump::run(
             router.upstream_inbox(),
             sessions.clone(),
+            pumped.clone(),
             stop.clone(),
         ));
         let (agent, handle) = Agent::new(AgentParts {
@@ -139,6 +142,7 @@ impl Device {
             router,
             logs,
             agent: handle,
+            pumped,
         };
         let stop_agent = CancellationToken::new();
         let agent = tokio::spawn(agent.run(stop_agent.clone()));

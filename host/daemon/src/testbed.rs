@@ -47,7 +47,8 @@ use crate::supervisor::{Module, Supervisor, Surroundings};
 use crate::twins::Twins;
 use crate::twins::sync::Sync;
 use crate::upstream::Interest;
-use crate::upstream::pump::{self, Sessions};
+use crate::upstream::pump::sessions::Sessions;
+use crate::upstream::pump::{self, PumpCounters};
 use between::Between;
 use faults::{Fault, Faults};
 use hub::TestHub;
@@ -298,7 +299,12 @@ impl Testbed {
         let (told, synced) = tokio::sync::watch::channel(false);
         let parts = vec![
             runtime.spawn(sync.run(told, stop.clone())),
-            runtime.spawn(pump::run(router.upstream_inbox(), sessions, stop.clone())),
+            runtime.spawn(pump::run(
+                router.upstream_inbox(),
+                sessions,
+                PumpCounters::default(),
+                stop.clone(),
+            )),
         ];
         let module = Module {
             spec,

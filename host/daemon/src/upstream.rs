@@ -82,6 +82,10 @@ pub trait SessionCalls: Send + Sync + 'static {
     fn accept_methods(&self, accepts: bool) -> BoxFuture<'static, Result<(), UpstreamError>>;
 
     /// Sends a message under the module's identity; done when the hub has it for good.
+    ///
+    /// Several may be under way at once. The hub takes them in the order in which they were first polled, and
+    /// acknowledges in any. After [`UpstreamError::Unreachable`] those behind it count as not sent either; one
+    /// that is dropped may have been taken or not.
     fn send(&self, message: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>>;
 }
 

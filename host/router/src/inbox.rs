@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{InputName, Message, MessageSource};
 
 use crate::endpoint::Endpoint;
@@ -75,6 +76,21 @@ impl Inbox {
                     let _ = wasm_edge_clock::timeout_at(at, consumer.notify.notified()).await;
                 }
             }
+        }
+    }
+
+    /// Hands over no message of a sender until [`Inbox::resume`]: what it has waits and may expire. Upstream only;
+    /// to a consumer that takes for a module it makes no difference.
+    pub fn pause(&self, sender: &ModuleId) {
+        let shared = &self.mailbox.shared;
+        shared.with(|state| state.pause_upstream(sender, true));
+    }
+
+    /// Hands over messages of a sender again.
+    pub fn resume(&self, sender: &ModuleId) {
+        let shared = &self.mailbox.shared;
+        if shared.with(|state| state.pause_upstream(sender, false)) {
+            self.mailbox.notify.notify_one();
         }
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct SenderState {
     pub(crate) counters: SenderCounters,
     /// Shared with every handle; when this is the only one left, nobody can send as this module.
     pub(crate) handle: Arc<()>,
+    /// Upstream does not take its messages now.
+    pub(crate) upstream_paused: bool,
     /// The module was removed: the slot goes once nothing of it is held.
     pub(crate) removed: bool,
     /// Found with the present routes; emptied when they change.
@@ -72,6 +74,7 @@ impl SenderState {
             used: Usage::default(),
             counters: SenderCounters::default(),
             handle: Arc::new(()),
+            upstream_paused: false,
             removed: false,
             junctions: Junctions::default(),
         }

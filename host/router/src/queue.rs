@@ -132,8 +132,8 @@ impl Queue {
         self.lose(entry, Loss::Removed, ledger);
     }
 
-    /// Tells of each queue what can be handed over now, but of senders only that have fewer messages in hand than
-    /// a consumer wants of each. Messages that expired at the head of a queue are dropped first.
+    /// Tells of each queue what can be handed over now, but of senders only that are not paused and have fewer
+    /// messages in hand than a consumer wants of each. Messages that expired at the head of a queue are dropped first.
     pub(crate) fn offer(
         &mut self,
         now: Instant,
@@ -151,7 +151,10 @@ impl Queue {
             }
             let lane = &self.lanes[index];
             let sender = lane.key.sender;
-            if sender.is_some_and(|sender| self.share(sender).in_hand >= of_each_max) {
+            let held_up = |sender| {
+                self.share(sender).in_hand >= of_each_max || ledger.senders[sender].upstream_paused
+            };
+            if sender.is_some_and(held_up) {
                 continue;
             }
             match lane.head(now) {

@@ -344,6 +344,15 @@ impl State {
         }
     }
 
+    /// Lets upstream take the messages of a module, or not; whether that is a change.
+    pub(crate) fn pause_upstream(&mut self, module: &ModuleId, paused: bool) -> bool {
+        let sender = self.sender_ids.get(module).copied();
+        sender.is_some_and(|sender| {
+            let sender = &mut self.ledger.senders[sender];
+            std::mem::replace(&mut sender.upstream_paused, paused) != paused
+        })
+    }
+
     /// How many messages of a module wait for upstream or are on their way there.
     pub(crate) fn waiting_upstream_of(&mut self, module: &ModuleId, now: Instant) -> usize {
         let Some(sender) = self.sender_ids.get(module).copied() else {

@@ -9,7 +9,7 @@ use wasm_edge_runtime::events::MethodCall;
 
 use super::{Taken, Twin};
 use crate::methods::Methods;
-use crate::upstream::pump::Sessions;
+use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::{Interest, Session, SessionEvent, Upstream, UpstreamError};
 
 /// First wait before a session is tried again; it doubles up to [`RETRY_MAX`].
@@ -66,7 +66,6 @@ impl Sync {
                 End::Closed => tracing::debug!(%module, "the session with the hub ended"),
                 End::Failed(UpstreamError::Refused { cause }) => {
                     tracing::warn!(%module, %cause, "the hub refuses the module");
-                    self.sessions.refused(module, cause);
                 }
                 End::Failed(err) => tracing::warn!(%module, %err, "no session with the hub"),
                 End::Store(err) => tracing::error!(%module, %err, "the twin cannot be stored"),
