@@ -1,4 +1,6 @@
 mod crash;
+mod damage;
+mod reading;
 mod story;
 
 use cap_std::ambient_authority;
@@ -59,4 +61,42 @@ fn what_is_appended_is_read_in_order_and_again_after_a_restart() {
     assert_eq!((recovery.segments, recovery.cut_bytes), (1, 0));
     append(&mut log, &["f"]);
     assert_eq!(rest(&mut log.reader().read_from(positions[1])), ["e", "f"]);
+}
+
+#[test]
+fn the_format_on_disk_is_the_one_that_was_promised() {
+    let preamble = Preamble {
+        format: *b"test\0\0\0\x01",
+        id: 3,
+        through: 4,
+        salt: 0x0102_0304,
+    };
+    let mut group = Group::new();
+    group.push_head(b"head").unwrap();
+    group.push(b"a record").unwrap();
+    let mut bytes = preamble.encode().to_vec();
+    bytes.extend_from_slice(group.seal(preamble.seed(), PREAMBLE_BYTES, 80));
+    let hex: Vec<String> = bytes
+        .chunks(8)
+        .map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect())
+        .collect();
+    let copy = [
+        "7761736d6c6f6701",
+        "7465737400000001",
+        "0300000000000000",
+        "0400000000000000",
+    ];
+    assert_eq!(hex[..4], copy);
+    assert_eq!(hex[5..9], copy);
+    assert_eq!(hex[4], hex[9]);
+    assert_eq!(hex[4], "040302014b87b456");
+    let records = [
+        "0400008050000000",
+        "9cf6f3a745664170",
+        "6865616400000000",
+        "0800000050000000",
+        "e278289ca2376d8d",
+        "61207265636f7264",
+    ];
+    assert_eq!(hex[10..], records);
 }
