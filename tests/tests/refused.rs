@@ -87,7 +87,7 @@ fn all_faults_of_a_manifest_are_told_with_their_places() {
         "memoryLimitBytes",
         "routes.wrong",
         "routes.filtered",
-        "WHERE",
+        "as_number(temperature) > 30",
         "line ",
         "has 5 faults",
     ]);

@@ -6,15 +6,16 @@
 
 pub mod condition;
 mod keeping;
+mod lexer;
 mod parse;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::identity::{IdError, ModuleId};
-use crate::message::{InputName, MessageSource, PortNameError};
-use condition::{Compatibility, Condition};
+use crate::identity::ModuleId;
+use crate::message::{InputName, MessageSource};
+use condition::{Compatibility, CompileError, Condition};
 pub use keeping::{Durability, KeepingError, WhenFull};
 
 /// The longest text of a route, in bytes.
@@ -96,55 +97,6 @@ pub enum Sink {
     },
 }
 
-/// A text is no route.
-///
-/// Columns count characters from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RouteError {
-    /// The text is longer than [`ROUTE_TEXT_MAX_BYTES`].
-    TooLong {
-        /// Its length in bytes.
-        length: usize,
-        /// [`ROUTE_TEXT_MAX_BYTES`].
-        limit: usize,
-    },
-    /// Something else was expected.
-    Unexpected {
-        /// Where.
-        column: usize,
-        /// What stands there.
-        found: String,
-        /// What would be right.
-        expected: &'static str,
-    },
-    /// There is a condition, which is not supported.
-    ConditionUnsupported {
-        /// Where its `WHERE` stands.
-        column: usize,
-    },
-    /// The text in `BrokeredEndpoint` is not of four parts.
-    Endpoint {
-        /// Where the text stands.
-        column: usize,
-        /// The text, cut to a readable length.
-        text: String,
-    },
-    /// The module in `BrokeredEndpoint` is no id.
-    Module {
-        /// Where the text stands.
-        column: usize,
-        /// What is wrong with the id.
-        error: IdError,
-    },
-    /// The input in `BrokeredEndpoint` is no name.
-    Input {
-        /// Where the text stands.
-        column: usize,
-        /// What is wrong with the name.
-        error: PortNameError,
-    },
-}
-
 impl Route {
     /// Reads the text of a route:
     /// `[SELECT *] FROM source [WHERE condition] INTO sink`.
@@ -156,8 +108,8 @@ impl Route {
     /// documentation ([`Compatibility::Documented`]).
     ///
     /// # Errors
-    /// [`RouteError`] at the first fault. Takes time linear in the text.
-    pub fn parse(name: RouteName, text: &str) -> Result<Self, RouteError> {
+    /// [`CompileError`] at the first fault. Takes time linear in the text.
+    pub fn parse(name: RouteName, text: &str) -> Result<Self, CompileError> {
         Self::parse_with(name, text, Compatibility::default())
     }
 
@@ -169,60 +121,8 @@ impl Route {
         name: RouteName,
         text: &str,
         compatibility: Compatibility,
-    ) -> Result<Self, RouteError> {
-        parse::route(name, text, compatibility)
-    }
-}
-
-impl RouteError {
-    /// What is wrong, without the place.
-    pub fn problem(&self) -> String {
-        match self {
-            Self::TooLong { length, .. } => format!("the route has {length} bytes"),
-            Self::Unexpected { found, .. } => format!("{found} stands here"),
-            Self::ConditionUnsupported { .. } => "WHERE is not supported yet".into(),
-            Self::Endpoint { text, .. } => format!("`{}` is no endpoint", text.escape_debug()),
-            Self::Module { error, .. } => error.to_string(),
-            Self::Input { error, .. } => error.to_string(),
-        }
-    }
-
-    /// What would be right at the place.
-    pub fn expected(&self) -> String {
-        match self {
-            Self::TooLong { limit, .. } => format!("at most {limit} bytes"),
-            Self::Unexpected { expected, .. } => (*expected).into(),
-            Self::ConditionUnsupported { .. } => "INTO".into(),
-            Self::Endpoint { .. } => "\"/modules/{module}/inputs/{input}\"".into(),
-            Self::Module { .. } => "the id of a module".into(),
-            Self::Input { .. } => "the name of an input".into(),
-        }
-    }
-
-    /// The character at which the fault was found, from 1.
-    pub fn column(&self) -> usize {
-        match self {
-            Self::TooLong { .. } => 1,
-            Self::Unexpected { column, .. }
-            | Self::ConditionUnsupported { column }
-            | Self::Endpoint { column, .. }
-            | Self::Module { column, .. }
-            | Self::Input { column, .. } => *column,
-        }
-    }
-}
-
-impl std::error::Error for RouteError {}
-
-impl fmt::Display for RouteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "column {}: {}; expected {}",
-            self.column(),
-            self.problem(),
-            self.expected()
-        )
+    ) -> Result<Self, CompileError> {
+        parse::route(name, text, compatibility).map_err(|fault| fault.into_error(text))
     }
 }
 
@@ -302,6 +202,11 @@ impl Source {
             && parts.next().is_none_or(|outputs| outputs == "outputs")
             && parts.next().is_none_or(|output| !output.is_empty())
             && parts.next().is_none()
+    }
+
+    /// Whether only changes of twins match.
+    pub fn is_twin_change(&self) -> bool {
+        self.prefix == "/twinchangenotifications/"
     }
 
     /// The module in the pattern, in lower case, where it names one.

@@ -50,6 +50,10 @@ pub enum SystemProperty {
     RpSenderDeviceId,
     /// Set by the host: the module that reported, of a twin change notification.
     RpSenderModuleId,
+    /// Interface of a digital twin model.
+    InterfaceId,
+    /// What the message is to do, free text.
+    Operation,
 }
 
 /// System properties with their values, in the order of [`SystemProperty`].
@@ -61,7 +65,7 @@ pub struct SystemProperties(BTreeMap<SystemProperty, String>);
 
 /// Each property with its name, its key on the wire and the name beside
 /// these that is read.
-const TABLE: [(SystemProperty, &str, Option<&str>, Option<&str>); 18] = {
+const TABLE: [(SystemProperty, &str, Option<&str>, Option<&str>); 20] = {
     use SystemProperty::*;
     [
         (MessageId, "messageId", Some("$.mid"), None),
@@ -102,6 +106,8 @@ const TABLE: [(SystemProperty, &str, Option<&str>, Option<&str>); 18] = {
         (MessageType, "messageType", None, None),
         (RpSenderDeviceId, "rpSenderDeviceId", None, None),
         (RpSenderModuleId, "rpSenderModuleId", None, None),
+        (InterfaceId, "iothub-interface-id", Some("$.ifid"), None),
+        (Operation, "operation", Some("iothub-operation"), None),
     ]
 };
 

@@ -84,7 +84,7 @@ fn system_properties_are_limited_and_some_set_by_the_host() {
 
 #[test]
 fn every_system_property_is_found_by_its_names() {
-    assert_eq!(SystemProperty::all().len(), 18);
+    assert_eq!(SystemProperty::all().len(), 20);
     for (index, property) in SystemProperty::all().enumerate() {
         assert_eq!(property as usize, index);
         assert_eq!(SystemProperty::from_name(property.name()), Some(property));
@@ -269,7 +269,7 @@ fn other_lines_are_refused() {
         r#"{"systemProperties":{"id":"1"}}"#,
         "`id` is no system property; they are `messageId`, `correlationId`, `userId`, `to`, \
          `contentType`, `contentEncoding`, `creationTime`, `absolute-expiry-time`, \
-         `messageSchema`, `dt-subject`",
+         `messageSchema`, `dt-subject`, `iothub-interface-id`, `operation`",
     );
     let long = format!("{{\"bodyText\":\"{}\"}}", "a".repeat(LINE_MAX_BYTES));
     check(&long, "the line has 2097167 bytes, more than 2097152");

@@ -1,24 +1,25 @@
 //! Reads the text of a route.
 //!
-//! Written by hand, since the words of this language depend on the place:
-//! after `FROM`, `/*` may be a source or open a comment, and a source may
-//! hold keywords.
+//! Takes its words one by one from a cursor, since what a word is depends on
+//! the place: after `FROM`, `/*` may be a source or open a comment, and a
+//! source may hold keywords. The condition is read by
+//! [`super::condition`].
 
+use super::condition::error::{Fault, Span};
 use super::condition::{Compatibility, Condition};
-use super::{PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteError, RouteName, Sink, Source};
+use super::{PRIORITY_DEFAULT, ROUTE_TEXT_MAX_BYTES, Route, RouteName, Sink, Source, lexer};
 use crate::identity::ModuleId;
 use crate::message::InputName;
 
 pub(super) fn route(
     name: RouteName,
     text: &str,
-    _compatibility: Compatibility,
-) -> Result<Route, RouteError> {
+    compatibility: Compatibility,
+) -> Result<Route, Fault> {
     if text.len() > ROUTE_TEXT_MAX_BYTES {
-        return Err(RouteError::TooLong {
-            length: text.len(),
-            limit: ROUTE_TEXT_MAX_BYTES,
-        });
+        let problem = format!("the route has {} bytes", text.len());
+        let expected = format!("at most {ROUTE_TEXT_MAX_BYTES} bytes");
+        return Err(Fault::new(Span::new(0, 0), problem, expected));
     }
     let mut cursor = Cursor {
         text,
@@ -37,12 +38,19 @@ pub(super) fn route(
         cursor.expect_keyword("FROM", "FROM, or SELECT * FROM")?;
     }
     let source = source(&mut cursor)?;
-    if cursor.at_keyword("WHERE") {
-        return Err(RouteError::ConditionUnsupported {
-            column: cursor.column(),
-        });
-    }
-    cursor.expect_keyword("INTO", "`/` or INTO")?;
+    let condition = match cursor.take_keyword("WHERE") {
+        true => {
+            let (condition, end) =
+                Condition::read(text, cursor.offset, compatibility, Some(&source))?;
+            cursor.offset = end;
+            cursor.expect_keyword("INTO", "INTO")?;
+            condition
+        }
+        false => {
+            cursor.expect_keyword("INTO", "`/`, WHERE or INTO")?;
+            Condition::always()
+        }
+    };
     cursor.skip_space();
     let sink = sink(&mut cursor)?;
     cursor.skip_space();
@@ -52,7 +60,7 @@ pub(super) fn route(
     Ok(Route {
         name,
         source,
-        condition: Condition::always(),
+        condition,
         sink,
         priority: PRIORITY_DEFAULT,
         time_to_live: None,
@@ -61,7 +69,7 @@ pub(super) fn route(
     })
 }
 
-fn source(cursor: &mut Cursor<'_>) -> Result<Source, RouteError> {
+fn source(cursor: &mut Cursor<'_>) -> Result<Source, Fault> {
     let mut text = String::new();
     loop {
         cursor.skip_space_in_source();
@@ -90,7 +98,7 @@ fn source(cursor: &mut Cursor<'_>) -> Result<Source, RouteError> {
     }
 }
 
-fn sink(cursor: &mut Cursor<'_>) -> Result<Sink, RouteError> {
+fn sink(cursor: &mut Cursor<'_>) -> Result<Sink, Fault> {
     const EXPECTED: &str =
         "`$upstream` or `BrokeredEndpoint(\"/modules/{module}/inputs/{input}\")`";
     if cursor.take_keyword("$upstream") {
@@ -104,76 +112,35 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<Sink, RouteError> {
         return Err(cursor.unexpected("`(`"));
     }
     cursor.skip_space();
-    let column = cursor.column();
-    let endpoint = string(cursor)?;
+    let start = cursor.offset;
+    let (endpoint, end) = lexer::quoted(cursor.text, start)?;
+    cursor.offset = end;
     cursor.skip_space();
     if !cursor.take(")") {
         return Err(cursor.unexpected("`)`"));
     }
-    module_sink(&endpoint, column)
+    module_sink(&endpoint, Span::new(start, end))
 }
 
 /// Of the four parts only the second and the fourth count, as in IoT Edge.
-fn module_sink(endpoint: &str, column: usize) -> Result<Sink, RouteError> {
+fn module_sink(endpoint: &str, span: Span) -> Result<Sink, Fault> {
     let parts: Vec<&str> = endpoint
         .strip_prefix('/')
         .unwrap_or(endpoint)
         .split('/')
         .collect();
     let [_, module, _, input] = parts[..] else {
-        return Err(RouteError::Endpoint {
-            column,
-            text: endpoint.chars().take(200).collect(),
-        });
+        let shown: String = endpoint.chars().take(200).collect();
+        let problem = format!("`{}` is no endpoint", shown.escape_debug());
+        let expected = "\"/modules/{module}/inputs/{input}\"";
+        return Err(Fault::new(span, problem, expected));
     };
+    let fault =
+        |error: &dyn std::fmt::Display, expected| Fault::new(span, error.to_string(), expected);
     Ok(Sink::Module {
-        module: ModuleId::new(module).map_err(|error| RouteError::Module { column, error })?,
-        input: InputName::new(input).map_err(|error| RouteError::Input { column, error })?,
+        module: ModuleId::new(module).map_err(|error| fault(&error, "the id of a module"))?,
+        input: InputName::new(input).map_err(|error| fault(&error, "the name of an input"))?,
     })
-}
-
-/// A text in single or double quotes with the escapes `\'`, `\"`, `\\` and
-/// `\uXXXX`.
-fn string(cursor: &mut Cursor<'_>) -> Result<String, RouteError> {
-    let quote = match cursor.rest().chars().next() {
-        Some(quote @ ('"' | '\'')) => quote,
-        _ => return Err(cursor.unexpected("a text in quotes")),
-    };
-    cursor.offset += 1;
-    let mut text = String::new();
-    loop {
-        match cursor.rest().chars().next() {
-            Some(c) if c == quote => {
-                cursor.offset += 1;
-                return Ok(text);
-            }
-            Some('\\') => text.push(escape(cursor)?),
-            Some(c) => {
-                text.push(c);
-                cursor.offset += c.len_utf8();
-            }
-            None => return Err(cursor.unexpected("the quote at the end of the text")),
-        }
-    }
-}
-
-fn escape(cursor: &mut Cursor<'_>) -> Result<char, RouteError> {
-    let rest = &cursor.rest()[1..];
-    let escaped = match rest.chars().next() {
-        Some(c @ ('\'' | '"' | '\\')) => Some((c, 2)),
-        Some('u') => rest.get(1..5).and_then(|digits| Some((hex(digits)?, 6))),
-        _ => None,
-    };
-    let Some((c, length)) = escaped else {
-        return Err(cursor.unexpected("an escape: `\\'`, `\\\"`, `\\\\` or `\\uXXXX`"));
-    };
-    cursor.offset += length;
-    Ok(c)
-}
-
-fn hex(digits: &str) -> Option<char> {
-    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    char::from_u32(u32::from_str_radix(digits, 16).ok().filter(|_| is_hex)?)
 }
 
 struct Cursor<'a> {
@@ -197,10 +164,7 @@ impl<'a> Cursor<'a> {
 
     /// The name that stands here; empty if none does.
     fn word(&self) -> &'a str {
-        let ends =
-            |c: char| c.is_whitespace() || c.is_control() || "()<>@,;:\\\"/[]?={}".contains(c);
-        let rest = self.rest();
-        &rest[..rest.find(ends).unwrap_or(rest.len())]
+        lexer::name(self.rest())
     }
 
     fn take_word(&mut self, word: &str) -> bool {
@@ -219,7 +183,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    fn expect_keyword(&mut self, keyword: &str, expected: &'static str) -> Result<(), RouteError> {
+    fn expect_keyword(&mut self, keyword: &str, expected: &'static str) -> Result<(), Fault> {
         match self.take_keyword(keyword) {
             true => Ok(()),
             false => Err(self.unexpected(expected)),
@@ -267,24 +231,7 @@ impl<'a> Cursor<'a> {
         true
     }
 
-    /// The column of the next character, from 1.
-    fn column(&self) -> usize {
-        self.text[..self.offset].chars().count() + 1
-    }
-
-    fn unexpected(&self, expected: &'static str) -> RouteError {
-        let found = match (self.word(), self.rest().chars().next()) {
-            (_, None) => "the end".into(),
-            ("", Some(c)) => format!("`{}`", c.escape_debug()),
-            (word, _) => format!(
-                "`{}`",
-                word.chars().take(60).collect::<String>().escape_debug()
-            ),
-        };
-        RouteError::Unexpected {
-            column: self.column(),
-            found,
-            expected,
-        }
+    fn unexpected(&self, expected: &str) -> Fault {
+        lexer::unexpected(self.text, self.offset, expected)
     }
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::OutputName;
 
-fn parsed(text: &str) -> Result<Route, RouteError> {
+fn parsed(text: &str) -> Result<Route, CompileError> {
     Route::parse(RouteName::new("r").unwrap(), text)
 }
 
@@ -143,7 +143,7 @@ fn the_length_of_a_route_is_limited() {
         error.to_string(),
         "column 1: the route has 8213 bytes; expected at most 8192 bytes"
     );
-    assert_eq!(error.column(), 1);
+    assert_eq!(error.column, 1);
 }
 
 #[test]
@@ -151,14 +151,14 @@ fn a_control_character_ends_a_name() {
     let error = parsed("FROM /messages/*\u{1} INTO $upstream").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "column 17: `\\u{1}` stands here; expected `/` or INTO"
+        "column 17: the invisible `\\u{1}` stands here; expected `/`, WHERE or INTO"
     );
 }
 
 #[test]
 fn columns_count_characters() {
     let error = parsed("FROM /äöü/* INTO x").unwrap_err();
-    assert_eq!(error.column(), 18);
+    assert_eq!(error.column, 18);
 }
 
 proptest! {

@@ -92,17 +92,9 @@ fn route(
     let mut route = match Route::parse(name?, text) {
         Ok(route) => route,
         Err(error) => {
-            let problem = format!(
-                "column {} of the route: {}",
-                error.column(),
-                error.problem()
-            );
-            findings.fault(
-                &text_place.path,
-                text_place.position(),
-                problem,
-                error.expected(),
-            );
+            let problem = format!("column {} of the route: {}", error.column, error.problem);
+            let position = text_place.position();
+            findings.fault(&text_place.path, position, problem, error.what_to_write());
             return None;
         }
     };
