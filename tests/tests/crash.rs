@@ -1,0 +1,117 @@
+//! Kill -9 at random moments: what was acknowledged arrives, in order, and nothing stands under two ids.
+//!
+//! `make soak` runs this with hundreds of kills: `WASM_EDGE_SOAK_KILLS`, `WASM_EDGE_SOAK_SEED`.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use wasm_edge_tests::deployment::{Deployment, Module, route};
+use wasm_edge_tests::home::Home;
+use wasm_edge_tests::numbers::{self, Arrival, Notes};
+use wasm_edge_tests::process::Process;
+use wasm_edge_tests::run::{DEVICE, Run, RunOptions};
+use wasm_edge_tests::soak::{self, Chance};
+use wasm_edge_tests::wait;
+
+/// Where numbers end: the module that sends upstream, and the producer that they come from.
+const ENDS: [(&str, &str); 3] = [("near", "near"), ("c", "near"), ("far", "far")];
+
+/// The most messages at the hub, and milliseconds, after which a process is killed.
+const MESSAGES_MAX: u64 = 600;
+const STARTING_MAX_MS: u64 = 500;
+const SOON_MAX_MS: u64 = 20;
+
+/// `near` sends upstream and through a chain of three handlers, `far` only upstream, at another priority.
+fn chain() -> Deployment {
+    let echo = |name: &str| Module::guest("echo").named(name);
+    let producer = |name: &str| Module::guest("producer").named(name).env("NOTES", "1");
+    let far = "FROM /messages/modules/far/* INTO $upstream";
+    Deployment::new()
+        .module(producer("near"))
+        .module(producer("far"))
+        .module(echo("a"))
+        .module(echo("b"))
+        .module(echo("c"))
+        .route("nearToA", route("near/out", "a/in"))
+        .pass("a/out", "b/in")
+        .pass("b/out", "c/in")
+        .upstream("near")
+        .upstream("c")
+        .route("far", json!({ "route": far, "priority": 2 }))
+}
+
+/// Starts the deployment and kills it at a random moment: while it starts, or while messages go upstream.
+fn kill(home: &Home, options: &RunOptions, chance: &mut Chance) {
+    if chance.below(4) == 0 {
+        let mut process = Process::start(home.command(options.command_line(home)));
+        // No wait for something: the moment is what is tried.
+        thread::sleep(Duration::from_millis(chance.below(STARTING_MAX_MS)));
+        process.signal(Signal::KILL);
+        process.wait();
+        return;
+    }
+    let run = options.start(home);
+    let mut left = 1 + chance.below(MESSAGES_MAX);
+    run.process.find_json("messages to go upstream", 0, |line| {
+        left -= u64::from(line["stream"] == "upstream");
+        (left == 0).then_some(())
+    });
+    thread::sleep(Duration::from_millis(chance.below(SOON_MAX_MS)));
+    run.kill();
+}
+
+/// Ends the producers and reads what the hub has of each end, from the first message on.
+fn arrivals(run: &Run<'_>) -> Vec<Vec<Arrival>> {
+    for producer in ["near", "far"] {
+        wait::until_so("room for a last message", || {
+            run.call(producer, "stop", &json!(null)).0 == 200
+        });
+    }
+    let monitor = run.verb_process(&["monitor", "--from", "earliest", "--output", "json"]);
+    let mut arrivals = vec![Vec::new(); ENDS.len()];
+    let mut ended = [false; ENDS.len()];
+    let mut next = 0;
+    while !ended.iter().all(|ended| *ended) {
+        let (message, line) = monitor.find_json("the rest", next, |line| Some(line.clone()));
+        next = line;
+        assert!(message.get("lost").is_none(), "{message}");
+        let end = ENDS
+            .iter()
+            .position(|(module, _)| message["module"] == *module);
+        let end = end.unwrap_or_else(|| panic!("nobody sends this: {message}"));
+        arrivals[end].extend(Arrival::of(&message));
+        ended[end] |= message["properties"].get("end").is_some();
+    }
+    arrivals
+}
+
+#[test]
+fn what_was_acknowledged_is_there_once_and_in_order_after_kill_9_at_any_moment() {
+    let kills = soak::amount("WASM_EDGE_SOAK_KILLS", 20);
+    let mut chance = Chance::new();
+    println!("{kills} kills, seed {}", chance.seed());
+    let home = Home::new();
+    let options = RunOptions::new(&chain().write(&home));
+    for round in 1..=kills {
+        println!("kill {round}");
+        kill(&home, &options, &mut chance);
+    }
+    let run = options.start(&home);
+    run.wait_running();
+    let arrivals = arrivals(&run);
+    run.interrupt().ok();
+    for ((module, producer), arrivals) in ENDS.iter().zip(arrivals) {
+        let file = format!("devices/{DEVICE}/modules/{producer}/data/notes");
+        let notes = fs::read_to_string(home.in_data(&file)).expect("the notes of a producer");
+        let notes = Notes::parse(&notes);
+        println!(
+            "{module}: {} acknowledged, {} arrived",
+            notes.taken.len(),
+            arrivals.len()
+        );
+        assert_eq!(numbers::check(&notes, &arrivals), Ok(()), "{module}");
+    }
+}
