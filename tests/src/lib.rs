@@ -19,4 +19,5 @@ pub mod paths;
 pub mod process;
 pub mod run;
 pub mod soak;
+pub mod space;
 pub mod wait;

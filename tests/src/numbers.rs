@@ -1,10 +1,15 @@
 //! Numbered messages of the guest `producer`: what it was told is taken, and what arrived at the hub.
 //!
-//! Nothing here waits or starts anything; [`check`] is the promise that messages are kept by, as a pure function.
+//! [`check`] is the promise that messages are kept by, as a pure function.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::home::Home;
+use crate::run::{DEVICE, Run};
+use crate::wait;
 
 /// What a producer has noted in its `/data`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +30,16 @@ pub struct Arrival {
 }
 
 impl Notes {
+    /// What a producer on [`DEVICE`] has noted so far.
+    ///
+    /// # Panics
+    /// When it has noted nothing.
+    pub fn of(home: &Home, producer: &str) -> Self {
+        let file = format!("devices/{DEVICE}/modules/{producer}/data/notes");
+        let text = fs::read_to_string(home.in_data(&file));
+        Self::parse(&text.expect("the notes of a producer"))
+    }
+
     /// Reads the text of the notes.
     ///
     /// # Panics
@@ -57,6 +72,34 @@ impl Arrival {
             id: id.unwrap_or_else(|| panic!("no id: {message}")).to_owned(),
         })
     }
+}
+
+/// Ends a producer on [`DEVICE`]: what it sends last is a message with the property `end`.
+pub fn stop(run: &Run<'_>, producer: &str) {
+    wait::until_so("room for a last message", || {
+        run.call(producer, "stop", &json!(null)).0 == 200
+    });
+}
+
+/// What the hub has of each of these modules, from the first message on to the one that says that it is the last.
+///
+/// # Panics
+/// When the last message of one of them does not come, or another module sends.
+pub fn arrivals(run: &Run<'_>, modules: &[&str]) -> Vec<Vec<Arrival>> {
+    let monitor = run.verb_process(&["monitor", "--from", "earliest", "--output", "json"]);
+    let mut arrivals = vec![Vec::new(); modules.len()];
+    let mut ended = vec![false; modules.len()];
+    let mut next = 0;
+    while !ended.iter().all(|ended| *ended) {
+        let (message, line) = monitor.find_json("the rest", next, |line| Some(line.clone()));
+        next = line;
+        assert!(message.get("lost").is_none(), "{message}");
+        let module = modules.iter().position(|name| message["module"] == *name);
+        let module = module.unwrap_or_else(|| panic!("nobody else sends: {message}"));
+        arrivals[module].extend(Arrival::of(&message));
+        ended[module] |= message["properties"].get("end").is_some();
+    }
+    arrivals
 }
 
 /// What is wrong with what arrived, in the order in which it did.

@@ -2,7 +2,6 @@
 //!
 //! `make soak` runs this with hundreds of kills: `WASM_EDGE_SOAK_KILLS`, `WASM_EDGE_SOAK_SEED`.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -10,11 +9,10 @@ use rustix::process::Signal;
 use serde_json::json;
 use wasm_edge_tests::deployment::{Deployment, Module, route};
 use wasm_edge_tests::home::Home;
-use wasm_edge_tests::numbers::{self, Arrival, Notes};
+use wasm_edge_tests::numbers::{self, Notes};
 use wasm_edge_tests::process::Process;
-use wasm_edge_tests::run::{DEVICE, Run, RunOptions};
+use wasm_edge_tests::run::RunOptions;
 use wasm_edge_tests::soak::{self, Chance};
-use wasm_edge_tests::wait;
 
 /// Where numbers end: the module that sends upstream, and the producer that they come from.
 const ENDS: [(&str, &str); 3] = [("near", "near"), ("c", "near"), ("far", "far")];
@@ -63,31 +61,6 @@ fn kill(home: &Home, options: &RunOptions, chance: &mut Chance) {
     run.kill();
 }
 
-/// Ends the producers and reads what the hub has of each end, from the first message on.
-fn arrivals(run: &Run<'_>) -> Vec<Vec<Arrival>> {
-    for producer in ["near", "far"] {
-        wait::until_so("room for a last message", || {
-            run.call(producer, "stop", &json!(null)).0 == 200
-        });
-    }
-    let monitor = run.verb_process(&["monitor", "--from", "earliest", "--output", "json"]);
-    let mut arrivals = vec![Vec::new(); ENDS.len()];
-    let mut ended = [false; ENDS.len()];
-    let mut next = 0;
-    while !ended.iter().all(|ended| *ended) {
-        let (message, line) = monitor.find_json("the rest", next, |line| Some(line.clone()));
-        next = line;
-        assert!(message.get("lost").is_none(), "{message}");
-        let end = ENDS
-            .iter()
-            .position(|(module, _)| message["module"] == *module);
-        let end = end.unwrap_or_else(|| panic!("nobody sends this: {message}"));
-        arrivals[end].extend(Arrival::of(&message));
-        ended[end] |= message["properties"].get("end").is_some();
-    }
-    arrivals
-}
-
 #[test]
 fn what_was_acknowledged_is_there_once_and_in_order_after_kill_9_at_any_moment() {
     let kills = soak::amount("WASM_EDGE_SOAK_KILLS", 20);
@@ -101,12 +74,12 @@ fn what_was_acknowledged_is_there_once_and_in_order_after_kill_9_at_any_moment()
     }
     let run = options.start(&home);
     run.wait_running();
-    let arrivals = arrivals(&run);
+    numbers::stop(&run, "near");
+    numbers::stop(&run, "far");
+    let arrivals = numbers::arrivals(&run, &ENDS.map(|(module, _)| module));
     run.interrupt().ok();
     for ((module, producer), arrivals) in ENDS.iter().zip(arrivals) {
-        let file = format!("devices/{DEVICE}/modules/{producer}/data/notes");
-        let notes = fs::read_to_string(home.in_data(&file)).expect("the notes of a producer");
-        let notes = Notes::parse(&notes);
+        let notes = Notes::of(&home, producer);
         println!(
             "{module}: {} acknowledged, {} arrived",
             notes.taken.len(),
