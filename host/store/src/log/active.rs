@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Log, LogError, segment, site};
 use crate::disk::Disk;
-use crate::volume::Volume;
+use crate::volume::{SyncSite, Volume};
 
 /// What is copied at once.
 const COPY_BYTES: usize = 64 * 1024;
@@ -24,6 +24,8 @@ pub(super) struct Active {
     pub(super) end: u32,
     /// Everything before this is on the disk.
     pub(super) synced: u32,
+    /// The file is longer than its records, filled up with zeroes.
+    pub(super) has_room: bool,
     pub(super) doubt: Doubt,
 }
 
@@ -41,6 +43,16 @@ pub(super) enum Doubt {
 }
 
 impl Active {
+    /// Makes all its records last.
+    pub(super) fn sync(&mut self, volume: &dyn Volume, site: SyncSite) -> Result<(), LogError> {
+        if let Err(source) = volume.sync_file(&*self.disk, site) {
+            self.doubt = Doubt::Content;
+            return Err(LogError::io("sync", &segment::name(self.id))(source));
+        }
+        self.synced = self.end;
+        Ok(())
+    }
+
     /// Cuts off what is behind the end and makes the rest last, in the same file.
     fn settle(&self, volume: &dyn Volume) -> io::Result<()> {
         let site = if self.doubt == Doubt::Recovered {
@@ -82,6 +94,7 @@ impl Log {
             }
         }
         active.synced = active.end;
+        active.has_room = false;
         active.doubt = Doubt::None;
         Ok(())
     }

@@ -114,7 +114,8 @@ fn newest(
     let disk = volume.open(&name).map_err(LogError::io("open", &name))?;
     let found = extent(&disk, seed, entry.end).map_err(LogError::io("read", &name))?;
     recovery.damaged_records += found.damaged;
-    recovery.cut_bytes += u64::from(entry.end - found.end);
+    let torn = torn_bytes(&*disk, found.end, entry.end).map_err(LogError::io("read", &name))?;
+    recovery.cut_bytes += u64::from(torn);
     entry.end = found.end;
     Ok(Some(Active {
         id,
@@ -122,8 +123,18 @@ fn newest(
         disk,
         end: found.end,
         synced: found.synced,
+        // It gets the length of its records before anything else.
+        has_room: false,
         doubt: Doubt::Recovered,
     }))
+}
+
+/// How much was written behind the records of a segment; what its file was filled up with is not.
+fn torn_bytes(disk: &dyn Disk, end: u32, length: u32) -> io::Result<u32> {
+    let mut bytes = vec![0; (length - end) as usize];
+    disk.read_at(u64::from(end), &mut bytes)?;
+    let torn = bytes.iter().rposition(|byte| *byte != 0);
+    Ok(torn.map_or(0, |last| last as u32 + 1))
 }
 
 /// What is good in a segment that may have been interrupted.

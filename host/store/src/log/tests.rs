@@ -1,6 +1,7 @@
 mod crash;
 mod damage;
 mod reading;
+mod room;
 mod story;
 
 use cap_std::ambient_authority;

@@ -142,9 +142,14 @@ impl SimulatedVolume {
         self.state().faults.fail_reads = fail;
     }
 
-    /// Lets the contents of all files together grow to this size only.
+    /// Lets what is written to all files together grow to this size only; a length that was only set takes no room.
     pub fn set_capacity(&self, capacity_bytes: Option<usize>) {
         self.state().faults.capacity_bytes = capacity_bytes;
+    }
+
+    /// What all files together take of the capacity.
+    pub fn used_bytes(&self) -> usize {
+        self.state().used_bytes()
     }
 
     /// Makes the syncs of this site do nothing.
@@ -268,25 +273,23 @@ impl State {
 
     /// How much more can be written.
     fn room(&self) -> usize {
-        let used = || -> usize {
-            let inodes = self
-                .names
-                .values()
-                .filter_map(|inode| self.inodes.get(inode));
-            inodes.map(|inode| inode.content().len()).sum()
-        };
-        self.faults
-            .capacity_bytes
-            .map_or(usize::MAX, |capacity| capacity.saturating_sub(used()))
+        self.faults.capacity_bytes.map_or(usize::MAX, |capacity| {
+            capacity.saturating_sub(self.used_bytes())
+        })
+    }
+
+    fn used_bytes(&self) -> usize {
+        let inodes = self
+            .names
+            .values()
+            .filter_map(|inode| self.inodes.get(inode));
+        inodes.map(Inode::used_bytes).sum()
     }
 
     fn write(&mut self, inode: usize, offset: usize, bytes: &[u8]) -> io::Result<()> {
         let mut begun = self.begin();
         let room = self.room();
-        let at = self
-            .inodes
-            .get(&inode)
-            .map_or(0, |inode| inode.content().len());
+        let at = self.inodes.get(&inode).map_or(0, Inode::used_bytes);
         let grows = (offset + bytes.len()).saturating_sub(at);
         let mut written = bytes.len();
         if self.dead || begun.is_err() {

@@ -15,6 +15,8 @@ pub(crate) struct Inode {
     synced: Vec<u8>,
     /// What a reader sees.
     current: Vec<u8>,
+    /// How far it was written to; what a file is longer than that takes no room.
+    filled: usize,
     /// Changes since the last sync, in order.
     pending: Vec<Change>,
 }
@@ -29,6 +31,7 @@ impl Inode {
     pub(crate) fn safe(content: Vec<u8>) -> Self {
         Self {
             synced: content.clone(),
+            filled: content.len(),
             current: content,
             pending: Vec::new(),
         }
@@ -38,8 +41,14 @@ impl Inode {
         &self.current
     }
 
+    /// The room that it takes.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.filled
+    }
+
     pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) {
         put(&mut self.current, offset, bytes);
+        self.filled = self.filled.max(offset + bytes.len());
         // A disk writes whole sectors, each in its own time.
         let mut rest = bytes;
         let mut offset = offset;
@@ -57,6 +66,7 @@ impl Inode {
 
     pub(crate) fn set_len(&mut self, length: usize) {
         self.current.resize(length, 0);
+        self.filled = self.filled.min(length);
         self.pending.push(Change::Length(length));
     }
 

@@ -112,8 +112,7 @@ fn numbers_go_on_after_a_replacement_whatever_is_removed() {
 fn a_full_disk_refuses_what_does_not_fit_and_takes_it_when_there_is_room() {
     let (simulated, volume) = simulated();
     let mut log = segments(&volume, 3);
-    let used: usize = simulated.files().values().map(Vec::len).sum();
-    simulated.set_capacity(Some(used + 50));
+    simulated.set_capacity(Some(simulated.used_bytes() + 50));
     let mut large = group(&["does not fit".repeat(10).as_str()]);
     for _ in 0..3 {
         let full = log.append(&mut large).unwrap_err();
@@ -297,7 +296,6 @@ proptest! {
         for (index, (position, _)) in naive.iter().enumerate() {
             prop_assert_eq!(&read(&mut reader.read_from(*position))[..], &naive[index..]);
         }
-        let files: usize = simulated.files().values().map(Vec::len).sum();
-        prop_assert_eq!(log.bytes(), files as u64);
+        prop_assert_eq!(log.bytes(), simulated.used_bytes() as u64);
     }
 }
