@@ -2,7 +2,6 @@
 //!
 //! Plain values without behaviour beyond their invariants. The state fills them, the codec writes and reads
 //! them.
-#![expect(dead_code, reason = "the state begins to use them")]
 
 use std::fmt;
 use std::sync::Arc;
