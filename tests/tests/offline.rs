@@ -55,7 +55,9 @@ fn messages_wait_in_flat_memory_while_the_hub_is_away_and_all_go_out_when_it_is_
         .upstream("producer")
         .write(&home);
     let config = home.write("config.toml", "[router]\nmax_bytes = 1073741824\n");
-    let run = RunOptions::new(&manifest).args([&config]).start(&home);
+    let run = RunOptions::new(&manifest)
+        .args([std::ffi::OsStr::new("--config"), config.as_os_str()])
+        .start(&home);
     run.verb(&["upstream", "disconnect"]).ok();
     run.wait_running();
     let (begun, written) = (Instant::now(), number(&run, "io", "write_bytes:"));
