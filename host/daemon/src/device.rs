@@ -17,7 +17,6 @@ use crate::agent::handle::AgentHandle;
 use crate::agent::{Agent, AgentParts, AgentSettings};
 use crate::api::DeviceView;
 use crate::code::CodeStore;
-use crate::config::RouterConfig;
 use crate::deployment::sealed::SealedFile;
 use crate::deployment::{self, AppliedManifest};
 use crate::injector::Injector;
@@ -50,8 +49,6 @@ pub struct DeviceConfig {
     pub health_checks: HealthChecks,
     /// What can be set about its agent.
     pub agent: AgentSettings,
-    /// How its messages are routed and kept.
-    pub router: RouterConfig,
 }
 
 /// A running device.
@@ -95,7 +92,6 @@ impl Device {
             restart_waits,
             health_checks,
             agent: settings,
-            router: routing,
         } = config;
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
         let folder = Arc::new(folder);
@@ -139,7 +135,6 @@ impl Device {
             file,
             folder: Arc::clone(&folder),
             settings,
-            routing,
         })?;
         let view = DeviceView {
             device,

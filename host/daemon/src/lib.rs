@@ -9,7 +9,6 @@
 pub mod agent;
 pub mod api;
 pub mod code;
-pub mod config;
 pub mod deployment;
 pub mod device;
 pub mod folder;

@@ -179,7 +179,19 @@ impl Journal {
         volume: Arc<dyn Volume>,
         settings: JournalSettings,
     ) -> Result<(Self, Recovered), JournalError> {
-        let settings = Settings::check(settings);
+        let (shared, writer, recovered) = Self::prepare(volume, Settings::check(settings))?;
+        let thread = thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run())
+            .map_err(JournalError::Thread)?;
+        Ok((Self::new(shared, Some(thread)), recovered))
+    }
+
+    /// Reads what is there, and makes a writer that has not begun yet.
+    fn prepare(
+        volume: Arc<dyn Volume>,
+        settings: Settings,
+    ) -> Result<(Arc<Shared>, Writer, Recovered), JournalError> {
         let log_settings = LogSettings {
             format: codec::FORMAT,
             segment_bytes: settings.segment_bytes,
@@ -191,25 +203,23 @@ impl Journal {
         let recovered = Recovered {
             lanes: Vec::new(),
             next_sequence: Sequence::of_epoch(epoch).next(),
-            damaged_records: found.damaged_records + log_recovery.damaged_records,
+            damaged_records: found.damaged_records,
             damaged_messages: found.damaged_messages,
             cut_bytes: log_recovery.cut_bytes,
         };
         let (shared, lanes) = Shared::new(reader, settings, epoch, found);
         let shared = Arc::new(shared);
         let writer = Writer::new(log, Arc::clone(&shared), epoch);
-        let thread = thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || writer.run())
-            .map_err(JournalError::Thread)?;
-        let handle = Handle {
-            shared,
-            thread: Mutex::new(Some(thread)),
-        };
-        let journal = Journal {
-            handle: Arc::new(handle),
-        };
-        Ok((journal, Recovered { lanes, ..recovered }))
+        Ok((shared, writer, Recovered { lanes, ..recovered }))
+    }
+
+    fn new(shared: Arc<Shared>, thread: Option<JoinHandle<()>>) -> Self {
+        Journal {
+            handle: Arc::new(Handle {
+                shared,
+                thread: Mutex::new(thread),
+            }),
+        }
     }
 
     /// The handle of a lane, of which there is one at a time.

@@ -224,6 +224,3 @@ impl Junctions {
         self.next = 0;
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -146,13 +146,6 @@ impl Index {
         sum
     }
 
-    /// Counting in a lane goes on from here at least.
-    pub(super) fn go_on_from(&mut self, lane: LaneId, next: u64) {
-        if let Some(lane) = self.lanes.get_mut(&lane) {
-            lane.next = lane.next.max(next);
-        }
-    }
-
     /// The ordinal after the last of a lane, if there is anything of it.
     pub(super) fn next_ordinal(&self, lane: LaneId) -> Option<u64> {
         self.lanes.get(&lane).map(|lane| lane.next)
@@ -413,7 +406,6 @@ impl Lane {
     fn head(&self, id: LaneId) -> HeadLane {
         let mut head = HeadLane {
             id,
-            next: self.next,
             low: self.next,
             runs: Vec::new(),
             bits: Vec::new(),

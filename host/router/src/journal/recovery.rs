@@ -121,7 +121,6 @@ impl Scan {
                 first,
                 last,
             };
-            index.go_on_from(lane.id, lane.next);
             if let Some(last) = lane.low.checked_sub(1) {
                 index.done(done(0, last));
             }

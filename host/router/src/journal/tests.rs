@@ -1,3 +1,4 @@
+mod crash;
 mod story;
 
 use std::time::Duration;

@@ -76,6 +76,17 @@ enum WriteError {
 #[derive(Debug, Clone, Copy)]
 struct GivenUp;
 
+/// What the writer does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// There is more to do.
+    GoOn,
+    /// There is nothing to do before something is submitted.
+    Wait,
+    /// The journal is closed and all is written.
+    End,
+}
+
 /// One record of the group: a part of a commit.
 struct Placed<'a> {
     /// The record's place in the group.
@@ -101,25 +112,33 @@ impl Writer {
 
     /// Writes until the journal is closed.
     pub(super) fn run(mut self) {
-        // The epoch has to last before anybody outside sees a message of it.
-        let begun = self.keep_trying(Writer::roll);
-        let begun = begun.and_then(|()| self.keep_trying(Writer::sync));
-        let mut is_tidy = false;
-        let mut ended = begun.map(|()| false);
-        while let Ok(false) = ended {
-            ended = match self.shared.intake.take(is_tidy) {
-                Work::Batch(batch) => self.write(&batch.items, batch.tells).map(|()| false),
-                Work::Idle => Ok(false),
-                Work::Closed => Ok(true),
-            };
-            is_tidy = !self.tidy();
+        let mut work = self.begin();
+        while let Ok(Next::Wait | Next::GoOn) = work {
+            work = self.step(matches!(work, Ok(Next::Wait)));
         }
-        if ended.is_ok() {
+        if work.is_ok() {
             let _ = self.keep_trying(|writer| {
                 writer.append_clock()?;
                 writer.sync()
             });
         }
+    }
+
+    /// Begins a segment and with it the epoch, which has to last before anybody outside sees a message of it.
+    fn begin(&mut self) -> Result<Next, GivenUp> {
+        self.keep_trying(Writer::roll)?;
+        self.keep_trying(Writer::sync)?;
+        Ok(Next::GoOn)
+    }
+
+    /// Writes what waits, and frees some space; with `patience`, waits for something to write.
+    fn step(&mut self, patience: bool) -> Result<Next, GivenUp> {
+        match self.shared.intake.take(patience) {
+            Work::Batch(batch) => self.write(&batch.items, batch.tells)?,
+            Work::Idle => {}
+            Work::Closed => return Ok(Next::End),
+        }
+        Ok(if self.tidy() { Next::GoOn } else { Next::Wait })
     }
 
     fn write(&mut self, items: &[Item], tells: Vec<Tell>) -> Result<(), GivenUp> {
@@ -387,5 +406,18 @@ impl Shared {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.intake.end();
+    }
+}
+
+#[cfg(test)]
+impl Writer {
+    /// For tests, which write on their own thread when they want to: false when writing was given up.
+    pub(super) fn begin_now(&mut self) -> bool {
+        self.begin().is_ok()
+    }
+
+    /// As [`Self::begin_now`].
+    pub(super) fn step_now(&mut self) -> bool {
+        self.step(false).is_ok()
     }
 }

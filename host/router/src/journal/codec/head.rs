@@ -27,8 +27,6 @@ pub(in crate::journal) struct Head {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::journal) struct HeadLane {
     pub(in crate::journal) id: LaneId,
-    /// The ordinal to go on with.
-    pub(in crate::journal) next: u64,
     /// All before this ordinal are done.
     pub(in crate::journal) low: u64,
     /// Runs beyond it that are done, both ends included.
@@ -93,7 +91,6 @@ impl HeadLane {
 
     fn encode(&self, out: &mut Vec<u8>) {
         put_number(out, u64::from(self.id.0));
-        put_number(out, self.next);
         put_number(out, self.low);
         put_number(out, self.runs.len() as u64);
         for (first, last) in &self.runs {
@@ -113,7 +110,7 @@ impl HeadLane {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let what = "lane's state";
         let id = LaneId(reader.small(what)?);
-        let (next, low) = (reader.number(what)?, reader.number(what)?);
+        let low = reader.number(what)?;
         let mut runs = Vec::new();
         for _ in 0..reader.count(what)? {
             let first = reader.number(what)?;
@@ -131,7 +128,6 @@ impl HeadLane {
         }
         Ok(HeadLane {
             id,
-            next,
             low,
             runs,
             bits,
