@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use wasm_edge_model::message::{Message, MessageSource};
 
 use crate::endpoint::Endpoint;
+use crate::journal::commit::{AsideNote, MessageId, Place, Sequence, Stored};
 use crate::lane::Entry;
 use crate::limits::{Limits, REASON_BYTES_MAX};
-use crate::tries::Tries;
 
 /// Why a message was put aside. The text form is lower-case with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +53,14 @@ impl Serialize for AsideReason {
 /// A message that was put aside, as shown to the operator.
 #[derive(Debug, Clone)]
 pub struct AsideMessage {
+    /// Its identity.
+    pub id: MessageId,
     /// Where it waited.
     pub endpoint: Endpoint,
     /// The message itself.
     pub message: Arc<Message>,
     /// Who sent it.
     pub source: MessageSource,
-    /// Its order of arrival in the router.
-    pub sequence: u64,
     /// Failed tries.
     pub failed_tries: u32,
     /// Times that the module asked for it later.
@@ -73,31 +73,48 @@ pub struct AsideMessage {
     pub age: Duration,
 }
 
-/// One message in the list. Its sender's path is not kept: that would keep the endpoints of its other targets.
+/// One message in the list.
 pub(crate) struct Kept {
-    message: Arc<Message>,
-    source: MessageSource,
-    sequence: u64,
-    tries: Tries,
+    /// What its id is made of.
+    pub(crate) id: Sequence,
+    pub(crate) message: Arc<Message>,
+    pub(crate) source: Arc<MessageSource>,
+    /// Where it is in the journal.
+    pub(crate) place: Option<Place>,
+    pub(crate) note: AsideNote,
+    /// Its order of arrival here.
+    order: u64,
     bytes: usize,
-    reason: AsideReason,
-    detail: String,
     since: Instant,
 }
 
 impl Kept {
-    pub(crate) fn new(entry: Entry, reason: AsideReason, detail: &str, since: Instant) -> Self {
-        let detail = kept_detail(detail).to_owned();
+    pub(crate) fn new(entry: Entry, note: AsideNote, place: Option<Place>, since: Instant) -> Self {
         Kept {
+            id: entry.id,
             message: entry.message,
-            source: entry.path.source.clone(),
-            sequence: entry.sequence,
-            tries: entry.tries,
-            bytes: entry.holding.charge_bytes + detail.len(),
-            reason,
-            detail,
+            source: entry.source,
+            place,
+            order: 0,
+            bytes: entry.holding.charge_bytes + note.detail.len(),
+            note,
             since,
         }
+    }
+
+    /// As it came from the journal; `None` for what was not put aside.
+    pub(crate) fn recovered(stored: Stored) -> Option<Self> {
+        let note = stored.aside?;
+        Some(Kept {
+            id: stored.id,
+            message: Arc::new(stored.message),
+            source: Arc::new(stored.source),
+            place: Some(stored.place),
+            order: 0,
+            bytes: stored.charge_bytes + note.detail.len(),
+            note,
+            since: stored.taken_at,
+        })
     }
 }
 
@@ -106,6 +123,7 @@ impl Kept {
 pub(crate) struct AsideList {
     kept: VecDeque<Kept>,
     bytes: usize,
+    next: u64,
 }
 
 impl AsideList {
@@ -124,15 +142,30 @@ impl AsideList {
 
     pub(crate) fn push(&mut self, kept: Kept) {
         self.bytes += kept.bytes;
-        self.kept.push_back(kept);
+        let order = self.next;
+        self.next += 1;
+        self.kept.push_back(Kept { order, ..kept });
     }
 
-    pub(crate) fn drop_oldest(&mut self) -> bool {
-        let Some(kept) = self.kept.pop_front() else {
-            return false;
-        };
+    pub(crate) fn pop_oldest(&mut self) -> Option<Kept> {
+        let kept = self.kept.pop_front()?;
         self.bytes -= kept.bytes;
-        true
+        Some(kept)
+    }
+
+    /// Takes the oldest out whose id is meant.
+    pub(crate) fn take(&mut self, is_meant: impl Fn(Sequence) -> bool) -> Option<Kept> {
+        let place = self.kept.iter().position(|kept| is_meant(kept.id))?;
+        let kept = self.kept.remove(place)?;
+        self.bytes -= kept.bytes;
+        Some(kept)
+    }
+
+    /// Puts what was taken out back at its place.
+    pub(crate) fn put_back(&mut self, kept: Kept) {
+        self.bytes += kept.bytes;
+        let place = self.kept.partition_point(|other| other.order < kept.order);
+        self.kept.insert(place, kept);
     }
 
     pub(crate) fn is_over(&self, limits: &Limits) -> bool {
@@ -142,17 +175,18 @@ impl AsideList {
     pub(crate) fn show(
         &self,
         endpoint: &Endpoint,
+        id: impl Fn(Sequence) -> MessageId,
         now: Instant,
     ) -> impl Iterator<Item = AsideMessage> {
         self.kept.iter().map(move |kept| AsideMessage {
+            id: id(kept.id),
             endpoint: endpoint.clone(),
             message: Arc::clone(&kept.message),
-            source: kept.source.clone(),
-            sequence: kept.sequence,
-            failed_tries: kept.tries.failed,
-            retries: kept.tries.retried,
-            reason: kept.reason,
-            detail: kept.detail.clone(),
+            source: MessageSource::clone(&kept.source),
+            failed_tries: kept.note.tries.failed,
+            retries: kept.note.tries.retried,
+            reason: kept.note.reason,
+            detail: kept.note.detail.clone(),
             age: now.saturating_duration_since(kept.since),
         })
     }

@@ -12,6 +12,7 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{InputName, Message, MessageSource};
 
 use crate::endpoint::Endpoint;
+use crate::journal::commit::MessageId;
 use crate::router::Shared;
 use crate::sender::Staged;
 use crate::state::{Ending, Lease, MailboxId, Next};
@@ -58,6 +59,8 @@ impl Inbox {
     pub async fn next_of(&self, of_each_max: usize) -> Delivery {
         let consumer = &*self.mailbox;
         loop {
+            // Made before the look, it misses nothing.
+            let progress = consumer.shared.progress.notified();
             let now = wasm_edge_clock::now();
             let next = consumer
                 .shared
@@ -67,6 +70,7 @@ impl Inbox {
                     return Delivery {
                         consumer: Arc::clone(&self.mailbox),
                         endpoint,
+                        store: consumer.shared.store_id,
                         lease: Some(lease),
                     };
                 }
@@ -74,6 +78,18 @@ impl Inbox {
                 Next::Empty => consumer.notify.notified().await,
                 Next::Waits(at) => {
                     let _ = wasm_edge_clock::timeout_at(at, consumer.notify.notified()).await;
+                }
+                Next::Stalled(at) => {
+                    let changed = async {
+                        tokio::select! {
+                            () = consumer.notify.notified() => {}
+                            () = progress => {}
+                        }
+                    };
+                    match at {
+                        Some(at) => drop(wasm_edge_clock::timeout_at(at, changed).await),
+                        None => changed.await,
+                    }
                 }
             }
         }
@@ -102,6 +118,8 @@ impl Inbox {
 pub struct Delivery {
     consumer: Arc<Consumer>,
     endpoint: Arc<Endpoint>,
+    /// The first part of its id.
+    store: u32,
     /// Taken out by whatever ends it.
     lease: Option<Lease>,
 }
@@ -124,7 +142,7 @@ impl Delivery {
 
     /// Who sent it.
     pub fn source(&self) -> &MessageSource {
-        &self.lease().entry.path.source
+        &self.lease().entry.source
     }
 
     /// How often it was handed over before and came back, dropped deliveries not counted.
@@ -134,7 +152,15 @@ impl Delivery {
 
     /// Its order of arrival: of two messages of an endpoint and priority, the smaller one comes first.
     pub fn sequence(&self) -> u64 {
-        self.lease().entry.sequence
+        self.lease().entry.sequence.number()
+    }
+
+    /// Its identity, which it keeps when it is handed over again, over restarts too where it is kept.
+    pub fn id(&self) -> MessageId {
+        MessageId {
+            store: self.store,
+            sequence: self.lease().entry.id,
+        }
     }
 
     /// The priority it waited at; 0 is the highest.
@@ -143,13 +169,16 @@ impl Delivery {
     }
 
     /// Completes the message and sends what was staged, in one step: see
-    /// [`crate::router::Router::commit`].
+    /// [`crate::router::Router::commit`], which waits until that is kept. This does not: what follows from it comes
+    /// later in the journal, so that it is never kept without it. When too much is on its way to the disk, the next
+    /// message waits.
     ///
     /// # Errors
     /// [`CommitError`] hands both back; the message is still in hand.
     pub async fn complete(self, staged: Vec<Staged>) -> Result<(), CommitError> {
         let consumer = Arc::clone(&self.consumer);
-        consumer.shared.commit(Some(self), staged)
+        consumer.shared.commit(Some(self), staged, false)?;
+        Ok(())
     }
 
     /// Wakes a consumer that has as many of a sender's messages in hand as it wants.
@@ -253,6 +282,9 @@ pub enum CommitFault {
     /// The message or what was staged belongs to the router of another device.
     #[error("message of another device's router")]
     OtherRouter,
+    /// The device ends and could not write it any more. Nothing is handed back.
+    #[error("the device ended before it was written")]
+    NotKept,
 }
 
 impl CommitError {
@@ -265,6 +297,10 @@ impl CommitError {
             fault,
             uncommitted: Box::new(Uncommitted { completed, staged }),
         }
+    }
+
+    pub(crate) fn not_kept() -> Self {
+        CommitError::new(CommitFault::NotKept, None, Vec::new())
     }
 
     /// Why it did not happen.

@@ -29,13 +29,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 use wasm_edge_model::route::Durability;
 use wasm_edge_store::log::{Log, LogError, LogReader, LogSettings};
 use wasm_edge_store::volume::Volume;
 
 use crate::journal::commit::{
-    Commit, LaneHandle, LaneId, LaneName, Loaded, MessageId, NewMessage, RecoveredLane, Sequence,
+    Commit, LaneHandle, LaneId, LaneName, Loaded, MessageId, RecoveredLane, Sequence,
 };
 use crate::journal::elapsed::{ClockStamp, ElapsedClock};
 use crate::journal::figures::{Figures, JournalFigures};
@@ -107,7 +108,8 @@ pub enum JournalError {
 }
 
 /// How much space the journal has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Space {
     /// Bytes of all files.
     pub file_bytes: u64,
@@ -263,7 +265,7 @@ impl Journal {
         self.shared().intake.synced_through()
     }
 
-    /// Wakes one waiter after each write and each sync, and when writing begins to fail or works again.
+    /// Wakes all who wait after each write and each sync, and when writing begins to fail or works again.
     pub(crate) fn on_progress(&self, wake: Arc<Notify>) {
         self.shared().intake.listen(wake);
     }
@@ -284,11 +286,6 @@ impl Journal {
         bytes_max: usize,
     ) -> Result<Loaded, JournalError> {
         self.shared().load(lane, after, messages_max, bytes_max)
-    }
-
-    /// What a message takes in the files, about; no less.
-    pub(crate) fn stored_bytes(message: &NewMessage) -> usize {
-        codec::message_bytes(message)
     }
 
     /// How much space there is. Costs nothing.

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wasm_edge_model::identity::ModuleId;
 
 use crate::junction::Junctions;
-use crate::limits::Limits;
+use crate::limits::{Limits, STORE_SHARE, rank_part};
 use crate::slots::{Id, Slots};
 use crate::snapshot::SenderCounters;
+use crate::store::Store;
 
 /// The number of a sender.
 pub(crate) type SenderId = Id<SenderState>;
@@ -37,25 +38,89 @@ impl Usage {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
+
+    pub(crate) fn add_all(&mut self, other: Usage) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+
+    pub(crate) fn remove_all(&mut self, other: Usage) {
+        debug_assert!(
+            self.messages >= other.messages && self.bytes >= other.bytes,
+            "released more than was taken"
+        );
+        self.messages = self.messages.saturating_sub(other.messages);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
+}
+
+/// Where a message is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// In memory only.
+    Memory,
+    /// In the journal.
+    Store,
+}
+
+/// What is used of each class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Used {
+    memory: Usage,
+    store: Usage,
+}
+
+impl Used {
+    pub(crate) fn of(&self, class: Class) -> Usage {
+        match class {
+            Class::Memory => self.memory,
+            Class::Store => self.store,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, class: Class) -> &mut Usage {
+        match class {
+            Class::Memory => &mut self.memory,
+            Class::Store => &mut self.store,
+        }
+    }
+
+    /// Both.
+    pub(crate) fn messages(&self) -> usize {
+        self.memory.messages + self.store.messages
+    }
+
+    /// Both.
+    pub(crate) fn bytes(&self) -> usize {
+        self.memory.bytes + self.store.bytes
+    }
+}
+
+/// A message that asks for room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) sender: SenderId,
+    pub(crate) class: Class,
+    pub(crate) bytes: usize,
 }
 
 /// Whether one more message of `bytes` fits where `used` of `capacity` is taken, `mine` of it by its sender.
 ///
-/// After taking it the sender may hold no more than what is then still free. So one sender alone gets half,
-/// two that flood a third each, and however many there are, another one still finds room.
-pub(crate) fn fits(used: Usage, mine: Usage, capacity: Usage, bytes: usize) -> bool {
-    let share = |used: usize, mine: usize, capacity: usize, wanted: usize| {
-        let free_after = capacity.checked_sub(used + wanted);
-        free_after.is_some_and(|free| mine + wanted <= free)
+/// After taking it the sender may hold no more than `share` times what is then still free. With a share of 1 one
+/// sender alone gets half, two that flood a third each, and however many there are, another one still finds room.
+pub(crate) fn fits(used: Usage, mine: Usage, capacity: Usage, share: usize, bytes: usize) -> bool {
+    let fits = |used: usize, mine: usize, capacity: usize, wanted: usize| {
+        let free_after = capacity.checked_sub(used.saturating_add(wanted));
+        free_after.is_some_and(|free| mine + wanted <= free.saturating_mul(share))
     };
-    share(used.messages, mine.messages, capacity.messages, 1)
-        && share(used.bytes, mine.bytes, capacity.bytes, bytes)
+    fits(used.messages, mine.messages, capacity.messages, 1)
+        && fits(used.bytes, mine.bytes, capacity.bytes, bytes)
 }
 
 /// What one sender holds, did, and where its outputs lead.
 pub(crate) struct SenderState {
     pub(crate) module: ModuleId,
-    pub(crate) used: Usage,
+    pub(crate) used: Used,
     pub(crate) counters: SenderCounters,
     /// Shared with every handle; when this is the only one left, nobody can send as this module.
     pub(crate) handle: Arc<()>,
@@ -71,7 +136,7 @@ impl SenderState {
     pub(crate) fn new(module: ModuleId) -> Self {
         SenderState {
             module,
-            used: Usage::default(),
+            used: Used::default(),
             counters: SenderCounters::default(),
             handle: Arc::new(()),
             upstream_paused: false,
@@ -82,7 +147,7 @@ impl SenderState {
 
     /// Whether the slot can be used for another sender.
     pub(crate) fn is_over(&self) -> bool {
-        self.removed && self.used.messages == 0 && Arc::strong_count(&self.handle) == 1
+        self.removed && self.used.messages() == 0 && Arc::strong_count(&self.handle) == 1
     }
 }
 
@@ -90,54 +155,77 @@ impl SenderState {
 #[derive(Clone)]
 pub(crate) struct Holding {
     pub(crate) sender: SenderId,
+    pub(crate) class: Class,
     pub(crate) charge_bytes: usize,
-    /// How many endpoints still hold it; absent for a message with one endpoint, which is most of them and
-    /// saves them the allocation. Changed under the router's lock only.
+    /// How many endpoints still hold it. Absent in the store, where it counts at each, and for a message with one
+    /// endpoint, which is most of them and saves them the allocation. Changed under the router's lock only.
     pub(crate) holders: Option<Arc<AtomicUsize>>,
 }
 
-/// The sums over all endpoints.
+/// The sums over all endpoints, and what is to be written down of the changes to them.
 pub(crate) struct Ledger {
     pub(crate) limits: Limits,
-    pub(crate) used: Usage,
+    pub(crate) used: Used,
     pub(crate) senders: Slots<SenderState>,
     /// Somebody was told that there is no room since the last release.
     pub(crate) refused: bool,
     /// There is a release that those who were refused have not heard of.
     pub(crate) announce: bool,
+    pub(crate) store: Store,
 }
 
 impl Ledger {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, store: Store) -> Self {
         Ledger {
             limits,
-            used: Usage::default(),
+            used: Used::default(),
             senders: Slots::new(),
             refused: false,
             announce: false,
+            store,
         }
     }
 
-    /// Whether all endpoints together have room for one more message of this sender.
-    pub(crate) fn admits(&self, sender: SenderId, bytes: usize) -> bool {
-        let capacity = Usage {
-            messages: self.limits.messages,
-            bytes: self.limits.bytes,
-        };
-        fits(self.used, self.senders[sender].used, capacity, bytes)
+    /// Whether all endpoints together have room for one more message.
+    pub(crate) fn admits(&self, wish: Wish, rank: usize) -> bool {
+        let mine = self.senders[wish.sender].used.of(wish.class);
+        match wish.class {
+            Class::Memory => {
+                let capacity = Usage {
+                    messages: self.limits.messages,
+                    bytes: self.limits.bytes,
+                };
+                fits(self.used.memory, mine, capacity, 1, wish.bytes)
+            }
+            Class::Store => {
+                let capacity_bytes = self.store.space().capacity_bytes;
+                let capacity_bytes = usize::try_from(capacity_bytes).unwrap_or(usize::MAX);
+                let capacity = Usage {
+                    messages: rank_part(self.limits.store_messages, rank),
+                    bytes: rank_part(capacity_bytes, rank),
+                };
+                fits(self.used.store, mine, capacity, STORE_SHARE, wish.bytes)
+            }
+        }
     }
 
     /// Takes a place for a message that `endpoints` endpoints will hold.
-    pub(crate) fn hold(&mut self, sender: SenderId, bytes: usize, endpoints: usize) -> Holding {
-        if endpoints > 0 {
-            self.used.add(bytes);
-            self.senders[sender].used.add(bytes);
+    pub(crate) fn hold(&mut self, wish: Wish, endpoints: usize) -> Holding {
+        let times = match wish.class {
+            Class::Memory => endpoints.min(1),
+            Class::Store => endpoints,
+        };
+        for _ in 0..times {
+            self.used.of_mut(wish.class).add(wish.bytes);
+            let sender = &mut self.senders[wish.sender];
+            sender.used.of_mut(wish.class).add(wish.bytes);
         }
-        let holders = (endpoints > 1).then(|| Arc::new(AtomicUsize::new(endpoints)));
+        let is_shared = wish.class == Class::Memory && endpoints > 1;
         Holding {
-            sender,
-            charge_bytes: bytes,
-            holders,
+            sender: wish.sender,
+            class: wish.class,
+            charge_bytes: wish.bytes,
+            holders: is_shared.then(|| Arc::new(AtomicUsize::new(endpoints))),
         }
     }
 
@@ -148,11 +236,29 @@ impl Ledger {
             Some(holders) => holders.fetch_sub(1, Ordering::Relaxed) == 1,
         };
         if last {
-            self.used.remove(holding.charge_bytes);
-            self.senders[holding.sender]
-                .used
-                .remove(holding.charge_bytes);
+            let bytes = holding.charge_bytes;
+            self.used.of_mut(holding.class).remove(bytes);
+            let sender = &mut self.senders[holding.sender];
+            sender.used.of_mut(holding.class).remove(bytes);
         }
+        self.note_released();
+    }
+
+    /// What came out of an earlier process is held again.
+    pub(crate) fn recover(&mut self, sender: SenderId, usage: Usage) {
+        self.used.store.add_all(usage);
+        self.senders[sender].used.store.add_all(usage);
+    }
+
+    /// Gives up what a sender held in the store behind the windows.
+    pub(crate) fn release_behind(&mut self, sender: SenderId, usage: Usage) {
+        self.used.store.remove_all(usage);
+        self.senders[sender].used.store.remove_all(usage);
+        self.note_released();
+    }
+
+    /// Those who were refused try again.
+    pub(crate) fn note_released(&mut self) {
         self.announce |= std::mem::take(&mut self.refused);
     }
 }
@@ -179,7 +285,7 @@ mod tests {
         loop {
             let before = used;
             for mine in &mut held {
-                if fits(used, *mine, CAPACITY, 10) {
+                if fits(used, *mine, CAPACITY, 1, 10) {
                     mine.add(10);
                     used.add(10);
                 }
@@ -197,7 +303,7 @@ mod tests {
         for senders in 3..20 {
             let held: usize = flood(senders).iter().sum();
             assert!(
-                fits(usage(held, held * 10), Usage::default(), CAPACITY, 10),
+                fits(usage(held, held * 10), Usage::default(), CAPACITY, 1, 10),
                 "{senders}"
             );
         }
@@ -205,17 +311,23 @@ mod tests {
 
     #[test]
     fn bytes_count_as_messages_do() {
-        assert!(fits(Usage::default(), Usage::default(), CAPACITY, 5_000));
-        assert!(!fits(Usage::default(), Usage::default(), CAPACITY, 5_001));
-        assert!(!fits(usage(1, 5_000), usage(1, 5_000), CAPACITY, 1));
-        assert!(fits(usage(1, 5_000), Usage::default(), CAPACITY, 2_500));
+        assert!(fits(Usage::default(), Usage::default(), CAPACITY, 1, 5_000));
+        assert!(!fits(
+            Usage::default(),
+            Usage::default(),
+            CAPACITY,
+            1,
+            5_001
+        ));
+        assert!(!fits(usage(1, 5_000), usage(1, 5_000), CAPACITY, 1, 1));
+        assert!(fits(usage(1, 5_000), Usage::default(), CAPACITY, 1, 2_500));
     }
 
     proptest! {
         #[test]
         fn nothing_goes_over_the_capacity(messages in 0..200_usize, bytes in 0..20_000_usize, mine in 0..50_usize, wanted in 0..20_000_usize) {
             let used = usage(messages, bytes);
-            if fits(used, usage(mine.min(messages), 0), CAPACITY, wanted) {
+            if fits(used, usage(mine.min(messages), 0), CAPACITY, 1, wanted) {
                 prop_assert!(messages < CAPACITY.messages && bytes + wanted <= CAPACITY.bytes);
             }
         }

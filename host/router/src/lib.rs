@@ -30,13 +30,16 @@ pub mod receipt;
 
 pub mod snapshot;
 
-#[expect(dead_code, reason = "the state begins to use it")]
 pub mod journal;
 
 mod junction;
+pub mod operate;
+
+mod keeper;
 mod lane;
 mod ledger;
 mod queue;
 mod slots;
 mod stamp;
 mod state;
+mod store;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use wasm_edge_model::message::Message;
 
+use crate::turns::RANKS;
+
 /// Messages that wait at one endpoint by default.
 /// At ten readings a second that is seven minutes of a module that is down.
 pub const ENDPOINT_MESSAGES: usize = 4_096;
@@ -67,6 +69,47 @@ pub const TRY_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of the text kept with a message that was put aside; the rest is cut.
 pub const REASON_BYTES_MAX: usize = 1_024;
 
+/// Messages of one durable queue that are in memory; what waits behind them is on the disk only.
+/// Enough to read from the disk in large pieces while those read before are being handed over.
+pub const WINDOW_MESSAGES: usize = 256;
+
+/// Bytes of one durable queue that are in memory. One message always is.
+pub const WINDOW_BYTES: usize = 256 * 1024;
+
+/// Bytes of all durable queues together that are in memory, beyond one message each.
+pub const WINDOWS_BYTES: usize = 4 * 1024 * 1024;
+
+/// The next messages of a durable queue are read once so few are in memory, so that its consumer need not wait.
+pub const WINDOW_LOW_MESSAGES: usize = 64;
+
+/// Messages that are read at a time to be thinned out where they wait on the disk.
+pub const THIN_MESSAGES: usize = WINDOW_MESSAGES;
+
+/// Wait before a store that cannot be read is read again.
+pub const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Bytes that modules may have on their way to the disk: beyond it, a module gets its next message, and may send,
+/// once they are written. A disk of 10 MB a second takes them in less than half a second.
+pub const PENDING_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Charged for each message in the store beside its content: its record and its places.
+pub const RECORD_OVERHEAD_BYTES: usize = 64;
+
+/// Charged for each property of a message in the store beside its text.
+pub const RECORD_PROPERTY_OVERHEAD_BYTES: usize = 4;
+
+/// Messages in the store at all endpoints together by default, each counted at every endpoint where it waits.
+/// The number is there for those who want to bound it; by default the bytes are what counts.
+pub const STORE_MESSAGES: usize = 100_000_000;
+
+/// One sender alone may hold so many parts of the store for each part that it leaves free: seven eighths.
+/// More than of the memory, since there is more of it.
+pub const STORE_SHARE: usize = 7;
+
+/// Priorities fill the store to different heights, so that a high one finds room where low ones fill it: the first
+/// one all of it, each next one a fortieth less, the last three quarters.
+pub const STORE_RANK_PARTS: usize = 40;
+
 /// Charged for each message beside its content: the message itself, the tree of its system properties, its
 /// place in a queue, the allocator's share.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 512;
@@ -77,10 +120,17 @@ pub const PROPERTY_OVERHEAD_BYTES: usize = 64;
 
 /// What the router may hold. `Default` gives the constants of this module.
 ///
-/// All bytes are counted as held: content and overhead ([`charge_bytes`]).
+/// Bytes in memory are counted as held: content and overhead ([`charge_bytes`]); bytes in the store as written
+/// ([`stored_bytes`]). The journal bounds the bytes in the store in all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Messages waiting at one endpoint, those in a module's hands and those staged included.
+    /// Messages in the store waiting at one endpoint, those in a module's hands and those staged included.
+    pub store_endpoint_messages: usize,
+    /// Bytes in the store waiting at one endpoint, counted likewise.
+    pub store_endpoint_bytes: usize,
+    /// Messages in the store in all. One that waits at several endpoints counts at each.
+    pub store_messages: usize,
+    /// Messages in memory waiting at one endpoint, those in a module's hands and those staged included.
     pub endpoint_messages: usize,
     /// Bytes waiting at one endpoint, counted likewise.
     pub endpoint_bytes: usize,
@@ -99,6 +149,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
+            store_endpoint_messages: STORE_MESSAGES,
+            store_endpoint_bytes: usize::MAX,
+            store_messages: STORE_MESSAGES,
             endpoint_messages: ENDPOINT_MESSAGES,
             endpoint_bytes: ENDPOINT_BYTES,
             messages: MESSAGES,
@@ -111,14 +164,35 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The largest charge that an empty router takes: one sender may hold half, so a larger message would be
-    /// told to come again for ever.
+    /// The largest charge that an empty router takes in memory: one sender may hold half, so a larger message would
+    /// be told to come again for ever.
     pub(crate) fn charge_max_bytes(&self) -> usize {
         self.endpoint_bytes.min(self.bytes) / 2
     }
+
+    /// The largest charge that an empty store takes at the lowest priority, where all of it may take so many bytes.
+    pub(crate) fn stored_max_bytes(&self, capacity_bytes: usize) -> usize {
+        let capacity = rank_part(self.store_endpoint_bytes.min(capacity_bytes), RANKS - 1);
+        capacity / (STORE_SHARE + 1) * STORE_SHARE
+    }
 }
 
-/// What a message is charged in bytes while it is held, without the system properties that the router adds.
+/// How far a priority may fill something in the store.
+pub(crate) fn rank_part(capacity: usize, rank: usize) -> usize {
+    capacity - capacity / STORE_RANK_PARTS * rank
+}
+
+/// What a message is charged in bytes at each endpoint while it is in the store, without the system properties that
+/// the router adds.
+pub fn stored_bytes(message: &Message) -> usize {
+    let properties = message.properties.len() + message.system.len();
+    message.size_bytes()
+        + message.system.bytes()
+        + properties * RECORD_PROPERTY_OVERHEAD_BYTES
+        + RECORD_OVERHEAD_BYTES
+}
+
+/// What a message is charged in bytes while it is held in memory, without the system properties that the router adds.
 pub fn charge_bytes(message: &Message) -> usize {
     let properties = message.properties.len() + message.system.len();
     message.size_bytes()

@@ -4,16 +4,23 @@
 //! for one call of the state at a time, never across an await, and nothing outside this crate runs under it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
 use crate::aside::AsideMessage;
+use crate::endpoint::Endpoint;
 use crate::inbox::{CommitError, CommitFault, Delivery, Inbox};
+use crate::journal::commit::MessageId;
+use crate::journal::{Journal, JournalError, Recovered};
+use crate::keeper;
 use crate::limits::Limits;
+use crate::operate::{PEEK_BYTES_MAX, PEEK_MESSAGES_MAX, Part, Retried, WaitingMessage};
 use crate::sender::{Sender, Staged};
 use crate::snapshot::RouterSnapshot;
-use crate::state::State;
+use crate::state::{Seen, State};
+use crate::store::Store;
 use crate::table::RouteTable;
 
 /// A handle to the queues of one device. Clones share them.
@@ -28,20 +35,82 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Wakes senders that were refused for want of room.
     pub(crate) room: Notify,
+    /// Wakes whoever waits for the journal to go on.
+    pub(crate) progress: Arc<Notify>,
     pub(crate) device: DeviceId,
+    /// The first part of every message's id.
+    pub(crate) store_id: u32,
+    /// The thread that reads from the journal; taken by whoever closes.
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Router {
-    /// Makes a router without routes: every message is counted as without route until [`Router::apply`].
+    /// Makes a router without routes: every message is counted as without route until [`Router::apply`]. All of its
+    /// queues are in memory, whatever the durability of routes.
     ///
     /// `device` becomes the `connectionDeviceId` of every message.
     pub fn new(device: DeviceId, limits: Limits) -> Self {
-        let state = Mutex::new(State::new(limits));
+        Router::with_state(device, State::new(limits, Store::none()))
+    }
+
+    /// Makes a router without routes whose durable queues are in a journal, as an earlier process left them.
+    ///
+    /// It is ended by [`Router::close`].
+    ///
+    /// # Errors
+    /// [`JournalError::Read`], [`JournalError::Thread`].
+    pub fn open(
+        device: DeviceId,
+        limits: Limits,
+        journal: Journal,
+        recovered: Recovered,
+    ) -> Result<Self, JournalError> {
+        let next = recovered.next_sequence;
+        let store = Store::new(journal.clone(), next);
+        let work = Arc::clone(&store.work);
+        let mut state = State::new(limits, store);
+        state.recover(recovered.lanes, &journal)?;
+        state.ledger.store.submit();
+        let router = Router::with_state(device, state);
+        journal.on_progress(Arc::clone(&router.shared.progress));
+        let shared = Arc::downgrade(&router.shared);
+        let keeper = thread::Builder::new()
+            .name("router".into())
+            .spawn(move || keeper::run(&work, &journal, &shared))
+            .map_err(JournalError::Thread)?;
+        *router.shared.lock_keeper() = Some(keeper);
+        Ok(router)
+    }
+
+    /// Writes and syncs what was committed, and ends the threads of the journal. What is committed later is lost.
+    pub async fn close(&self) {
+        let keeper = self.shared.lock_keeper().take();
+        let (work, journal) = self.shared.with(|state| {
+            let store = &state.ledger.store;
+            (Arc::clone(&store.work), store.journal().cloned())
+        });
+        work.end();
+        if let Some(keeper) = keeper {
+            // Joining takes as long as one reading from the disk.
+            let joined = tokio::task::spawn_blocking(|| keeper.join());
+            if !matches!(joined.await, Ok(Ok(()))) {
+                tracing::error!("the thread that reads from the store did not end in order");
+            }
+        }
+        if let Some(journal) = journal {
+            journal.close().await;
+        }
+    }
+
+    fn with_state(device: DeviceId, state: State) -> Self {
         Router {
             shared: Arc::new(Shared {
-                state,
                 room: Notify::new(),
+                progress: Arc::default(),
                 device,
+                store_id: state.ledger.store.id,
+                state: Mutex::new(state),
+                keeper: Mutex::default(),
             }),
         }
     }
@@ -80,20 +149,24 @@ impl Router {
 
     /// Completes a message and lets staged ones into their queues, in one step: all of it or nothing.
     ///
-    /// Staged messages enter in the order given. Without a completed message it just sends.
+    /// Staged messages enter in the order given. Without a completed message it just sends. It returns once all of it
+    /// is kept as the durability of the messages' routes says; [`Delivery::complete`] does not wait for that.
     ///
     /// # Errors
     /// [`CommitError`] hands back what was not committed.
     ///
     /// # Cancel safety
     /// Dropped before its first poll, nothing is committed: places are released and the message goes back.
-    /// Dropped later, it may be committed or not.
+    /// Dropped later, it is committed, but may not be kept yet.
     pub async fn commit(
         &self,
         completed: Option<Delivery>,
         staged: Vec<Staged>,
     ) -> Result<(), CommitError> {
-        self.shared.commit(completed, staged)
+        match self.shared.commit(completed, staged, true)? {
+            Some(kept) => kept.await.map_err(|_| CommitError::not_kept()),
+            None => Ok(()),
+        }
     }
 
     /// Drops what waits for a module and what was put aside at its inputs, counted as removed.
@@ -120,6 +193,67 @@ impl Router {
         self.shared.with(|state| state.aside(now))
     }
 
+    /// Shows the first messages that wait at an endpoint, in the order in which they would be handed over within
+    /// each priority, highest priority first. At most [`PEEK_MESSAGES_MAX`] are shown.
+    ///
+    /// Blocks while it reads from the disk.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn peek(
+        &self,
+        endpoint: &Endpoint,
+        messages_max: usize,
+    ) -> Result<Vec<WaitingMessage>, JournalError> {
+        let messages_max = messages_max.min(PEEK_MESSAGES_MAX);
+        let now = wasm_edge_clock::now();
+        let (seen, journal, store) = self.shared.with(|state| {
+            let store = &state.ledger.store;
+            let (journal, id) = (store.journal().cloned(), store.id);
+            (state.peek(endpoint, messages_max, now), journal, id)
+        });
+        let mut shown = Vec::new();
+        for Seen {
+            messages,
+            behind,
+            priority,
+        } in seen
+        {
+            shown.extend(messages);
+            let left = messages_max.saturating_sub(shown.len());
+            if left == 0 {
+                break;
+            }
+            if let (Some(journal), Some((lane, from))) = (&journal, behind) {
+                let loaded = journal.load(lane, from.checked_sub(1), left, PEEK_BYTES_MAX)?;
+                let loaded = loaded.messages.into_iter();
+                shown.extend(loaded.map(|stored| stored.show(store, priority, now)));
+            }
+        }
+        shown.truncate(messages_max);
+        Ok(shown)
+    }
+
+    /// Throws away what waits at an endpoint, or what was put aside there; gives how many messages that were. What is
+    /// in hand stays until it is ended.
+    pub fn purge(&self, endpoint: &Endpoint, part: Part) -> usize {
+        self.shared.with(|state| state.purge(endpoint, part))
+    }
+
+    /// Brings messages put aside at an endpoint back to the queues they came from: one of them, or all. They keep
+    /// their ids; their tries and times to live begin anew.
+    pub fn retry(&self, endpoint: &Endpoint, which: Option<MessageId>) -> Retried {
+        let now = wasm_edge_clock::now();
+        let (retried, consumer) = self.shared.with(|state| {
+            let retried = state.retry(endpoint, which, now);
+            (retried, state.consumer_of(endpoint))
+        });
+        if let Some(consumer) = consumer {
+            consumer.notify_one();
+        }
+        retried
+    }
+
     /// Shows queue lengths and counters.
     pub fn snapshot(&self) -> RouterSnapshot {
         let now = wasm_edge_clock::now();
@@ -132,6 +266,7 @@ impl Shared {
     pub(crate) fn with<T>(&self, call: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = call(&mut state);
+        state.ledger.store.submit();
         let announce = std::mem::take(&mut state.ledger.announce);
         drop(state);
         if announce {
@@ -140,12 +275,13 @@ impl Shared {
         result
     }
 
-    /// See [`Router::commit`].
+    /// See [`Router::commit`]. Gives what is told when it is kept, if that is wanted and anything is to be kept.
     pub(crate) fn commit(
         self: &Arc<Self>,
         mut completed: Option<Delivery>,
         mut staged: Vec<Staged>,
-    ) -> Result<(), CommitError> {
+        wants_kept: bool,
+    ) -> Result<Option<oneshot::Receiver<()>>, CommitError> {
         let ours = completed.iter().all(|delivery| delivery.is_of(self))
             && staged.iter().all(|staged| staged.is_of(self));
         if !ours {
@@ -157,23 +293,39 @@ impl Shared {
         }
         // What is taken out of the handles here leaves them nothing to do when they are dropped below.
         let mut lease = completed.as_mut().and_then(Delivery::take_lease);
-        self.with(|state| {
+        let kept = self.with(|state| {
             if let Some(lease) = &mut lease {
                 state.complete(lease);
             }
             for staged in &mut staged {
                 staged.enter(state);
             }
+            match wants_kept {
+                true => state.ledger.store.submit_and_tell(),
+                false => None,
+            }
         });
         completed.iter().for_each(Delivery::wake_consumer);
         staged.iter().for_each(Staged::wake);
-        Ok(())
+        Ok(kept)
+    }
+
+    fn lock_keeper(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic inside is a defect of ours. The sums may then be off by one message, which is better than
         // to stop every module of the device for it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nobody closed it: the keeper has nothing to read for any more.
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.ledger.store.work.end();
     }
 }
 

@@ -17,10 +17,12 @@ use wasm_edge_model::message::{Message, MessageError, MessageSource, OutputName,
 use crate::endpoint::Endpoint;
 use crate::junction::Origin;
 use crate::ledger::SenderId;
-use crate::limits::{PROPERTY_OVERHEAD_BYTES, charge_bytes};
+use crate::limits::{
+    PROPERTY_OVERHEAD_BYTES, RECORD_PROPERTY_OVERHEAD_BYTES, charge_bytes, stored_bytes,
+};
 use crate::receipt::Receipt;
 use crate::router::Shared;
-use crate::state::{Held, State};
+use crate::state::{Held, Reserved, State};
 use crate::table::Path;
 use place::Place;
 
@@ -126,7 +128,7 @@ impl Sender {
         // Refused, it was counted.
         if let Ok(place) = self.place(origin, &prepared) {
             let staged = vec![self.fill(place, prepared)];
-            let committed = self.shared.commit(None, staged);
+            let committed = self.shared.commit(None, staged, false);
             debug_assert!(committed.is_ok(), "it was staged here");
         }
     }
@@ -172,7 +174,7 @@ impl Sender {
 impl Staged {
     /// At how many endpoints it has a place; 0 when no route takes it.
     pub fn endpoints(&self) -> usize {
-        self.path.targets.len()
+        self.path.targets.len() - self.held.as_ref().map_or(0, |held| held.dropped.len())
     }
 
     /// Tells what becomes of the message, once it is committed; of one with several endpoints, at the first.
@@ -223,7 +225,10 @@ impl fmt::Debug for Staged {
 struct Prepared {
     message: Message,
     kind: Kind,
+    /// What it is charged in memory.
     charge_bytes: usize,
+    /// What it is charged in the store.
+    stored_bytes: usize,
     now: Instant,
     unix_millis: i64,
 }
@@ -291,12 +296,15 @@ impl Sender {
     }
 
     fn charged(&self, message: Message, kind: Kind, output_bytes: usize, now: Instant) -> Prepared {
-        let host_bytes = HOST_PROPERTIES * PROPERTY_OVERHEAD_BYTES
-            + self.shared.device.as_str().len()
-            + self.module.as_str().len()
-            + output_bytes;
+        let host_bytes =
+            self.shared.device.as_str().len() + self.module.as_str().len() + output_bytes;
         Prepared {
-            charge_bytes: charge_bytes(&message) + host_bytes,
+            charge_bytes: charge_bytes(&message)
+                + HOST_PROPERTIES * PROPERTY_OVERHEAD_BYTES
+                + host_bytes,
+            stored_bytes: stored_bytes(&message)
+                + HOST_PROPERTIES * RECORD_PROPERTY_OVERHEAD_BYTES
+                + host_bytes,
             message,
             kind,
             now,
@@ -314,10 +322,10 @@ impl Sender {
         } = prepared;
         let Place {
             path,
-            holding,
+            reserved: Reserved { holding, dropped },
             enqueued_time,
         } = place;
-        let routed = !path.targets.is_empty();
+        let routed = dropped.len() < path.targets.len();
         let message = routed.then(|| {
             let system = &mut message.system;
             if kind == Kind::Sent {
@@ -328,7 +336,7 @@ impl Sender {
             if let MessageSource::Module {
                 output: Some(output),
                 ..
-            } = &path.source
+            } = &*path.source
             {
                 system.set(SystemProperty::OutputName, output.as_str());
             }
@@ -337,6 +345,7 @@ impl Sender {
         });
         let held = Some(Held {
             holding,
+            dropped,
             message,
             taken_at: now,
             receipt: None,

@@ -54,6 +54,12 @@ impl<T> Slots<T> {
         }
     }
 
+    pub(crate) fn contains(&self, id: Id<T>) -> bool {
+        self.slots
+            .get(id.index as usize)
+            .is_some_and(Option::is_some)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
         let used = self.slots.iter().enumerate();
         used.filter_map(|(index, slot)| Some((Id::at(index), slot.as_ref()?)))

@@ -9,23 +9,44 @@ use serde::{Serialize, Serializer};
 use wasm_edge_model::identity::ModuleId;
 
 use crate::endpoint::Endpoint;
+use crate::journal::Space;
+use crate::journal::figures::JournalFigures;
 
 /// The whole router at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouterSnapshot {
-    /// Messages held in all, each counted once.
+    /// Messages held in memory only, each counted once.
     pub messages: usize,
     /// Their bytes, content and overhead.
     pub bytes: usize,
-    /// How many messages may be held in all.
+    /// How many messages may be held in memory only.
     pub messages_max: usize,
-    /// How many bytes may be held in all.
+    /// How many bytes may be held in memory only.
     pub bytes_max: usize,
+    /// What is in the store; absent when everything is in memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreSnapshot>,
     /// Every endpoint that a route names or that holds something, by name.
     pub endpoints: Vec<EndpointSnapshot>,
     /// Every sender, by name.
     pub senders: Vec<SenderSnapshot>,
+}
+
+/// What is in the store, and what it takes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreSnapshot {
+    /// Messages that are staged, wait or are in hand, each counted at every endpoint.
+    pub messages: usize,
+    /// Their bytes, each counted at every endpoint.
+    pub bytes: usize,
+    /// How many messages there may be.
+    pub messages_max: usize,
+    /// The space of the files.
+    pub space: Space,
+    /// What was written and read.
+    pub figures: JournalFigures,
 }
 
 /// One endpoint.
@@ -62,6 +83,13 @@ pub struct PrioritySnapshot {
     pub priority: u32,
     /// Messages that wait.
     pub messages: usize,
+    /// How long the oldest has been waiting, in milliseconds; absent when it is on the disk.
+    #[serde(
+        rename = "oldestMs",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "millis"
+    )]
+    pub oldest: Option<Duration>,
     /// How much longer the first one waits after a try, in milliseconds; absent when it is due.
     #[serde(
         rename = "waitsMs",
@@ -73,12 +101,17 @@ pub struct PrioritySnapshot {
 
 /// What happened at an endpoint.
 ///
-/// `taken` is the sum of `delivered`, `expired`, `removed`, those put aside, and what waits or is in hand.
+/// `taken`, `recovered` and `retried` are together the sum of `delivered`, the losses (`expired`, `removed`,
+/// `droppedOldest`, `thinnedOut`, `purged`, `damaged`), those put aside, and what waits or is in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointCounters {
     /// Messages that entered.
     pub taken: u64,
+    /// Messages that were here when the device started.
+    pub recovered: u64,
+    /// Messages that were put aside and wait again.
+    pub retried: u64,
     /// Messages completed.
     pub delivered: u64,
     /// Tries that failed.
@@ -89,6 +122,16 @@ pub struct EndpointCounters {
     pub expired: u64,
     /// Messages dropped because their module was removed.
     pub removed: u64,
+    /// Messages dropped to make room for newer ones of their sender.
+    pub dropped_oldest: u64,
+    /// Messages dropped on arrival since there was no room; not in `taken`.
+    pub dropped_newest: u64,
+    /// Messages dropped when every second one was, to make room.
+    pub thinned_out: u64,
+    /// Messages that an operator threw away.
+    pub purged: u64,
+    /// Messages that could not be read from the disk any more.
+    pub damaged: u64,
     /// Messages put aside because the module rejected them.
     pub rejected: u64,
     /// Messages put aside after too many failed tries.

@@ -1,10 +1,13 @@
 //! Everything the router knows, and every change to it, with the time as an argument.
 //!
 //! The handles (`router`, `sender`, `inbox`) lock it for one of these calls at a time and wake who waits
-//! afterwards; nothing here waits, sleeps or reads a clock. A store that lasts takes the place of the queues
-//! in memory behind the same calls.
+//! afterwards; nothing here waits, sleeps or reads a clock. What a call changes in the durable queues is put together
+//! to one commit and submitted at its end (`store`).
 
 mod names;
+mod operate;
+mod room;
+mod stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,20 +18,25 @@ use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::Message;
 
-use crate::aside::{AsideMessage, AsideReason};
+use crate::aside::AsideReason;
 use crate::endpoint::Endpoint;
+use crate::journal::commit::{NewMessage, NewTarget, Sequence};
 use crate::junction::{Chosen, Junction, Origin};
 use crate::lane::{Entry, LaneKey};
-use crate::ledger::{Holding, Ledger, SenderId};
+use crate::ledger::{Class, Holding, Ledger, SenderId};
 use crate::limits::Limits;
 use crate::queue::{Offer, Queue};
 use crate::receipt::Tell;
 use crate::slots::{Id, Slots};
-use crate::snapshot::{RouterSnapshot, SenderSnapshot};
+use crate::snapshot::{RouterSnapshot, SenderSnapshot, StoreSnapshot};
 use crate::stamp::Stamp;
-use crate::table::{NumberedRoute, Path, Target};
+use crate::store::Store;
+use crate::table::{NumberedRoute, Path};
 use crate::tries::{AfterTry, Tries};
 use crate::turns::{RANKS, Turns, rank};
+
+pub(crate) use operate::Seen;
+pub(crate) use room::Reserved;
 
 /// The number of an endpoint.
 pub(crate) type EndpointId = Id<Queue>;
@@ -69,7 +77,9 @@ pub(crate) enum Known {
 /// A message with its places on a path, not in any queue yet.
 pub(crate) struct Held {
     pub(crate) holding: Holding,
-    /// Absent when no route takes it: then it is only counted.
+    /// Targets of the path, by their index, where it was dropped for want of room.
+    pub(crate) dropped: Vec<usize>,
+    /// Absent when it goes nowhere: then it is only counted.
     pub(crate) message: Option<Arc<Message>>,
     /// When it was taken; its time to live starts here.
     pub(crate) taken_at: Instant,
@@ -90,6 +100,8 @@ pub(crate) enum Next {
     Lease(Lease, Arc<Endpoint>),
     /// Nothing before this time.
     Waits(Instant),
+    /// Nothing before the journal has gone on, or before this time.
+    Stalled(Option<Instant>),
     /// Nothing.
     Empty,
 }
@@ -115,12 +127,11 @@ pub(crate) struct State {
     upstream: MailboxId,
     mailbox_ids: HashMap<ModuleId, MailboxId>,
     sender_ids: HashMap<ModuleId, SenderId>,
-    sequence: u64,
     pub(crate) stamp: Stamp,
 }
 
 impl State {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, store: Store) -> Self {
         let mut mailboxes = Slots::new();
         let upstream = mailboxes.insert(Mailbox::new(None));
         let routes = Routes {
@@ -129,7 +140,7 @@ impl State {
             time_to_live: None,
         };
         State {
-            ledger: Ledger::new(limits),
+            ledger: Ledger::new(limits, store),
             routes: Arc::new(routes),
             queues: Slots::new(),
             queue_ids: HashMap::new(),
@@ -137,7 +148,6 @@ impl State {
             upstream,
             mailbox_ids: HashMap::new(),
             sender_ids: HashMap::new(),
-            sequence: 0,
             stamp: Stamp::new(),
         }
     }
@@ -184,58 +194,41 @@ impl State {
         present
     }
 
-    /// Takes a place for a message at every endpoint of its path and in all, or none.
-    ///
-    /// # Errors
-    /// The endpoint that has no room.
-    pub(crate) fn reserve(
-        &mut self,
-        sender: SenderId,
-        path: &Path,
-        bytes: usize,
-        now: Instant,
-    ) -> Result<Holding, Endpoint> {
-        let full = path
-            .targets
-            .iter()
-            .find(|target| !self.has_room(target, sender, bytes, now));
-        let full = full.or_else(|| {
-            path.targets
-                .first()
-                .filter(|_| !self.has_room_in_all(sender, bytes, now))
-        });
-        if let Some(target) = full {
-            self.ledger.refused = true;
-            return Err(Endpoint::clone(&self.queues[target.endpoint].endpoint));
-        }
-        for target in &path.targets {
-            self.queues[target.endpoint].hold(sender, bytes);
-        }
-        Ok(self.ledger.hold(sender, bytes, path.targets.len()))
-    }
-
-    /// Gives the places of a message back that was not committed.
-    pub(crate) fn cancel(&mut self, path: &Path, held: &Held) {
-        for target in &path.targets {
-            self.queues[target.endpoint].release(&held.holding, &mut self.ledger);
-        }
-    }
-
     /// A staged message enters its queues.
     pub(crate) fn enter(&mut self, path: &Arc<Path>, mut held: Held) {
         let counters = &mut self.ledger.senders[held.holding.sender].counters;
         counters.taken += 1;
         let Some(message) = held.message else {
-            counters.no_route += 1;
+            counters.no_route += u64::from(path.targets.is_empty());
             return;
         };
-        self.sequence += 1;
-        for target in &path.targets {
+        let sequence = self.ledger.store.sequence();
+        let sender = held.holding.sender;
+        let is_stored = held.holding.class == Class::Store;
+        let mut targets = Vec::new();
+        for (index, target) in path.targets.iter().enumerate() {
+            if held.dropped.contains(&index) {
+                continue;
+            }
+            let queue = &mut self.queues[target.endpoint];
+            let removed = self.mailboxes[queue.mailbox].removed;
+            let place = match is_stored && !removed {
+                true => queue.place(sender, target.priority, &self.ledger),
+                false => None,
+            };
+            targets.extend(place.map(|place| NewTarget {
+                place,
+                time_to_live: target.time_to_live,
+            }));
             let entry = Entry {
-                sequence: self.sequence,
+                sequence,
+                id: sequence,
                 message: Arc::clone(&message),
-                path: Arc::clone(path),
+                source: Arc::clone(&path.source),
                 holding: held.holding.clone(),
+                place,
+                durability: path.durability,
+                taken_at: held.taken_at,
                 // A time to live beyond what the clock can tell never ends.
                 expires_at: target
                     .time_to_live
@@ -245,12 +238,24 @@ impl State {
                 // A message that somebody asks about has one endpoint.
                 receipt: held.receipt.take(),
             };
-            let queue = &mut self.queues[target.endpoint];
-            if self.mailboxes[queue.mailbox].removed {
+            if removed {
                 queue.enter_removed(entry, &mut self.ledger);
             } else {
                 queue.enter(entry, target.priority);
             }
+        }
+        if !targets.is_empty() {
+            let message = NewMessage {
+                sequence,
+                id: sequence,
+                message,
+                source: Arc::clone(&path.source),
+                targets,
+                charge_bytes: held.holding.charge_bytes,
+                taken_at: held.taken_at,
+                aside: None,
+            };
+            self.ledger.store.entered(message, path.durability);
         }
     }
 
@@ -259,20 +264,31 @@ impl State {
     /// as the consumer wants of each; the others go on.
     pub(crate) fn take(&mut self, mailbox: MailboxId, of_each_max: usize, now: Instant) -> Next {
         let mailbox = &mut self.mailboxes[mailbox];
-        let mut due: [Option<(u64, EndpointId, LaneKey)>; RANKS] = [None; RANKS];
+        if mailbox.module.is_some() && !self.ledger.store.is_keeping_up() {
+            return Next::Stalled(None);
+        }
+        let mut due: [Option<(Sequence, EndpointId, LaneKey)>; RANKS] = [None; RANKS];
         let mut waiting = 0;
         let mut waits: Option<Instant> = None;
+        let mut is_stalled = false;
         for id in &mailbox.endpoints {
             let queue = &mut self.queues[*id];
-            queue.offer(now, of_each_max, &mut self.ledger, |offer| match offer {
-                Offer::Due { lane, sequence } => {
-                    let rank = rank(lane.priority);
-                    let offered = (sequence, *id, lane);
-                    waiting |= 1 << rank;
-                    due[rank] = Some(due[rank].map_or(offered, |best| best.min(offered)));
-                }
-                Offer::Waits(at) => waits = Some(waits.map_or(at, |waits| waits.min(at))),
-            });
+            queue.offer(
+                *id,
+                now,
+                of_each_max,
+                &mut self.ledger,
+                |offer| match offer {
+                    Offer::Due { lane, sequence } => {
+                        let rank = rank(lane.priority);
+                        let offered = (sequence, *id, lane);
+                        waiting |= 1 << rank;
+                        due[rank] = Some(due[rank].map_or(offered, |best| best.min(offered)));
+                    }
+                    Offer::Waits(at) => waits = Some(waits.map_or(at, |waits| waits.min(at))),
+                    Offer::Stalled => is_stalled = true,
+                },
+            );
         }
         let turn = mailbox.turns.give(waiting).and_then(|rank| due[rank]);
         let taken = turn.and_then(|(_, endpoint, lane)| {
@@ -288,6 +304,7 @@ impl State {
                 let endpoint = Arc::clone(&self.queues[lease.endpoint].endpoint);
                 Next::Lease(lease, endpoint)
             }
+            (None, waits) if is_stalled => Next::Stalled(waits),
             (None, Some(at)) => Next::Waits(at),
             (None, None) => Next::Empty,
         }
@@ -361,21 +378,10 @@ impl State {
         let mut waiting = 0;
         for id in &self.mailboxes[self.upstream].endpoints {
             let queue = &mut self.queues[*id];
-            queue.sweep(now, &mut self.ledger);
+            queue.sweep(*id, now, &mut self.ledger);
             waiting += queue.held_of(sender);
         }
         waiting
-    }
-
-    /// All messages put aside.
-    pub(crate) fn aside(&self, now: Instant) -> Vec<AsideMessage> {
-        let mut all: Vec<_> = self
-            .queues
-            .iter()
-            .flat_map(|(_, queue)| queue.show_aside(now))
-            .collect();
-        all.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
-        all
     }
 
     pub(crate) fn snapshot(&mut self, now: Instant) -> RouterSnapshot {
@@ -392,17 +398,18 @@ impl State {
             .iter()
             .map(|(_, sender)| SenderSnapshot {
                 module: sender.module.clone(),
-                messages: sender.used.messages,
-                bytes: sender.used.bytes,
+                messages: sender.used.messages(),
+                bytes: sender.used.bytes(),
                 counters: sender.counters,
             });
         let mut senders: Vec<_> = senders.collect();
         senders.sort_by(|a, b| a.module.cmp(&b.module));
         RouterSnapshot {
-            messages: self.ledger.used.messages,
-            bytes: self.ledger.used.bytes,
+            messages: self.ledger.used.of(Class::Memory).messages,
+            bytes: self.ledger.used.of(Class::Memory).bytes,
             messages_max: self.ledger.limits.messages,
             bytes_max: self.ledger.limits.bytes,
+            store: self.store_snapshot(),
             endpoints,
             senders,
         }
@@ -420,43 +427,45 @@ impl State {
             queue.put_back_removed(lease.entry, &mut self.ledger);
             return AfterTry::Removed;
         }
-        queue.put_aside(lease.entry, reason, detail, now, &mut self.ledger);
-        while self
-            .queues
-            .iter()
-            .map(|(_, queue)| queue.aside.bytes())
-            .sum::<usize>()
-            > self.ledger.limits.aside_total_bytes
-        {
-            let oldest = self
-                .queues
-                .iter_mut()
-                .filter(|(_, queue)| queue.aside.len() > 0);
-            let oldest = oldest.min_by_key(|(_, queue)| queue.aside.oldest());
-            let Some((_, queue)) = oldest else { break };
-            queue.drop_oldest_aside();
-        }
+        queue.put_aside(
+            lease.entry,
+            lease.priority,
+            reason,
+            detail,
+            now,
+            &mut self.ledger,
+        );
+        self.drop_what_is_too_much_aside();
         AfterTry::Aside(reason)
     }
 
-    fn has_room(&mut self, target: &Target, sender: SenderId, bytes: usize, now: Instant) -> bool {
-        let queue = &mut self.queues[target.endpoint];
-        if !queue.admits(sender, bytes, &self.ledger.limits) {
-            queue.sweep(now, &mut self.ledger);
+    /// Keeps what all endpoints together put aside within its limit; the oldest of all goes first.
+    fn drop_what_is_too_much_aside(&mut self) {
+        let bytes = |(_, queue): (EndpointId, &Queue)| queue.aside.bytes();
+        while self.queues.iter().map(bytes).sum::<usize>() > self.ledger.limits.aside_total_bytes {
+            let kept = self.queues.iter_mut();
+            let kept = kept.filter(|(_, queue)| queue.aside.len() > 0);
+            let oldest = kept.min_by_key(|(_, queue)| queue.aside.oldest());
+            let Some((_, queue)) = oldest else { break };
+            queue.drop_oldest_aside(&mut self.ledger);
         }
-        queue.admits(sender, bytes, &self.ledger.limits)
     }
 
-    fn has_room_in_all(&mut self, sender: SenderId, bytes: usize, now: Instant) -> bool {
-        if !self.ledger.admits(sender, bytes) {
-            self.sweep_all(now);
-        }
-        self.ledger.admits(sender, bytes)
+    fn store_snapshot(&self) -> Option<StoreSnapshot> {
+        let journal = self.ledger.store.journal()?;
+        let used = self.ledger.used.of(Class::Store);
+        Some(StoreSnapshot {
+            messages: used.messages,
+            bytes: used.bytes,
+            messages_max: self.ledger.limits.store_messages,
+            space: journal.space(),
+            figures: journal.figures(),
+        })
     }
 
     fn sweep_all(&mut self, now: Instant) {
-        for (_, queue) in self.queues.iter_mut() {
-            queue.sweep(now, &mut self.ledger);
+        for (id, queue) in self.queues.iter_mut() {
+            queue.sweep(id, now, &mut self.ledger);
         }
     }
 }

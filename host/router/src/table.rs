@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use wasm_edge_model::message::MessageSource;
 use wasm_edge_model::route::condition::Condition;
-use wasm_edge_model::route::{Route, Source};
+use wasm_edge_model::route::{Durability, Route, Sink, Source, WhenFull};
 
 use crate::endpoint::Endpoint;
 use crate::limits::ROUTES_MAX;
@@ -56,6 +56,8 @@ impl RouteTable {
             endpoint: Endpoint::from(&route.sink),
             priority: route.priority,
             time_to_live: route.time_to_live.or(default_time_to_live),
+            durability: route.durability.unwrap_or(durability_of(&route.sink)),
+            when_full: route.when_full.unwrap_or_default(),
         });
         Ok(RouteTable {
             routes: routes.collect(),
@@ -72,6 +74,8 @@ pub(crate) struct TableRoute {
     pub(crate) endpoint: Endpoint,
     pub(crate) priority: u32,
     pub(crate) time_to_live: Option<Duration>,
+    pub(crate) durability: Durability,
+    pub(crate) when_full: WhenFull,
 }
 
 /// Where one message goes: one endpoint, and how it waits there.
@@ -80,6 +84,8 @@ pub(crate) struct Target {
     pub(crate) endpoint: EndpointId,
     pub(crate) priority: u32,
     pub(crate) time_to_live: Option<Duration>,
+    pub(crate) durability: Durability,
+    pub(crate) when_full: WhenFull,
     /// Wakes whoever takes from the endpoint.
     pub(crate) notify: Arc<Notify>,
 }
@@ -95,26 +101,44 @@ pub(crate) struct NumberedRoute {
 /// Where messages from one source go. Endpoints are distinct.
 #[derive(Debug)]
 pub(crate) struct Path {
-    pub(crate) source: MessageSource,
+    pub(crate) source: Arc<MessageSource>,
+    /// The strongest of all routes that take the message.
+    pub(crate) durability: Durability,
     pub(crate) targets: Vec<Target>,
 }
 
 impl Path {
     /// A path to these targets, each endpoint once.
     pub(crate) fn new(source: MessageSource, targets: Vec<Target>) -> Self {
+        let strongest = targets.iter().map(|target| target.durability).max();
         Path {
-            source,
+            source: Arc::new(source),
+            durability: strongest.unwrap_or(Durability::None),
             targets: once_each(targets),
         }
     }
 }
 
+/// The durability of messages on a route that names none: what leaves the device was perhaps acted upon, so that it
+/// must not come again under another number.
+fn durability_of(sink: &Sink) -> Durability {
+    match sink {
+        Sink::Upstream => Durability::Power,
+        Sink::Module { .. } => Durability::Process,
+    }
+}
+
 /// Keeps one target of each endpoint: the one of the highest priority, and among equals the one that keeps
-/// the message longest, so that the order of the routes does not matter.
+/// the message longest and then the one that gives up the least, so that the order of the routes does not matter.
 fn once_each(mut targets: Vec<Target>) -> Vec<Target> {
     targets.sort_by_key(|target| {
         let time_to_live = target.time_to_live.unwrap_or(Duration::MAX);
-        (target.endpoint, target.priority, Reverse(time_to_live))
+        (
+            target.endpoint,
+            target.priority,
+            Reverse(time_to_live),
+            target.when_full,
+        )
     });
     targets.dedup_by_key(|target| target.endpoint);
     targets

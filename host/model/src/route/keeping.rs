@@ -20,8 +20,8 @@ pub enum Durability {
     Power,
 }
 
-/// What happens to a message for which there is no room at an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// What happens to a message for which there is no room at an endpoint; the first gives up least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum WhenFull {
     /// It is not taken; its sender sees `would-block`.
     #[default]

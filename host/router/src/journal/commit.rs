@@ -79,6 +79,11 @@ impl LaneHandle {
         self.id
     }
 
+    /// The ordinal of the next place, which is not taken yet.
+    pub(crate) fn next_ordinal(&self) -> u64 {
+        self.next
+    }
+
     /// The place of the next message. Places are submitted in the order in which they were taken; one that is
     /// never submitted counts as done.
     pub(crate) fn next_place(&mut self) -> Place {
@@ -203,6 +208,9 @@ pub(crate) struct Loaded {
 }
 
 impl Sequence {
+    /// After all that can be.
+    pub(crate) const MAX: Self = Sequence(u64::MAX);
+
     /// The first sequence of an epoch.
     pub(crate) fn of_epoch(epoch: u32) -> Self {
         Sequence(u64::from(epoch) << COUNT_BITS)
@@ -221,6 +229,11 @@ impl Sequence {
     /// The one after it.
     pub(crate) fn next(self) -> Self {
         Sequence(self.0 + 1)
+    }
+
+    /// The one before it, for the first one itself.
+    pub(crate) fn previous(self) -> Self {
+        Sequence(self.0.saturating_sub(1))
     }
 
     pub(crate) fn epoch(self) -> u32 {

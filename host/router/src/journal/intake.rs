@@ -336,7 +336,7 @@ impl Intake {
             .listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        listeners.iter().for_each(|wake| wake.notify_one());
+        listeners.iter().for_each(|wake| wake.notify_waiters());
     }
 
     /// Nothing more will come.

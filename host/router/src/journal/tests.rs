@@ -8,7 +8,7 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{InputName, Message, MessageSource, OutputName, SystemProperty};
 use wasm_edge_store::volume::simulated::SimulatedVolume;
 
-use super::commit::{Done, LaneKind, NewTarget, Place, Stored};
+use super::commit::{Done, LaneKind, NewMessage, NewTarget, Place, Stored};
 use super::elapsed::ClockReading;
 use super::*;
 use crate::endpoint::Endpoint;

@@ -52,6 +52,7 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(self) -> bool {
         self.rest.is_empty()
     }

@@ -1,5 +1,8 @@
 //! The handles as the daemon uses them: routes, senders, inboxes and commits, on a paused clock.
 
+mod durable;
+mod full;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -498,7 +501,7 @@ async fn only_the_newest_messages_put_aside_are_kept() {
     let sequences: Vec<_> = router
         .set_aside()
         .iter()
-        .map(|kept| kept.sequence)
+        .map(|kept| kept.id.sequence.number())
         .collect();
     assert_eq!(sequences, [3, 4, 5]);
     assert_eq!(router.snapshot().endpoints[0].counters.aside_dropped, 2);
@@ -783,10 +786,12 @@ async fn a_snapshot_has_a_documented_form() {
         "endpoints": [{
             "endpoint": "/modules/filter/inputs/in", "routed": true,
             "queuedMessages": 2, "inHandMessages": 0, "stagedMessages": 0, "bytes": null,
-            "priorities": [{ "priority": 1, "messages": 2, "waitsMs": 1_500 }],
+            "priorities": [{ "priority": 1, "messages": 2, "oldestMs": 0, "waitsMs": 1_500 }],
             "asideMessages": 0, "asideBytes": 0,
             "counters": {
-                "taken": 2, "delivered": 0, "failedTries": 0, "retries": 1, "expired": 0, "removed": 0,
+                "taken": 2, "recovered": 0, "retried": 0, "delivered": 0, "failedTries": 0, "retries": 1,
+                "expired": 0, "removed": 0, "droppedOldest": 0, "droppedNewest": 0, "thinnedOut": 0,
+                "purged": 0, "damaged": 0,
                 "rejected": 0, "triesExhausted": 0, "retriesExhausted": 0, "asideDropped": 0,
             },
         }],

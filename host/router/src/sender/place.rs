@@ -9,14 +9,14 @@ use wasm_edge_model::message::MessageSource;
 
 use super::{Kind, Prepared, Sender, StageError};
 use crate::junction::{Chosen, Junction, Origin};
-use crate::ledger::Holding;
-use crate::state::{Known, Routes, State};
+use crate::ledger::{Class, Wish};
+use crate::state::{Known, Reserved, Routes, State};
 use crate::table::Path;
 
 /// Places taken for a message, and what is written into it.
 pub(super) struct Place {
     pub(super) path: Arc<Path>,
-    pub(super) holding: Holding,
+    pub(super) reserved: Reserved,
     pub(super) enqueued_time: String,
 }
 
@@ -120,16 +120,24 @@ impl Sender {
         path: Arc<Path>,
         prepared: &Prepared,
     ) -> Result<Place, StageError> {
-        let charge_bytes = prepared.charge_bytes;
-        let limit_bytes = state.ledger.limits.charge_max_bytes();
-        let reserved = if charge_bytes > limit_bytes {
+        let class = state.class(&path);
+        let wish = Wish {
+            sender: self.id,
+            class,
+            bytes: match class {
+                Class::Memory => prepared.charge_bytes,
+                Class::Store => prepared.stored_bytes,
+            },
+        };
+        let limit_bytes = state.charge_max_bytes(class);
+        let reserved = if wish.bytes > limit_bytes {
             Err(StageError::TooLarge {
-                size_bytes: charge_bytes,
+                size_bytes: wish.bytes,
                 limit_bytes,
             })
         } else {
             state
-                .reserve(self.id, &path, charge_bytes, prepared.now)
+                .reserve(wish, &path, prepared.now)
                 .map_err(|endpoint| StageError::WouldBlock { endpoint })
         };
         let counters = &mut state.ledger.senders[self.id].counters;
@@ -142,7 +150,7 @@ impl Sender {
         let enqueued_time = state.stamp.text(prepared.unix_millis).to_owned();
         Ok(Place {
             path,
-            holding: reserved?,
+            reserved: reserved?,
             enqueued_time,
         })
     }

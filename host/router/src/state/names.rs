@@ -4,19 +4,18 @@
 //! come here when routes are applied, a module arrives or a module leaves.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::MessageSource;
-use wasm_edge_model::route::PRIORITY_DEFAULT;
+use wasm_edge_model::route::{Durability, PRIORITY_DEFAULT, WhenFull};
 
-use super::{Mailbox, MailboxId, Routes, State};
+use super::{EndpointId, Mailbox, MailboxId, Routes, State};
 use crate::endpoint::Endpoint;
 use crate::ledger::{SenderId, SenderState};
 use crate::limits::ENDPOINTS_MAX;
-use crate::queue::Queue;
-use crate::table::{NumberedRoute, Path, RouteTable, Target};
+use crate::queue::{Loss, Queue};
+use crate::table::{NumberedRoute, Path, RouteTable, TableRoute, Target};
 use crate::turns::Turns;
 
 impl State {
@@ -28,7 +27,7 @@ impl State {
         }
         let mut routes = Vec::with_capacity(table.routes.len());
         for route in table.routes {
-            let target = self.target(&route.endpoint, route.priority, route.time_to_live);
+            let target = self.target(&route);
             self.queues[target.endpoint].routed = true;
             let mailbox = self.queues[target.endpoint].mailbox;
             self.mailboxes[mailbox].removed = false;
@@ -88,8 +87,15 @@ impl State {
                 return Err(());
             }
         }
-        let time_to_live = self.routes.time_to_live;
-        let target = self.target(endpoint, PRIORITY_DEFAULT, time_to_live);
+        let endpoint = self.endpoint(endpoint);
+        let target = Target {
+            endpoint,
+            priority: PRIORITY_DEFAULT,
+            time_to_live: self.routes.time_to_live,
+            durability: Durability::Process,
+            when_full: WhenFull::Refuse,
+            notify: self.notify(endpoint),
+        };
         Ok(Path::new(source, vec![target]))
     }
 
@@ -100,7 +106,8 @@ impl State {
             mailbox.removed = true;
             for endpoint in &mailbox.endpoints {
                 let queue = &mut self.queues[*endpoint];
-                queue.clear(&mut self.ledger);
+                queue.clear(Loss::Removed, &mut self.ledger);
+                queue.clear_aside(&mut self.ledger);
                 // A route still waits for a module of this name to come.
                 mailbox.removed &= !queue.routed;
             }
@@ -111,29 +118,32 @@ impl State {
         self.tidy();
     }
 
-    fn target(
-        &mut self,
-        endpoint: &Endpoint,
-        priority: u32,
-        time_to_live: Option<Duration>,
-    ) -> Target {
-        let id = match self.queue_ids.get(endpoint) {
-            Some(id) => *id,
-            None => {
-                let mailbox = self.mailbox(endpoint.module());
-                let id = self.queues.insert(Queue::new(endpoint.clone(), mailbox));
-                self.queue_ids.insert(endpoint.clone(), id);
-                self.mailboxes[mailbox].endpoints.push(id);
-                id
-            }
-        };
-        let notify = Arc::clone(&self.mailboxes[self.queues[id].mailbox].notify);
+    fn target(&mut self, route: &TableRoute) -> Target {
+        let endpoint = self.endpoint(&route.endpoint);
         Target {
-            endpoint: id,
-            priority,
-            time_to_live,
-            notify,
+            endpoint,
+            priority: route.priority,
+            time_to_live: route.time_to_live,
+            durability: route.durability,
+            when_full: route.when_full,
+            notify: self.notify(endpoint),
         }
+    }
+
+    fn notify(&self, endpoint: EndpointId) -> Arc<Notify> {
+        Arc::clone(&self.mailboxes[self.queues[endpoint].mailbox].notify)
+    }
+
+    /// The number of an endpoint, which is made when there is none.
+    pub(super) fn endpoint(&mut self, endpoint: &Endpoint) -> EndpointId {
+        if let Some(id) = self.queue_ids.get(endpoint) {
+            return *id;
+        }
+        let mailbox = self.mailbox(endpoint.module());
+        let id = self.queues.insert(Queue::new(endpoint.clone(), mailbox));
+        self.queue_ids.insert(endpoint.clone(), id);
+        self.mailboxes[mailbox].endpoints.push(id);
+        id
     }
 
     fn mailbox(&mut self, module: Option<&ModuleId>) -> MailboxId {
@@ -163,6 +173,7 @@ impl State {
                 .endpoints
                 .retain(|other| *other != id);
             self.queue_ids.remove(&queue.endpoint);
+            self.queues[id].forget_lanes(None, &self.ledger);
             self.queues.remove(id);
         }
         let over = self
@@ -181,6 +192,9 @@ impl State {
             .iter()
             .filter(|(_, sender)| sender.is_over());
         for id in over.map(|(id, _)| id).collect::<Vec<_>>() {
+            for (_, queue) in self.queues.iter_mut() {
+                queue.forget_lanes(Some(id), &self.ledger);
+            }
             self.sender_ids.remove(&self.ledger.senders[id].module);
             self.ledger.senders.remove(id);
         }

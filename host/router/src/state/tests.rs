@@ -10,6 +10,7 @@ use wasm_edge_model::message::{MessageSource, OutputName};
 use wasm_edge_model::route::{Route, RouteName};
 
 use super::*;
+use crate::ledger::Wish;
 use crate::limits::TRIES_MAX;
 use crate::table::RouteTable;
 
@@ -18,6 +19,9 @@ const OUTPUTS: [Option<&str>; 3] = [None, Some("o1"), Some("o2")];
 
 /// Small, so that every limit is met.
 const LIMITS: Limits = Limits {
+    store_endpoint_messages: 0,
+    store_endpoint_bytes: 0,
+    store_messages: 0,
     endpoint_messages: 8,
     endpoint_bytes: 400,
     messages: 14,
@@ -153,6 +157,8 @@ struct Naive {
     copies: Vec<Copy>,
     removed: BTreeSet<ModuleId>,
     ended: BTreeSet<(u64, Endpoint)>,
+    /// For each consumer and priority, how often in a row it went before a lower one that waited.
+    in_a_row: BTreeMap<(Option<ModuleId>, u32), u32>,
 }
 
 impl Naive {
@@ -224,7 +230,7 @@ impl Naive {
     }
 
     /// The copy that a consumer gets, or until when nothing is due.
-    fn next(&self, consumer: Option<&ModuleId>) -> Result<(u64, Endpoint), Option<u64>> {
+    fn next(&mut self, consumer: Option<&ModuleId>) -> Result<(u64, Endpoint), Option<u64>> {
         let mut heads: BTreeMap<(&Endpoint, u32, Option<usize>), &Copy> = BTreeMap::new();
         let waiting = self.copies.iter().filter(|copy| !copy.in_hand);
         for copy in waiting.filter(|copy| copy.endpoint.module() == consumer) {
@@ -237,12 +243,35 @@ impl Naive {
             }
         }
         let due = heads.values().filter(|copy| copy.not_before <= self.now);
-        let best = due.min_by_key(|copy| (copy.priority, copy.id));
-        best.map(|copy| (copy.id, copy.endpoint.clone()))
-            .ok_or_else(|| {
-                let until = |copy: &&Copy| copy.not_before.min(copy.expires.unwrap_or(u64::MAX));
-                heads.values().map(until).min()
-            })
+        let due: Vec<(u32, u64, Endpoint)> = due
+            .map(|copy| (copy.priority, copy.id, copy.endpoint.clone()))
+            .collect();
+        if due.is_empty() {
+            let until = |copy: &&Copy| copy.not_before.min(copy.expires.unwrap_or(u64::MAX));
+            return Err(heads.values().map(until).min());
+        }
+        let mut priorities: Vec<u32> = due.iter().map(|(priority, ..)| *priority).collect();
+        priorities.sort_unstable();
+        priorities.dedup();
+        let mut chosen = priorities[priorities.len() - 1];
+        for priority in &priorities {
+            let count = self
+                .in_a_row
+                .entry((consumer.cloned(), *priority))
+                .or_default();
+            if *priority != chosen && *count < 15 {
+                *count += 1;
+                chosen = *priority;
+            } else {
+                *count = 0;
+            }
+            if *priority == chosen {
+                break;
+            }
+        }
+        let of_chosen = due.into_iter().filter(|(priority, ..)| *priority == chosen);
+        let (_, id, endpoint) = of_chosen.min_by_key(|(_, id, _)| *id).expect("it is due");
+        Ok((id, endpoint))
     }
 
     fn copy(&mut self, key: &(u64, Endpoint)) -> &mut Copy {
@@ -288,7 +317,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let mut state = State::new(LIMITS);
+        let mut state = State::new(LIMITS, Store::none());
         let senders = SENDERS
             .iter()
             .map(|name| state.sender(&module(name)))
@@ -387,9 +416,16 @@ impl Pair {
             .map(|(_, _, naive)| naive.clone())
             .collect();
         let expected = self.naive.fits(&others, &new);
-        let reserved = self.state.reserve(id, &path, bytes, self.now());
+        let reserved = {
+            let wish = Wish {
+                sender: id,
+                class: Class::Memory,
+                bytes,
+            };
+            self.state.reserve(wish, &path, self.now())
+        };
         prop_assert_eq!(reserved.is_ok(), expected, "{:?}", new);
-        if let Ok(holding) = reserved {
+        if let Ok(Reserved { holding, dropped }) = reserved {
             let body = Bytes::copy_from_slice(&self.ids.to_le_bytes());
             let message = Arc::new(Message {
                 body,
@@ -398,6 +434,7 @@ impl Pair {
             let message = (!path.targets.is_empty()).then_some(message);
             let held = Held {
                 holding,
+                dropped,
                 message,
                 taken_at: self.now(),
                 receipt: None,
@@ -467,6 +504,7 @@ impl Pair {
             }
             Next::Waits(at) => Err(Some((at - self.start).as_secs())),
             Next::Empty => Err(None),
+            Next::Stalled(_) => panic!("nothing is on a disk"),
         };
         prop_assert_eq!(&taken, &self.naive.next(consumer.as_ref()));
         if let Ok(key) = taken {
@@ -628,7 +666,10 @@ impl Pair {
                     })?;
                 }
                 let known = consumer.map(|index| module(SENDERS[index]));
-                match self.naive.next(known.as_ref()) {
+                let in_a_row = self.naive.in_a_row.clone();
+                let next = self.naive.next(known.as_ref());
+                self.naive.in_a_row = in_a_row;
+                match next {
                     Ok(_) => self.run(Op::Take(consumer))?,
                     Err(Some(at)) => self.run(Op::Advance(at - self.naive.now))?,
                     Err(None) => break,
