@@ -291,10 +291,13 @@ impl Testbed {
         let new = ours
             .into_iter()
             .filter(|aside| aside.endpoint.module() == Some(&self.id))
-            .filter(|aside| self.aside_seen.is_none_or(|seen| aside.sequence > seen));
+            .filter(|aside| {
+                self.aside_seen
+                    .is_none_or(|seen| aside.id.sequence.number() > seen)
+            });
         let mut newest = self.aside_seen;
         for aside in new {
-            newest = newest.max(Some(aside.sequence));
+            newest = newest.max(Some(aside.id.sequence.number()));
             record.push(Outcome::Aside {
                 message,
                 reason: aside.reason.as_str(),
