@@ -9,6 +9,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod deploy;
 pub(crate) mod module;
+pub(crate) mod route;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
 pub(crate) mod support_bundle;
@@ -97,6 +98,9 @@ pub(crate) enum Command {
     /// Work with deployment manifests
     #[command(subcommand)]
     Deploy(deploy::DeployCommand),
+    /// Work with routes and their conditions
+    #[command(subcommand)]
+    Route(route::RouteCommand),
     /// Run a component over messages on virtual time, and compare what comes out
     #[cfg(feature = "test")]
     Test(Box<test::TestArgs>),

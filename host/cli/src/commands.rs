@@ -16,6 +16,7 @@ mod monitor;
 #[cfg(feature = "compiler")]
 mod new;
 mod restart;
+mod route;
 #[cfg(feature = "hub")]
 mod run;
 mod running;
@@ -65,6 +66,7 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Twin(command) => wait(twin::execute(command, global, output)),
         Command::Monitor(args) => wait(monitor::execute(args, global, output)),
         Command::Deploy(command) => deploy::execute(command, global, output),
+        Command::Route(command) => route::execute(command, output),
         #[cfg(feature = "test")]
         Command::Test(args) => test::execute(&args, output),
         #[cfg(feature = "hub")]

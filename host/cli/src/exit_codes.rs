@@ -37,7 +37,32 @@ pub(crate) enum ExitStatus {
     Interrupted = 130,
 }
 
+/// What the numbers mean for `route test`, which answers a question of yes or no and has its own: scripts ask it as
+/// they ask `test` or `grep`.
+const ROUTE_TEST: [(ExitStatus, &str); 4] = [
+    (ExitStatus::Ok, "The message is taken; all cases agree."),
+    (
+        ExitStatus::NOT_TRUE,
+        "The condition is false or undefined; a case does not agree.",
+    ),
+    (
+        ExitStatus::NOT_COMPILED,
+        "The route or condition does not compile.",
+    ),
+    (
+        ExitStatus::INPUT_UNREADABLE,
+        "The message or the file of cases cannot be read.",
+    ),
+];
+
 impl ExitStatus {
+    /// Of `route test`: the message is not taken.
+    pub(crate) const NOT_TRUE: Self = Self::Failure;
+    /// Of `route test`: the route or condition does not compile.
+    pub(crate) const NOT_COMPILED: Self = Self::NotRunning;
+    /// Of `route test`: the message or the file of cases cannot be read.
+    pub(crate) const INPUT_UNREADABLE: Self = Self::NotFound;
+
     /// Every status, in the order of the numbers.
     const ALL: [Self; 12] = [
         Self::Ok,
@@ -96,9 +121,18 @@ impl From<ExitStatus> for ExitCode {
 
 /// The table for `--help`.
 pub(crate) fn help() -> String {
+    table(ExitStatus::ALL.map(|status| (status, status.meaning())))
+}
+
+/// The table for `route test --help`.
+pub(crate) fn route_test_help() -> String {
+    table(ROUTE_TEST)
+}
+
+fn table<const N: usize>(rows: [(ExitStatus, &str); N]) -> String {
     let mut text = "Exit codes:".to_owned();
-    for status in ExitStatus::ALL {
-        let (code, meaning) = (status.code(), status.meaning());
+    for (status, meaning) in rows {
+        let code = status.code();
         write!(text, "\n  {code:>3}  {meaning}").expect("a String takes all");
     }
     text
@@ -110,19 +144,23 @@ mod tests {
 
     const DOCS: &str = include_str!("../../../docs/cli.md");
 
+    /// Numbers and meanings of the first table behind a heading.
+    fn documented(heading: &str) -> Vec<(u8, &'static str)> {
+        let section = DOCS.split(heading).nth(1).unwrap();
+        let section = section.split("\n##").next().unwrap();
+        let row = |line: &'static str| {
+            let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+            Some((cells.next()?.parse().ok()?, cells.next()?))
+        };
+        section.lines().filter_map(row).collect()
+    }
+
     #[test]
-    fn the_table_in_the_documentation_is_the_same() {
-        let section = DOCS.split("## Exit codes").nth(1).unwrap();
-        let section = section.split("\n## ").next().unwrap();
-        let documented: Vec<(u8, &str)> = section
-            .lines()
-            .filter_map(|line| {
-                let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
-                Some((cells.next()?.parse().ok()?, cells.next()?))
-            })
-            .collect();
+    fn the_tables_in_the_documentation_are_the_same() {
         let ours = ExitStatus::ALL.map(|status| (status.code(), status.meaning()));
-        assert_eq!(documented, ours);
+        assert_eq!(documented("## Exit codes"), ours);
+        let ours = ROUTE_TEST.map(|(status, meaning)| (status.code(), meaning));
+        assert_eq!(documented("### `route test`"), ours);
     }
 
     #[test]

@@ -122,7 +122,8 @@ fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn name(path: &Path) -> String {
+/// How the file is called in messages.
+pub(crate) fn name(path: &Path) -> String {
     match is_standard_input(path) {
         true => "standard input".to_owned(),
         false => format!("`{}`", path.display()),

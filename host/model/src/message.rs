@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::identity::ModuleId;
-pub use line::{LINE_MAX_BYTES, MessageLine, MessageLineError};
+pub use line::{LINE_MAX_BYTES, MessageLine, MessageLineError, read_message};
 pub use properties::{PROPERTIES_MAX, PROPERTY_NAME_MAX_BYTES, Properties};
 pub use system::{MESSAGE_ID_MAX_BYTES, SYSTEM_VALUE_MAX_BYTES, SystemProperties, SystemProperty};
 
@@ -240,6 +240,33 @@ impl MessageSource {
         match self {
             Self::Module { module, .. } => module.clone(),
             Self::TwinChange { .. } => ModuleId::edge_hub(),
+        }
+    }
+
+    /// Reads the text of a source, with or without the `/` at its end; of a
+    /// change of a twin, `module` is whose.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person.
+    pub fn parse(text: &str, module: ModuleId) -> Result<Self, String> {
+        let parts: Vec<&str> = text.trim_matches('/').split('/').collect();
+        let is = |index: usize, word: &str| parts[index].eq_ignore_ascii_case(word);
+        let is_module = parts.len() >= 3 && is(0, "messages") && is(1, "modules");
+        match parts.len() {
+            1 if is(0, "twinChangeNotifications") => Ok(Self::TwinChange { module }),
+            3 if is_module => Ok(Self::Module {
+                module: ModuleId::new(parts[2]).map_err(|error| error.to_string())?,
+                output: None,
+            }),
+            5 if is_module && is(3, "outputs") => Ok(Self::Module {
+                module: ModuleId::new(parts[2]).map_err(|error| error.to_string())?,
+                output: Some(OutputName::new(parts[4]).map_err(|error| error.to_string())?),
+            }),
+            _ => Err(
+                "expected `/messages/modules/NAME`, `/messages/modules/NAME/outputs/OUTPUT` \
+                 or `/twinChangeNotifications`"
+                    .to_owned(),
+            ),
         }
     }
 

@@ -178,6 +178,11 @@ impl Source {
         text.starts_with(&self.prefix)
     }
 
+    /// The pattern that one source matches.
+    pub fn of(source: &MessageSource) -> Self {
+        Self::new(source.text())
+    }
+
     /// The pattern, as it was written.
     pub fn text(&self) -> &str {
         &self.text

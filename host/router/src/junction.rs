@@ -110,7 +110,7 @@ impl Junction {
         enqueued_time: &str,
     ) -> Chosen {
         let facts = Facts {
-            source: self.source(),
+            source: Some(self.source()),
             device: Some(device),
             enqueued_time: Some(enqueued_time),
         };

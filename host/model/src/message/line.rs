@@ -90,12 +90,20 @@ impl MessageLine {
         }
         let raw: RawLine<'_> = serde_json::from_str(line)
             .map_err(|error| MessageLineError::Syntax(error.to_string()))?;
-        let mut system = raw.system_properties()?;
-        let body = raw.body(&mut system)?;
-        let properties = raw.properties.0.into_iter().collect();
+        let mut system = raw.system_properties(SetByHost::PassedOver)?;
+        if raw.body.is_some() {
+            for (property, value) in [
+                (SystemProperty::ContentType, "application/json"),
+                (SystemProperty::ContentEncoding, "utf-8"),
+            ] {
+                if system.get(property).is_none() {
+                    system.set(property, value);
+                }
+            }
+        }
         let message = Message {
-            body,
-            properties,
+            body: raw.body()?,
+            properties: raw.properties.0.into_iter().collect(),
             system,
         };
         message.check_outgoing()?;
@@ -105,6 +113,44 @@ impl MessageLine {
             message,
         })
     }
+}
+
+/// Reads a message as the router sees one: as [`MessageLine`], but nothing is
+/// passed over and nothing added, so that a test of routes sees what stands
+/// there. `input` and `output` are taken for system properties.
+///
+/// # Errors
+/// [`MessageLineError`], each as its variant says.
+pub fn read_message(text: &str) -> Result<Message, MessageLineError> {
+    if text.len() > LINE_MAX_BYTES {
+        return Err(MessageLineError::TooLong {
+            length: text.len(),
+            limit: LINE_MAX_BYTES,
+        });
+    }
+    let raw: RawLine<'_> =
+        serde_json::from_str(text).map_err(|error| MessageLineError::Syntax(error.to_string()))?;
+    let mut system = raw.system_properties(SetByHost::Kept)?;
+    if let Some(input) = raw.input.as_deref().map(InputName::new).transpose()? {
+        system.set(SystemProperty::InputName, input.as_str());
+    }
+    if let Some(output) = raw.output.as_deref().map(OutputName::new).transpose()? {
+        system.set(SystemProperty::OutputName, output.as_str());
+    }
+    let message = Message {
+        body: raw.body()?,
+        properties: raw.properties.0.into_iter().collect(),
+        system,
+    };
+    message.check()?;
+    Ok(message)
+}
+
+/// What becomes of system properties that the host sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SetByHost {
+    PassedOver,
+    Kept,
 }
 
 #[derive(Deserialize)]
@@ -132,11 +178,15 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl RawLine<'_> {
-    fn system_properties(&self) -> Result<SystemProperties, MessageLineError> {
+    fn system_properties(
+        &self,
+        set_by_host: SetByHost,
+    ) -> Result<SystemProperties, MessageLineError> {
         let mut system = SystemProperties::new();
         for (name, value) in &self.system_properties.0 {
             match SystemProperty::from_name(name) {
-                Some(property) if property.set_by_host() => {}
+                Some(property)
+                    if property.set_by_host() && set_by_host == SetByHost::PassedOver => {}
                 Some(property) => system.set(property, value.as_str()),
                 None => {
                     return Err(MessageLineError::SystemProperty {
@@ -148,20 +198,10 @@ impl RawLine<'_> {
         Ok(system)
     }
 
-    fn body(&self, system: &mut SystemProperties) -> Result<Bytes, MessageLineError> {
+    fn body(&self) -> Result<Bytes, MessageLineError> {
         match (self.body, &self.body_text, &self.body_base64) {
             (None, None, None) => Ok(Bytes::new()),
-            (Some(json), None, None) => {
-                for (property, value) in [
-                    (SystemProperty::ContentType, "application/json"),
-                    (SystemProperty::ContentEncoding, "utf-8"),
-                ] {
-                    if system.get(property).is_none() {
-                        system.set(property, value);
-                    }
-                }
-                Ok(Bytes::copy_from_slice(json.get().as_bytes()))
-            }
+            (Some(json), None, None) => Ok(Bytes::copy_from_slice(json.get().as_bytes())),
             (None, Some(text), None) => Ok(Bytes::copy_from_slice(text.as_bytes())),
             (None, None, Some(text)) => BASE64
                 .decode(text)

@@ -70,8 +70,8 @@ pub enum Truth {
 /// holds a system property of the same name, that one counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// Where it came from.
-    pub source: &'a MessageSource,
+    /// Where it came from, where that is known.
+    pub source: Option<&'a MessageSource>,
     /// The device that routes it.
     pub device: Option<&'a DeviceId>,
     /// When the router took it: RFC 3339, UTC.

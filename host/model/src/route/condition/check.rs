@@ -14,8 +14,7 @@ use super::reference::{self, Path, Reference, Step};
 use super::syntax::{Kind as Written, Link, Syntax};
 use super::value::{Type, Value};
 use super::{Compatibility, Facts};
-use crate::identity::ModuleId;
-use crate::message::{Message, MessageSource};
+use crate::message::Message;
 use crate::route::lexer::Operator;
 
 /// What decides the meaning of a condition beside its text.
@@ -406,13 +405,8 @@ fn answer_by_type(function: Function, arguments: &[Node]) -> Option<bool> {
 
 /// The value of a node that looks at no message.
 fn constant_value(node: &Node, compatibility: Compatibility) -> Value<'static> {
-    let module = ModuleId::new("none").expect("these are letters");
-    let source = MessageSource::Module {
-        module,
-        output: None,
-    };
     let facts = Facts {
-        source: &source,
+        source: None,
         device: None,
         enqueued_time: None,
     };

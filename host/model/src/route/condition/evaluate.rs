@@ -250,7 +250,7 @@ impl<'a> Context<'a> {
     /// The body is the change of the reported properties alone, or all of
     /// `properties` and `tags` around it.
     fn twin_change_includes(&self, path: &'a Path) -> Value<'a> {
-        if !matches!(self.facts.source, MessageSource::TwinChange { .. }) {
+        if matches!(self.facts.source, Some(MessageSource::Module { .. })) {
             return Value::Undefined;
         }
         let Ok(encoding) = self.encoding() else {

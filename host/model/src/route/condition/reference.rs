@@ -135,22 +135,26 @@ impl System {
             (Self::Of(ConnectionDeviceId), _) => device,
             (Self::Of(EnqueuedTime), _) => facts.enqueued_time,
             (Self::Origin, _) => Some("internal"),
-            (Self::Of(ConnectionModuleId), MessageSource::Module { module, .. }) => {
+            (Self::Of(ConnectionModuleId), Some(MessageSource::Module { module, .. })) => {
                 Some(module.as_str())
             }
-            (Self::Of(OutputName), MessageSource::Module { output, .. }) => {
+            (Self::Of(OutputName), Some(MessageSource::Module { output, .. })) => {
                 output.as_ref().map(|output| output.as_str())
             }
-            (Self::Of(ConnectionModuleId), MessageSource::TwinChange { .. }) => Some("$edgeHub"),
-            (Self::Of(RpSenderModuleId), MessageSource::TwinChange { module }) => {
+            (Self::Of(ConnectionModuleId), Some(MessageSource::TwinChange { .. })) => {
+                Some("$edgeHub")
+            }
+            (Self::Of(RpSenderModuleId), Some(MessageSource::TwinChange { module })) => {
                 Some(module.as_str())
             }
-            (Self::Of(RpSenderDeviceId), MessageSource::TwinChange { .. }) => device,
-            (Self::Of(MessageSchema | MessageType), MessageSource::TwinChange { .. }) => {
+            (Self::Of(RpSenderDeviceId), Some(MessageSource::TwinChange { .. })) => device,
+            (Self::Of(MessageSchema | MessageType), Some(MessageSource::TwinChange { .. })) => {
                 Some(TWIN_CHANGE)
             }
-            (Self::Of(ContentType), MessageSource::TwinChange { .. }) => Some("application/json"),
-            (Self::Of(ContentEncoding), MessageSource::TwinChange { .. }) => Some("utf-8"),
+            (Self::Of(ContentType), Some(MessageSource::TwinChange { .. })) => {
+                Some("application/json")
+            }
+            (Self::Of(ContentEncoding), Some(MessageSource::TwinChange { .. })) => Some("utf-8"),
             _ => None,
         }
     }
