@@ -9,6 +9,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use wasm_edge_model::manifest::{Checked, ImageReference, Manifest, Origin};
 
+use wasm_edge_model::route::condition::Compatibility;
+
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::{Output, human};
@@ -20,17 +22,22 @@ const SCHEMA_VERSION: &str = "1.1";
 ///
 /// # Errors
 /// How many faults there are.
-pub(crate) fn checked(text: &str, file: &Path, output: &Output) -> Result<Manifest, Failure> {
+pub(crate) fn checked(
+    text: &str,
+    file: &Path,
+    compatibility: Compatibility,
+    output: &Output,
+) -> Result<Manifest, Failure> {
     let file = file.display();
-    let Checked { value, warnings } =
-        Manifest::check(text, Origin::LocalFile).map_err(|faults| {
-            for fault in faults.0.iter() {
-                output.warn(&format!("{file}: {fault}"));
-            }
-            let count = human::count(faults.0.len(), "fault");
-            let what = format!("`{file}` has {count} and was not applied");
-            Failure::new(ExitStatus::BadConfig, what)
-        })?;
+    let checked = Manifest::check_with(text, Origin::LocalFile, compatibility);
+    let Checked { value, warnings } = checked.map_err(|faults| {
+        for fault in faults.0.iter() {
+            output.warn(&format!("{file}: {fault}"));
+        }
+        let count = human::count(faults.0.len(), "fault");
+        let what = format!("`{file}` has {count} and was not applied");
+        Failure::new(ExitStatus::BadConfig, what)
+    })?;
     for warning in warnings {
         output.warn(&format!("{file}: {warning}"));
     }

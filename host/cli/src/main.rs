@@ -7,6 +7,8 @@ mod bench;
 mod build;
 mod client;
 mod commands;
+#[cfg(feature = "hub")]
+mod config_file;
 mod deployment_file;
 mod duration;
 mod exit_codes;

@@ -22,6 +22,7 @@ use wasm_edge_daemon::agent::handle::Phase;
 use wasm_edge_daemon::api;
 use wasm_edge_daemon::api::socket::ControlSocket;
 use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::{DataFolder, FolderError};
@@ -31,12 +32,12 @@ use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 
 use crate::args::run::RunArgs;
-use crate::deployment_file;
 use crate::exit_codes::ExitStatus;
 use crate::failure::{Failure, chain};
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
+use crate::{config_file, deployment_file};
 use console::Console;
 use narrator::Narrator;
 use target::Loaded;
@@ -66,6 +67,8 @@ pub(crate) async fn run(
     output: &Output,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitStatus> {
+    let config = config_file::read(args.config.as_deref(), output)?;
+    let compatibility = config.router.compatibility;
     let mut targets = Vec::new();
     let mut watched = Vec::new();
     for target in args.targets()? {
@@ -73,12 +76,12 @@ pub(crate) async fn run(
             Some(built) => built,
             None => return Ok(ExitStatus::Ok),
         };
-        targets.push(Loaded::read(target.clone(), &args, output)?);
+        targets.push(Loaded::read(target.clone(), &args, compatibility, output)?);
         watched.push((target, source));
     }
     let path = folder::of(&args, &targets)?;
     let folder = Arc::new(open_folder(&path)?);
-    let (running, console) = start(folder, &targets, &args, output, stop.clone()).await?;
+    let (running, console) = start(folder, &targets, &args, &config, output, stop.clone()).await?;
     let narrator = Narrator::open(&running.devices, output);
     let applied = apply(&running, &targets, &args, output, &stop).await;
     let ended = match applied {
@@ -126,6 +129,7 @@ async fn start(
     folder: Arc<DataFolder>,
     targets: &[Loaded],
     args: &RunArgs,
+    config: &Config,
     output: &Output,
     stop: CancellationToken,
 ) -> anyhow::Result<(Running, Console)> {
@@ -154,6 +158,7 @@ async fn start(
                 health_timeout: args.health_timeout,
                 ..AgentSettings::default()
             },
+            router: config.router,
         });
         devices
             .push(device.with_context(|| format!("cannot start the device `{}`", target.device))?);

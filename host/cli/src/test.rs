@@ -15,6 +15,7 @@ use wasm_edge_daemon::testbed::outcome::Outcome;
 use wasm_edge_daemon::testbed::stub::MethodStub;
 use wasm_edge_daemon::testbed::{Step, Testbed, TestbedConfig, TestbedError};
 use wasm_edge_model::identity::DeviceId;
+use wasm_edge_model::route::condition::Compatibility;
 
 use crate::args::test::TestArgs;
 use crate::exit_codes::ExitStatus;
@@ -147,7 +148,7 @@ fn start(
         twin: args.twin.as_deref(),
     };
     let text = target::component_manifest(&file, &name, &component)?;
-    let manifest = target::check(&text, &args.component, output)?;
+    let manifest = target::check(&text, &args.component, Compatibility::default(), output)?;
     let device = DeviceId::new(DEVICE).expect("a valid id");
     let own_folder = std::fs::canonicalize(folders.data().path())?;
     let started = std::time::Instant::now();

@@ -38,6 +38,7 @@ use wasm_edge_store::folder::device::DeviceFolder;
 
 use crate::clock;
 use crate::code::CodeStore;
+use crate::config::RouterConfig;
 use crate::deployment::sealed::SealedFile;
 use crate::logs::Logs;
 use crate::methods::Methods;
@@ -107,6 +108,8 @@ pub struct AgentParts {
     pub folder: Arc<DeviceFolder>,
     /// What can be set.
     pub settings: AgentSettings,
+    /// How messages are routed and kept.
+    pub routing: RouterConfig,
 }
 
 /// What can be set about an agent.
@@ -163,7 +166,7 @@ impl Agent {
     /// [`DatabaseError`].
     pub fn new(parts: AgentParts) -> Result<(Self, AgentHandle), DatabaseError> {
         let images = Images::new(parts.code.clone());
-        let handle = AgentHandle::new(images.clone());
+        let handle = AgentHandle::new(images.clone(), parts.routing.compatibility);
         let own = OwnTwins {
             agent: parts.twins.of(&ModuleId::edge_agent())?,
             hub: parts.twins.of(&ModuleId::edge_hub())?,

@@ -17,6 +17,7 @@ use crate::agent::handle::AgentHandle;
 use crate::agent::{Agent, AgentParts, AgentSettings};
 use crate::api::DeviceView;
 use crate::code::CodeStore;
+use crate::config::RouterConfig;
 use crate::deployment::sealed::SealedFile;
 use crate::deployment::{self, AppliedManifest};
 use crate::injector::Injector;
@@ -49,6 +50,8 @@ pub struct DeviceConfig {
     pub health_checks: HealthChecks,
     /// What can be set about its agent.
     pub agent: AgentSettings,
+    /// How its messages are routed and kept.
+    pub router: RouterConfig,
 }
 
 /// A running device.
@@ -92,6 +95,7 @@ impl Device {
             restart_waits,
             health_checks,
             agent: settings,
+            router: routing,
         } = config;
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
         let folder = Arc::new(folder);
@@ -135,6 +139,7 @@ impl Device {
             file,
             folder: Arc::clone(&folder),
             settings,
+            routing,
         })?;
         let view = DeviceView {
             device,

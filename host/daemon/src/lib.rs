@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod api;
 pub mod code;
+pub mod config;
 pub mod deployment;
 pub mod device;
 pub mod folder;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use wasm_edge_daemon::agent::AgentSettings;
 use wasm_edge_daemon::agent::handle::{DeploymentState, Phase};
 use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::config::RouterConfig;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
@@ -245,6 +246,7 @@ impl Bed {
                 file_images: true,
                 ..AgentSettings::default()
             },
+            router: RouterConfig::default(),
         });
         let started = started.expect("it starts");
         started.agent().follow();

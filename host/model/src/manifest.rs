@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use crate::identity::ModuleId;
 use crate::json::JsonLimits;
 use crate::route::Route;
+use crate::route::condition::Compatibility;
 pub use fault::{Checked, FAULTS_MAX, Fault, Faults, Warning};
 pub use grant::{
     GRANTS_MAX, Grant, GrantAccess, GrantKind, PATH_MAX_BYTES, PlaceError, check_guest_path,
@@ -125,7 +126,19 @@ impl Manifest {
     /// [`Faults`]: all that were found, in the order of the text. When the
     /// text is not JSON, that alone.
     pub fn check(text: &str, origin: Origin) -> Result<Checked<Self>, Faults> {
-        check::manifest(text, origin)
+        Self::check_with(text, origin, Compatibility::default())
+    }
+
+    /// As [`Manifest::check`], with routes whose conditions behave as is said.
+    ///
+    /// # Errors
+    /// As [`Manifest::check`].
+    pub fn check_with(
+        text: &str,
+        origin: Origin,
+        compatibility: Compatibility,
+    ) -> Result<Checked<Self>, Faults> {
+        check::manifest(text, origin, compatibility)
     }
 }
 

@@ -40,7 +40,7 @@ fn module_with(wasm: &Value) -> Result<Checked<Manifest>, Faults> {
 #[test]
 fn the_manifests_shown_are_valid_without_warnings() {
     let blocks = blocks("json");
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 5);
     for block in blocks {
         let checked = match block.contains("modulesContent") {
             true => Manifest::check(&block, Origin::LocalFile),

@@ -13,7 +13,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use tokio::time::Instant;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
-use wasm_edge_model::message::{Message, OutputName};
+use wasm_edge_model::message::{Message, OutputName, SystemProperty};
 use wasm_edge_model::route::{Route, RouteName};
 use wasm_edge_router::inbox::Inbox;
 use wasm_edge_router::limits::Limits;
@@ -122,6 +122,71 @@ fn stage_commit_next_complete(bencher: Bencher, receivers: usize) {
                 run(run(inbox.next()).complete(Vec::new())).expect("one router");
             }
         }
+    });
+}
+
+/// A router with so many routes from one output, each with a condition that another message fulfils.
+fn conditional(routes: usize, condition: impl Fn(usize) -> String) -> Ends {
+    let device = DeviceId::new("Hannover01").expect("a valid id");
+    let router = Router::new(device, Limits::default());
+    let table = (0..routes).map(|number| {
+        let condition = condition(number);
+        let text = format!(
+            "FROM /messages/modules/sensor/outputs/out WHERE {condition} INTO BrokeredEndpoint('/modules/filter/inputs/in')"
+        );
+        Route::parse(RouteName::new("r").expect("a valid name"), &text).expect("a valid route")
+    });
+    let table = RouteTable::new(&table.collect::<Vec<_>>(), None);
+    router.apply(table.expect("few routes"));
+    let module = |name: &str| ModuleId::new(name).expect("a valid id");
+    Ends {
+        sender: router.sender(&module("sensor")),
+        inboxes: vec![router.inbox(&module("filter"))],
+        router,
+    }
+}
+
+/// The way of messages of which one of so many routes takes each.
+fn conditional_way(bencher: Bencher, ends: &Ends, message: impl Fn() -> Message) {
+    bencher.counter(ItemsCount::new(MESSAGES)).bench_local(|| {
+        for _ in 0..MESSAGES {
+            let staged = ends
+                .sender
+                .stage(output(), message(), Instant::now())
+                .expect("room");
+            run(ends.router.commit(None, vec![staged])).expect("one router");
+            let delivery = run(ends.inboxes[0].next());
+            run(delivery.complete(Vec::new())).expect("one router");
+        }
+    });
+}
+
+/// So many routes whose conditions look at properties.
+#[divan::bench(args = [1, 10, 100])]
+fn routes_with_conditions(bencher: Bencher, routes: usize) {
+    let ends = conditional(routes, |number| {
+        format!("level = 'high' AND as_number(number) = {number}")
+    });
+    conditional_way(bencher, &ends, || {
+        let mut message = message();
+        message.properties.set("number", "0");
+        message
+    });
+}
+
+/// So many routes whose conditions look into the body.
+#[divan::bench(args = [1, 10, 100])]
+fn routes_with_conditions_on_the_body(bencher: Bencher, routes: usize) {
+    let ends = conditional(routes, |number| format!("$body.machine.number = {number}"));
+    let body =
+        Bytes::from_static(br#"{"machine":{"temperature":21.5,"pressure":1.02,"number":0}}"#);
+    conditional_way(bencher, &ends, || {
+        let mut message = message();
+        message.body = body.clone();
+        let system = &mut message.system;
+        system.set(SystemProperty::ContentType, "application/json");
+        system.set(SystemProperty::ContentEncoding, "utf-8");
+        message
     });
 }
 

@@ -224,3 +224,6 @@ impl Junctions {
         self.next = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

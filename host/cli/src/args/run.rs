@@ -70,6 +70,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
     pub(crate) health_timeout: Duration,
 
+    /// The device's configuration (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// The folder given by `--data-dir`, which is an option of every command.
     #[arg(skip)]
     pub(crate) data_dir: Option<PathBuf>,

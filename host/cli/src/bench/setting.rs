@@ -10,6 +10,7 @@ use wasm_edge_daemon::agent::AgentSettings;
 use wasm_edge_daemon::agent::handle::Phase;
 use wasm_edge_daemon::api::DeviceView;
 use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::config::RouterConfig;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
@@ -89,6 +90,7 @@ impl Setting {
                 file_images: true,
                 ..AgentSettings::default()
             },
+            router: RouterConfig::default(),
         })?;
         let checked = Manifest::check(&manifest.to_string(), Origin::LocalFile)?;
         let content = deployment_file::content(&checked.value);

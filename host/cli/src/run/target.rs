@@ -6,6 +6,7 @@ use ring::digest;
 use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::manifest::Manifest;
+use wasm_edge_model::route::condition::Compatibility;
 
 use crate::args::run::{EnvArg, GrantArg, GrantKind, RunArgs, Target};
 use crate::deployment_file;
@@ -48,7 +49,12 @@ pub(crate) struct Component<'a> {
 
 impl Loaded {
     /// Reads and checks a target; all faults and warnings of the manifest are printed.
-    pub(super) fn read(target: Target, args: &RunArgs, output: &Output) -> anyhow::Result<Self> {
+    pub(super) fn read(
+        target: Target,
+        args: &RunArgs,
+        compatibility: Compatibility,
+        output: &Output,
+    ) -> anyhow::Result<Self> {
         let file = whole_path(
             &target.file,
             "give a deployment manifest (JSON) or a component (.wasm)",
@@ -79,8 +85,8 @@ impl Loaded {
             )
         };
         let folder = file.parent().unwrap_or(Path::new("/"));
-        let manifest =
-            deployment_file::with_absolute_images(check(&text, &target.file, output)?, folder)?;
+        let manifest = check(&text, &target.file, compatibility, output)?;
+        let manifest = deployment_file::with_absolute_images(manifest, folder)?;
         Ok(Self {
             device,
             manifest,
@@ -111,12 +117,18 @@ pub(crate) fn whole_path(file: &Path, hint: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Checks a manifest; all its faults and warnings are printed.
-pub(crate) fn check(text: &str, file: &Path, output: &Output) -> Result<Manifest, Failure> {
+pub(crate) fn check(
+    text: &str,
+    file: &Path,
+    compatibility: Compatibility,
+    output: &Output,
+) -> Result<Manifest, Failure> {
     let hint = || {
         let file = file.display();
         format!("`wasm-edge deploy check {file}` shows them again")
     };
-    deployment_file::checked(text, file, output).map_err(|failure| failure.hint(hint()))
+    let checked = deployment_file::checked(text, file, compatibility, output);
+    checked.map_err(|failure| failure.hint(hint()))
 }
 
 fn is_component(file: &Path) -> anyhow::Result<bool> {

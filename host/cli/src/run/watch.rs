@@ -182,7 +182,12 @@ impl<'a> Watch<'a> {
     async fn reapply(&mut self, index: usize, begun: Instant) -> anyhow::Result<()> {
         let entry = &mut self.entries[index];
         entry.awaited.clear();
-        let loaded = Loaded::read(entry.target.clone(), self.args, self.output)?;
+        let loaded = Loaded::read(
+            entry.target.clone(),
+            self.args,
+            entry.device.agent().compatibility(),
+            self.output,
+        )?;
         entry.text_digest = Some(loaded.digest.clone());
         // Before they are tried: what comes meanwhile is another one.
         let components = components(&loaded.manifest);

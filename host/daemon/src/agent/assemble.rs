@@ -7,6 +7,7 @@ use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value};
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::{Fault, ImageReference, Manifest, Origin};
+use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_model::status::DeploymentCode;
 
 use super::plan::{Desired, Placed, Wiring};
@@ -37,27 +38,37 @@ impl Refusal {
     }
 }
 
-/// Reads desired properties as a manifest. `file_images` is whether the device lets a hub name files of it.
+/// By what a device reads desired properties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// Whether it lets a hub name files of it as images.
+    pub(super) file_images: bool,
+    /// Whose behaviour the conditions of routes have.
+    pub(super) compatibility: Compatibility,
+}
+
+/// Reads desired properties as a manifest.
 ///
 /// # Errors
 /// [`Refusal`]: empty ones, another schema version, faults.
-pub(super) fn assemble(sections: &Sections, file_images: bool) -> Result<Manifest, Refusal> {
+pub(super) fn assemble(sections: &Sections, reading: Reading) -> Result<Manifest, Refusal> {
     if is_empty(&sections.agent) {
         return Err(Refusal {
             code: DeploymentCode::Empty,
             reasons: vec!["the desired properties of `$edgeAgent` are empty".to_owned()],
         });
     }
-    let origin = if file_images {
+    let origin = if reading.file_images {
         Origin::LocalFile
     } else {
         Origin::Hub
     };
-    let checked =
-        Manifest::check(&sections.to_manifest().to_string(), origin).map_err(|faults| Refusal {
-            code: code_of(&faults.0),
-            reasons: faults.0.iter().map(told).collect(),
-        })?;
+    let text = sections.to_manifest().to_string();
+    let checked = Manifest::check_with(&text, origin, reading.compatibility);
+    let checked = checked.map_err(|faults| Refusal {
+        code: code_of(&faults.0),
+        reasons: faults.0.iter().map(told).collect(),
+    })?;
     let manifest = checked.value;
     let relative = relative_files(&manifest);
     if relative.is_empty() {

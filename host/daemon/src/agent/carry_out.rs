@@ -42,7 +42,8 @@ impl Agent {
     ) -> Result<Carried, DeployError> {
         let wiring = &deployment.desired.wiring;
         // Checked before anything is touched, and applied in its turn.
-        let mut table = Some(RouteTable::new(&wiring.routes, wiring.time_to_live)?);
+        let routes = self.parts.routing.completed(&wiring.routes);
+        let mut table = Some(RouteTable::new(&routes, wiring.time_to_live)?);
         let mut ready = Ready::default();
         let mut touched = false;
         for command in plan::plan(&self.current, &deployment.desired) {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::Manifest;
+use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_router::table::RouteTable;
 use wasm_edge_runtime::precompiled::Origin;
 
@@ -29,6 +30,7 @@ pub struct AgentHandle {
 /// What the agent's task and its handles share.
 pub(super) struct Shared {
     pub(super) images: Images,
+    pub(super) compatibility: Compatibility,
     /// Counts what the agent was asked for: 0 is that it does not follow the hub yet. Written by handles, read
     /// by the agent.
     pub(super) asked: watch::Sender<u64>,
@@ -110,10 +112,11 @@ pub struct TriedOutModule {
 }
 
 impl AgentHandle {
-    pub(super) fn new(images: Images) -> Self {
+    pub(super) fn new(images: Images, compatibility: Compatibility) -> Self {
         Self {
             shared: Arc::new(Shared {
                 images,
+                compatibility,
                 asked: watch::Sender::new(0),
                 state: watch::Sender::new(DeploymentState::default()),
                 progress: broadcast::Sender::new(PROGRESS_MAX),
@@ -144,6 +147,11 @@ impl AgentHandle {
             *asked += u64::from(follows);
             follows
         });
+    }
+
+    /// Whose behaviour the conditions of routes have on this device.
+    pub fn compatibility(&self) -> Compatibility {
+        self.shared.compatibility
     }
 
     /// Finds out whether a deployment can be applied: loads and compiles all images, checks the routes. It

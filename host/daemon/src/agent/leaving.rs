@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasm_edge_model::identity::ModuleId;
+use wasm_edge_model::route::condition::Compatibility;
 
-use super::assemble::{self, Deployment};
+use super::assemble::{self, Deployment, Reading};
 use super::{Agent, follow::Link};
 use crate::deployment::sealed::{Leaving, Stored};
 use crate::upstream::UpstreamError;
@@ -31,7 +32,12 @@ pub(super) fn leaving(before: &Stored, deployment: &Deployment) -> BTreeMap<Modu
 
 /// The modules of a stored deployment, and whether their data stays when they leave.
 fn known(stored: &crate::deployment::sealed::StoredDeployment) -> Vec<(ModuleId, bool)> {
-    let manifest = assemble::assemble(&stored.sections, true);
+    let reading = Reading {
+        file_images: true,
+        // No other reading takes a route that this one does not.
+        compatibility: Compatibility::Documented,
+    };
+    let manifest = assemble::assemble(&stored.sections, reading);
     let ids: BTreeSet<&ModuleId> = stored.images.keys().collect();
     ids.into_iter()
         .map(|id| {

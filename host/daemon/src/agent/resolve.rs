@@ -7,19 +7,26 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::Manifest;
 
 use super::Agent;
-use super::assemble::{self, Deployment, Refusal};
+use super::assemble::{self, Deployment, Reading, Refusal};
 use super::error::{DeployError, ModuleError};
 use crate::deployment::sealed::{Sections, StoredDeployment};
 
 impl Agent {
     /// Reads what is desired, and which images it means now.
     pub(super) async fn read(&self, sections: &Sections) -> Result<Deployment, Refusal> {
-        let manifest = assemble::assemble(sections, self.parts.settings.file_images)?;
+        let manifest = assemble::assemble(sections, self.reading())?;
         let images = self
             .resolve(&manifest)
             .await
             .map_err(|failed| Refusal::failed(DeployError::Images(failed).reasons()))?;
         Ok(Deployment::new(sections.clone(), manifest, &images))
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            file_images: self.parts.settings.file_images,
+            compatibility: self.parts.routing.compatibility,
+        }
     }
 
     async fn resolve(
@@ -46,7 +53,7 @@ impl Agent {
         &self,
         stored: &StoredDeployment,
     ) -> Result<Deployment, Refusal> {
-        let manifest = assemble::assemble(&stored.sections, self.parts.settings.file_images)?;
+        let manifest = assemble::assemble(&stored.sections, self.reading())?;
         let mut images = BTreeMap::new();
         for spec in manifest.modules.values() {
             let digest: Option<Digest> = stored

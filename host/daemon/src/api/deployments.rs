@@ -36,10 +36,12 @@ pub(super) async fn check(
         .map_err(|err| ApiError::bad_request(format!("the body is no text: {err}")))?;
     // Whoever reaches the socket may read the device's files.
     let Checked { value, warnings } =
-        Manifest::check(text, Origin::LocalFile).map_err(|faults| {
-            let causes: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
-            ApiError::unprocessable("the manifest has faults".to_owned(), causes)
-        })?;
+        Manifest::check_with(text, Origin::LocalFile, view.agent.compatibility()).map_err(
+            |faults| {
+                let causes: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+                ApiError::unprocessable("the manifest has faults".to_owned(), causes)
+            },
+        )?;
     let tried = view.agent.try_out(value).await.map_err(|err| {
         ApiError::unprocessable("the deployment cannot be applied".to_owned(), err.reasons())
     })?;

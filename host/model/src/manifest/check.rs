@@ -5,6 +5,7 @@
 
 mod agent;
 mod hub;
+mod keeping;
 mod options;
 mod sandbox;
 mod spec;
@@ -18,13 +19,18 @@ use super::read::{Entry, Fields, Place, shown};
 use super::{Checked, Faults, MANIFEST_LIMITS, Manifest, Origin};
 use crate::identity::ModuleId;
 use crate::json::{self, Content, JsonPath, Node};
+use crate::route::condition::Compatibility;
 use crate::twin::{SECTION_SIZE_MAX_BYTES, TwinError, check_section};
 
 /// What a key begins with that names one part of the desired properties, in
 /// layered deployments.
 const LAYER_PREFIX: &str = "properties.desired.";
 
-pub(super) fn manifest(text: &str, origin: Origin) -> Result<Checked<Manifest>, Faults> {
+pub(super) fn manifest(
+    text: &str,
+    origin: Origin,
+    compatibility: Compatibility,
+) -> Result<Checked<Manifest>, Faults> {
     let document = json::read(text, MANIFEST_LIMITS)?;
     let mut findings = Findings::default();
     for repeated in &document.repeated_keys {
@@ -35,14 +41,19 @@ pub(super) fn manifest(text: &str, origin: Origin) -> Result<Checked<Manifest>, 
             "each key once",
         );
     }
-    match envelope(&mut findings, &document.root, origin) {
+    match envelope(&mut findings, &document.root, origin, compatibility) {
         Some(manifest) => findings.finish(manifest),
         // What has no value has a fault.
         None => Err(findings.into_faults()),
     }
 }
 
-fn envelope(findings: &mut Findings, root: &Node, origin: Origin) -> Option<Manifest> {
+fn envelope(
+    findings: &mut Findings,
+    root: &Node,
+    origin: Origin,
+    compatibility: Compatibility,
+) -> Option<Manifest> {
     let mut fields = findings.object(&Place::root(root))?;
     // For editors.
     fields.take("$schema");
@@ -62,7 +73,7 @@ fn envelope(findings: &mut Findings, root: &Node, origin: Origin) -> Option<Mani
     let agent = agent_content.and_then(|place| desired(findings, &place, &["modules"]));
     let agent_desired = agent.as_ref().map(|desired| desired.raw.clone());
     let agent_place = agent.as_ref().map(|desired| desired.place.clone());
-    let agent = agent.and_then(|desired| agent::read(findings, desired, origin));
+    let mut agent = agent.and_then(|desired| agent::read(findings, desired, origin));
 
     let hub_content = contents.take("$edgeHub");
     let hub = hub_content.and_then(|place| desired(findings, &place, &["routes"]));
@@ -71,10 +82,17 @@ fn envelope(findings: &mut Findings, root: &Node, origin: Origin) -> Option<Mani
         .map(|desired| desired.raw.clone())
         .unwrap_or_default();
     let hub_place = hub.as_ref().map(|desired| desired.place.clone());
-    let known = agent
-        .as_ref()
-        .map(|agent| agent.modules.keys().cloned().collect());
-    let hub = hub.map(|desired| hub::read(findings, desired, &known.unwrap_or_default()));
+    let known = agent.as_mut().map(|agent| {
+        let modules = agent.modules.keys().cloned().collect();
+        (modules, std::mem::take(&mut agent.route_options))
+    });
+    let (modules, route_options) = known.unwrap_or_default();
+    let around = hub::Around {
+        modules,
+        route_options,
+        compatibility,
+    };
+    let hub = hub.map(|desired| hub::read(findings, desired, around));
     let hub = hub.unwrap_or_default();
 
     let module_twins = module_twins(findings, contents, agent.as_ref());

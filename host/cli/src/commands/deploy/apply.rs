@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::manifest::Manifest;
+use wasm_edge_model::route::condition::Compatibility;
 
 use super::super::running::Running;
 use super::{Deployments, State, target};
@@ -65,7 +66,7 @@ pub(super) async fn execute(
 
 fn read(file: &Path, output: &Output) -> anyhow::Result<Manifest> {
     let text = text_file::read(file, FILE_SIZE_MAX_BYTES).map_err(TextFileError::into_failure)?;
-    let manifest = deployment_file::checked(&text, file, output)?;
+    let manifest = deployment_file::checked(&text, file, Compatibility::default(), output)?;
     let folder = folder_of(file)?;
     Ok(deployment_file::with_absolute_images(manifest, &folder)?)
 }

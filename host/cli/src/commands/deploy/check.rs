@@ -4,7 +4,7 @@ use serde::Serialize;
 use wasm_edge_model::manifest::{
     Fault, Manifest, ModuleSpec, Origin, STARTUP_ORDER_DEFAULT, Warning,
 };
-use wasm_edge_model::route::{Route, Sink};
+use wasm_edge_model::route::{Durability, Route, Sink, WhenFull};
 
 use crate::args::deploy::DeployCheckArgs;
 use crate::exit_codes::ExitStatus;
@@ -59,6 +59,8 @@ struct RouteLine {
     to: String,
     priority: u32,
     time_to_live_secs: Option<u64>,
+    durability: Option<&'static str>,
+    when_full: Option<&'static str>,
 }
 
 /// Checks the file and prints what was found.
@@ -222,6 +224,8 @@ impl From<&Route> for RouteLine {
             },
             priority: route.priority,
             time_to_live_secs: route.time_to_live.map(|duration| duration.as_secs()),
+            durability: route.durability.map(Durability::as_str),
+            when_full: route.when_full.map(WhenFull::as_str),
         }
     }
 }

@@ -2,6 +2,13 @@ use serde_json::json;
 
 use super::*;
 
+fn reading(file_images: bool) -> Reading {
+    Reading {
+        file_images,
+        compatibility: Compatibility::Documented,
+    }
+}
+
 fn sections(agent: Value, hub: Value) -> Sections {
     let object = |value: Value| match value {
         Value::Object(members) => members,
@@ -27,17 +34,18 @@ fn agent(image: &str) -> Value {
 fn desired_properties_are_read_as_a_manifest() {
     let hub =
         json!({ "schemaVersion": "1.1", "routes": { "r": "FROM /messages/* INTO $upstream" } });
-    let manifest = assemble(&sections(agent("file:/m.wasm"), hub), true).expect("valid");
+    let manifest = assemble(&sections(agent("file:/m.wasm"), hub), reading(true)).expect("valid");
     assert_eq!((manifest.modules.len(), manifest.routes.len()), (1, 1));
     // A hub that was told nothing of routes.
-    let manifest = assemble(&sections(agent("file:/m.wasm"), json!({})), true).expect("valid");
+    let manifest =
+        assemble(&sections(agent("file:/m.wasm"), json!({})), reading(true)).expect("valid");
     assert!(manifest.routes.is_empty());
 }
 
 #[test]
 fn what_is_no_deployment_is_refused_with_the_code_of_its_kind() {
     let check = |agent: Value, hub: Value, file_images: bool, code: DeploymentCode, text: &str| {
-        let refusal = assemble(&sections(agent, hub), file_images).expect_err("refused");
+        let refusal = assemble(&sections(agent, hub), reading(file_images)).expect_err("refused");
         assert_eq!(refusal.code, code, "{refusal:?}");
         assert!(refusal.reasons.join("\n").contains(text), "{refusal:?}");
     };

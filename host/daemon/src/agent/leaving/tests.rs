@@ -3,6 +3,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::deployment::sealed::{Sections, StoredDeployment};
 
+fn reading(file_images: bool) -> assemble::Reading {
+    assemble::Reading {
+        file_images,
+        compatibility: Compatibility::Documented,
+    }
+}
+
 fn id(text: &str) -> ModuleId {
     ModuleId::new(text).expect("valid")
 }
@@ -23,7 +30,7 @@ fn deployment(names: &[&str]) -> Deployment {
         agent: agent.as_object().expect("an object").clone(),
         ..Sections::default()
     };
-    let manifest = assemble::assemble(&sections, true).expect("valid");
+    let manifest = assemble::assemble(&sections, reading(true)).expect("valid");
     let images = manifest
         .modules
         .keys()

@@ -9,6 +9,7 @@ use super::super::{
     AgentDesired, DesiredStatus, ModuleSpec, ModuleType, Origin, PullPolicy, RegistryCredential,
     RestartPolicy,
 };
+use super::keeping::{self, OfRoute};
 use super::{Desired, module_id, spec};
 use crate::identity::ModuleId;
 
@@ -19,6 +20,8 @@ pub(super) struct Agent {
     pub(super) desired: AgentDesired,
     pub(super) modules: BTreeMap<ModuleId, ModuleSpec>,
     pub(super) credentials: Vec<RegistryCredential>,
+    /// What the options of `edgeHub` say of routes.
+    pub(super) route_options: Vec<OfRoute>,
 }
 
 pub(super) fn read(findings: &mut Findings, desired: Desired<'_>, origin: Origin) -> Option<Agent> {
@@ -33,9 +36,9 @@ pub(super) fn read(findings: &mut Findings, desired: Desired<'_>, origin: Origin
     let credentials = fields
         .take("runtime")
         .map(|place| runtime(findings, &place));
-    if let Some(place) = fields.take("systemModules") {
-        system_modules(findings, &place);
-    }
+    let route_options = fields
+        .take("systemModules")
+        .map(|place| system_modules(findings, &place));
     let mut modules = match fields.take("modules") {
         Some(place) => findings.object(&place)?,
         None => Fields::empty(fields.path.key("modules"), fields.position),
@@ -61,6 +64,7 @@ pub(super) fn read(findings: &mut Findings, desired: Desired<'_>, origin: Origin
         },
         modules: specs,
         credentials: credentials.unwrap_or_default(),
+        route_options: route_options.unwrap_or_default(),
     })
 }
 
@@ -171,20 +175,30 @@ fn credential(findings: &mut Findings, place: &Place<'_>) -> Option<RegistryCred
 }
 
 /// Checks the form of the system modules. The agent and the router are in
-/// this very process: their images and options ask for nothing.
-fn system_modules(findings: &mut Findings, place: &Place<'_>) {
+/// this very process: their images and options ask for nothing, but for what
+/// those of `edgeHub` say of routes.
+fn system_modules(findings: &mut Findings, place: &Place<'_>) -> Vec<OfRoute> {
     let Some(mut fields) = findings.object(place) else {
-        return;
+        return Vec::new();
     };
-    for name in ["edgeAgent", "edgeHub"] {
-        if let Some(place) = fields.take(name) {
-            system_module(findings, &place);
-        }
+    if let Some(place) = fields.take("edgeAgent") {
+        system_module(findings, &place, |_, _| {});
+    }
+    let mut route_options = Vec::new();
+    if let Some(place) = fields.take("edgeHub") {
+        system_module(findings, &place, |findings, settings| {
+            route_options = keeping::of_edge_hub(findings, settings);
+        });
     }
     findings.without_meaning(fields);
+    route_options
 }
 
-fn system_module(findings: &mut Findings, place: &Place<'_>) {
+fn system_module(
+    findings: &mut Findings,
+    place: &Place<'_>,
+    read_settings: impl FnOnce(&mut Findings, &mut Fields<'_>),
+) {
     let Some(mut fields) = findings.object(place) else {
         return;
     };
@@ -192,7 +206,7 @@ fn system_module(findings: &mut Findings, place: &Place<'_>) {
         findings.word(&kind, ModuleType::WORDS);
     }
     if let Some(settings) = findings.required(&mut fields, "settings", "an object with `image`") {
-        system_settings(findings, &settings);
+        system_settings(findings, &settings, read_settings);
     }
     if let Some(place) = fields.take("status") {
         findings.word(&place, DesiredStatus::WORDS);
@@ -215,11 +229,16 @@ fn system_module(findings: &mut Findings, place: &Place<'_>) {
     findings.without_meaning(fields);
 }
 
-fn system_settings(findings: &mut Findings, place: &Place<'_>) {
+fn system_settings(
+    findings: &mut Findings,
+    place: &Place<'_>,
+    read: impl FnOnce(&mut Findings, &mut Fields<'_>),
+) {
     let Some(mut fields) = findings.object(place) else {
         return;
     };
     if let Some(image) = findings.required(&mut fields, "image", "the reference of an image") {
         findings.text(&image, "the reference of an image");
     }
+    read(findings, &mut fields);
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::super::fault::Findings;
 use super::super::read::{Entry, Fields, Place};
 use super::super::{StoreAndForward, TIME_TO_LIVE_DEFAULT};
-use super::Desired;
 use super::agent::{schema_version, take_own_keys};
+use super::keeping::{self, OfRoute};
+use super::{Compatibility, Desired};
 use crate::identity::ModuleId;
 use crate::json::Content;
 use crate::route::{PRIORITY_MAX, Route, RouteName, Sink};
@@ -21,11 +22,17 @@ pub(super) struct Hub {
     pub(super) store_and_forward: StoreAndForward,
 }
 
-pub(super) fn read(
-    findings: &mut Findings,
-    desired: Desired<'_>,
-    modules: &BTreeSet<ModuleId>,
-) -> Hub {
+/// What routes are read by, beside their text.
+pub(super) struct Around {
+    /// The modules of the deployment.
+    pub(super) modules: BTreeSet<ModuleId>,
+    /// What the options of `edgeHub` say of routes.
+    pub(super) route_options: Vec<OfRoute>,
+    /// Whose behaviour conditions have.
+    pub(super) compatibility: Compatibility,
+}
+
+pub(super) fn read(findings: &mut Findings, desired: Desired<'_>, around: Around) -> Hub {
     let Desired {
         mut fields,
         has_base,
@@ -46,9 +53,10 @@ pub(super) fn read(
         .for_each(|entry| entries.push(entry));
     let mut routes: Vec<Route> = entries
         .rest()
-        .filter_map(|(entry, place)| route(findings, &entry, &place, modules))
+        .filter_map(|(entry, place)| route(findings, &entry, &place, &around))
         .collect();
     routes.sort_by(|a, b| a.name.cmp(&b.name));
+    keeping::apply_all(findings, &mut routes, around.route_options);
     let keeping = fields.take("storeAndForwardConfiguration");
     let store_and_forward = keeping.and_then(|place| store_and_forward(findings, &place));
     findings.without_meaning(fields);
@@ -62,7 +70,7 @@ fn route(
     findings: &mut Findings,
     entry: &Entry<'_>,
     place: &Place<'_>,
-    modules: &BTreeSet<ModuleId>,
+    around: &Around,
 ) -> Option<Route> {
     let name = match RouteName::new(entry.key) {
         Ok(name) => Some(name),
@@ -89,7 +97,7 @@ fn route(
         );
         return None;
     }
-    let mut route = match Route::parse(name?, text) {
+    let mut route = match Route::parse_with(name?, text, around.compatibility) {
         Ok(route) => route,
         Err(error) => {
             let problem = format!("column {} of the route: {}", error.column, error.problem);
@@ -101,7 +109,7 @@ fn route(
     if let Content::Object(_) = &place.node.content {
         options(findings, place, &mut route);
     }
-    check_ends(findings, &text_place, &route, modules);
+    check_ends(findings, &text_place, &route, &around.modules);
     Some(route)
 }
 
@@ -122,6 +130,8 @@ fn options(findings: &mut Findings, place: &Place<'_>, route: &mut Route) {
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs);
     }
+    let keeping = keeping::take(findings, &mut fields);
+    keeping::apply(route, keeping);
     findings.without_meaning(fields);
 }
 

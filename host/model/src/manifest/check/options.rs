@@ -61,18 +61,7 @@ pub(super) fn read(findings: &mut Findings, chunks: &[Place<'_>]) -> Option<Opti
     let Some(first) = chunks.first() else {
         return Some(Options::default());
     };
-    if let (Content::Object(_), []) = (&first.node.content, &chunks[1..]) {
-        // Tools write it as a text, people as an object.
-        return docker_options(findings, first);
-    }
-    let mut text = String::new();
-    for chunk in chunks {
-        text.push_str(findings.text(chunk, "a text of JSON")?);
-    }
-    if text.trim().is_empty() {
-        return Some(Options::default());
-    }
-    let root = options_json(findings, first, &text)?;
+    let root = parsed(findings, first, &chunks[1..])?;
     match &root.content {
         Content::Null => Some(Options::default()),
         _ => docker_options(
@@ -83,6 +72,26 @@ pub(super) fn read(findings: &mut Findings, chunks: &[Place<'_>]) -> Option<Opti
             },
         ),
     }
+}
+
+/// The options as JSON: null where nothing is said. Tools write them as a
+/// text, in parts where it is long, and people as an object.
+pub(super) fn parsed(
+    findings: &mut Findings,
+    first: &Place<'_>,
+    rest: &[Place<'_>],
+) -> Option<Node> {
+    if let (Content::Object(_), []) = (&first.node.content, rest) {
+        return Some(first.node.clone());
+    }
+    let mut text = String::new();
+    for chunk in [first].into_iter().chain(rest) {
+        text.push_str(findings.text(chunk, "a text of JSON")?);
+    }
+    if text.trim().is_empty() {
+        text = "null".into();
+    }
+    options_json(findings, first, &text)
 }
 
 /// The JSON in the text, put at the place of the text.

@@ -212,7 +212,7 @@ fn grant(findings: &mut Findings, place: &Place<'_>) -> Option<Grant> {
     })
 }
 
-fn unknown_keys(findings: &mut Findings, fields: Fields<'_>, known: &str) {
+pub(super) fn unknown_keys(findings: &mut Findings, fields: Fields<'_>, known: &str) {
     for (entry, place) in fields.rest() {
         findings.fault(
             &place.path,
