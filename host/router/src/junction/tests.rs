@@ -334,7 +334,7 @@ proptest! {
 }
 
 fn conditional(count: usize) -> Arc<Routes> {
-    let mut state = crate::state::State::new(Limits::default());
+    let mut state = crate::state::State::new(Limits::default(), crate::store::Store::none());
     let routes: Vec<_> = (0..count)
         .map(|number| {
             let text = format!("FROM /* WHERE p{number} = '1' INTO $upstream");
