@@ -7,7 +7,7 @@ wasm := --target wasm32-wasip2
 guest_workspaces := examples tests/guests bench/guests
 workspaces := . sdk-guest tests/peers $(guest_workspaces)
 
-.PHONY: help demo test guests lint bench peers device audit fuzz-check
+.PHONY: help demo test guests lint bench peers soak device audit fuzz-check
 
 help:
 	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
@@ -15,6 +15,7 @@ help:
 	@echo "make guests          build the example modules and the tests' guests"
 	@echo "make lint            formatting, clippy and documentation, warnings denied"
 	@echo "make bench           measure on this machine, with the release build"
+	@echo "make soak            kill, starve and fill it for long: hundreds of kills, a million messages without a hub"
 	@echo "make device          check the build for boards, which has no compiler and no hub"
 	@echo "make audit           check licences, sources and banned crates of all dependencies"
 
@@ -52,7 +53,7 @@ lint:
 
 bench: guests
 	cargo build --release -p wasm-edge-cli
-	$(target)/release/wasm-edge bench --components target/guests/components/bench \
+	TMPDIR=$(abspath $(target)) $(target)/release/wasm-edge bench --components target/guests/components/bench \
 		--demo examples/deployments/demo.json --json $(target)/bench.json $(ROWS)
 	$(if $(filter-out --quick,$(ROWS)),,$(MAKE) peers)
 
@@ -63,6 +64,14 @@ peers:
 		cargo build --release --locked --target-dir $(peers)
 	$(peers)/release/wasm-edge-peers compare --mosquitto $(peers)/mosquitto --json $(target)/peers.json \
 		--beside $(target)/bench.json $(filter --quick,$(ROWS))
+
+# The tests of crashes for long, against the release build: KILLS, MESSAGES and SEED say how long and which.
+soak: guests
+	cargo build --release -p wasm-edge-cli
+	WASM_EDGE_BIN=$(abspath $(target))/release/wasm-edge $(if $(SEED),WASM_EDGE_SOAK_SEED=$(SEED)) \
+	WASM_EDGE_SOAK_KILLS=$(or $(KILLS),300) WASM_EDGE_SOAK_MESSAGES=$(or $(MESSAGES),1000000) TMPDIR=$(abspath $(target)) \
+		cargo test -p wasm-edge-tests --test crash --test offline --test full_disk -- --nocapture --test-threads 1
+	PROPTEST_CASES=$(or $(CASES),2000) cargo test -p wasm-edge-store -p wasm-edge-router
 
 device:
 	cargo check -p wasm-edge-cli --no-default-features --features device

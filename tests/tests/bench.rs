@@ -34,16 +34,19 @@ fn figures_come_with_their_baselines_as_a_table_and_as_json() {
         "restart",
         "call",
         "filter-1KB",
+        "routes-10",
         "modules-10",
+        "store-32",
+        "pss-waiting",
     ]);
     let outcome = home.verb(&args).ok();
-    for row in ["start-warm", "restart", "call", "filter-1KB", "modules-10"] {
+    for row in &args[6..] {
         assert!(outcome.stdout.contains(row), "{}", outcome.stdout);
     }
     let text = std::fs::read_to_string(&json).expect("the file was written");
     let report: Value = serde_json::from_str(&text).expect("it is JSON");
     assert_eq!(report["format"], 1);
-    for row in ["restart", "call", "filter-1KB"] {
+    for row in ["restart", "call", "filter-1KB", "routes-10"] {
         let figure = figure(&report, row);
         for value in [
             &figure["value"],
@@ -54,6 +57,8 @@ fn figures_come_with_their_baselines_as_a_table_and_as_json() {
         }
     }
     assert_eq!(figure(&report, "start-warm")["budget"], 20.0);
+    let stored = &figure(&report, "store-32")["samples"][0];
+    assert!(stored.as_f64().is_some_and(|rate| rate > 0.0), "{stored}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod process;
 mod report;
 mod rows;
 mod setting;
+mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ use crate::output::text::Text;
 use process::Start;
 use report::{Figure, Machine};
 use rows::{ROWS, Row};
+use store::Samples;
 
 /// The components that are measured, by absolute path, and their code, which is made once for all rows.
 struct Components {
@@ -88,13 +90,17 @@ pub(crate) fn bench(args: &BenchArgs, output: &Output) -> anyhow::Result<ExitSta
         false => Effort::FULL,
     };
     let mut figures: Vec<Figure> = Vec::new();
+    let mut store = None;
     for row in wanted {
         if row.id == "pss-demo" && args.demo.is_none() {
             output.note(&Text::new().plain("pss-demo is left out: --demo FILE names a manifest"));
             continue;
         }
         output.note(&Text::new().plain(row.id).plain(": ").plain(row.what));
-        let measured = measure(row, &components, effort, args.demo.as_deref(), &figures);
+        let measured = match is_of_store(row.id) {
+            true => of_store(row, effort, &mut store).map(Some),
+            false => measure(row, &components, effort, args.demo.as_deref(), &figures),
+        };
         figures.extend(measured.with_context(|| format!("cannot measure `{}`", row.id))?);
     }
     let json = report::to_json(&machine, &figures);
@@ -126,6 +132,7 @@ fn measure(
             None => return Ok(None),
         },
         "pss-instance" => return Ok(per_instance(row, before)),
+        "pss-waiting" => Figure::new(row, vec![process::waiting(components, effort.messages)?]),
         id => match id.strip_prefix("pss-").map(str::parse) {
             Some(Ok(modules)) if modules > effort.modules_max => return Ok(None),
             Some(Ok(modules)) => Figure::new(row, vec![process::memory(components, modules)?]),
@@ -133,6 +140,27 @@ fn measure(
         },
     };
     Ok(Some(figure))
+}
+
+/// Whether a row is one of the message store by itself.
+fn is_of_store(id: &str) -> bool {
+    let kind = id.split_once('-').map_or(id, |(kind, _)| kind);
+    ["store", "drain", "written"].contains(&kind)
+}
+
+/// A row of the message store; one load serves all of them.
+fn of_store(
+    row: &'static Row,
+    effort: Effort,
+    samples: &mut Option<Samples>,
+) -> anyhow::Result<Figure> {
+    if samples.is_none() {
+        *samples = Some(Samples::take(effort)?);
+    }
+    samples
+        .as_ref()
+        .context("the load was just put on it")?
+        .figure(row)
 }
 
 /// What a module more costs: from the smallest to the largest number that was measured.

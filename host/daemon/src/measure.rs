@@ -3,6 +3,8 @@
 //! The baselines: wasmtime's own call and instance without anything of a device, and a module that is a native
 //! function behind the same router.
 
+mod message_store;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use wasm_edge_runtime::measure::{self, MeasureError};
 use wasm_edge_runtime::precompiled::ModuleCode;
 
 use crate::code::{CodeStore, CodeStoreError};
+pub use message_store::{MessageStore, MessageStoreError};
 
 /// Why a baseline could not be measured.
 #[derive(Debug, thiserror::Error)]

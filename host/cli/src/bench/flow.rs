@@ -10,6 +10,7 @@ use wasm_edge_daemon::measure::{self, Bare};
 use wasm_edge_hub::hub::registry::MODULES_PER_DEVICE_MAX;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::{Message, OutputName};
+use wasm_edge_model::route::Durability;
 
 use super::report::Figure;
 use super::rows::Row;
@@ -25,6 +26,8 @@ enum Middle {
     Component(&'static str),
     /// The filter as a native function.
     NativeFilter,
+    /// So many routes with conditions, of which one is true.
+    Conditions(usize),
 }
 
 /// What the sink says at its last message.
@@ -81,32 +84,45 @@ async fn rates(
     kind: &str,
     size: &str,
 ) -> anyhow::Result<Figure> {
+    let (size, durability) = match size.split_once('-') {
+        Some((size, "process")) => (size, Durability::Process),
+        Some((size, _)) => (size, Durability::Power),
+        None => (size, Durability::None),
+    };
     let (size_bytes, messages) = match size {
-        "64B" => (64, effort.messages),
         "1KB" => (1 << 10, effort.messages),
         // The largest body that leaves room for a property is not far from here.
-        _ => (64 << 10, effort.large_messages),
+        "64KB" => (64 << 10, effort.large_messages),
+        // One program waits for a sync with each of them.
+        _ if durability == Durability::Power => (64, effort.messages / 20),
+        _ => (64, effort.messages),
     };
     let order = Order {
         messages,
         size_bytes,
+        described: kind == "routes",
     };
     let middle = match kind {
         "forward" => Middle::Component("forward"),
         "filter" => Middle::Component("filter"),
+        "routes" => Middle::Conditions(size.parse()?),
         _ => Middle::Nothing,
     };
     let mut samples = Vec::new();
     let mut baseline = Vec::new();
     for _ in 0..effort.repetitions {
-        samples.push(rate(components, middle, order).await?);
-        if kind == "filter" {
-            baseline.push(rate(components, Middle::NativeFilter, order).await?);
-        }
+        samples.push(rate(components, middle, durability, order).await?);
+        let beside = match kind {
+            "filter" => Middle::NativeFilter,
+            "routes" => Middle::Nothing,
+            _ => continue,
+        };
+        baseline.push(rate(components, beside, durability, order).await?);
     }
     let figure = Figure::new(row, samples);
     Ok(match kind {
         "filter" => figure.against("the same filter, native", &baseline),
+        "routes" => figure.against("one route without a condition", &baseline),
         _ => figure,
     })
 }
@@ -116,11 +132,19 @@ async fn rates(
 struct Order {
     messages: u64,
     size_bytes: u64,
+    /// Whether each message says that it is JSON.
+    described: bool,
 }
 
 /// Messages per second from a source through the middle to a sink, from the first to the last that the sink got.
-async fn rate(components: &Components, middle: Middle, order: Order) -> anyhow::Result<f64> {
-    let mut setting = Setting::start(components, &[flow_manifest(components, middle)]).await?;
+async fn rate(
+    components: &Components,
+    middle: Middle,
+    durability: Durability,
+    order: Order,
+) -> anyhow::Result<f64> {
+    let manifests = [flow_manifest(components, middle)];
+    let mut setting = Setting::start(components, &manifests, durability).await?;
     let native = (middle == Middle::NativeFilter).then(|| {
         let router = setting.view(0).router.clone();
         let module = ModuleId::new("native").expect("a valid id");
@@ -129,7 +153,11 @@ async fn rate(components: &Components, middle: Middle, order: Order) -> anyhow::
     setting
         .call("sink", "expect", json!({ "messages": order.messages }))
         .await?;
-    let payload = json!({ "messages": order.messages, "sizeBytes": order.size_bytes });
+    let payload = json!({
+        "messages": order.messages,
+        "sizeBytes": order.size_bytes,
+        "described": order.described,
+    });
     setting.call("source", "send", payload).await?;
     let done: Done = serde_json::from_value(setting.upstream("sink").await?)?;
     if let Some(native) = native {
@@ -164,6 +192,10 @@ fn flow_manifest(components: &Components, middle: Middle) -> Value {
     let mut routes = vec![upstream];
     match middle {
         Middle::Nothing => routes.push(into("source", "sink", "sink")),
+        Middle::Conditions(count) => routes.extend((0..count).map(|n| {
+            let (name, route) = into("source", "sink", "sink");
+            (format!("{name}-{n}"), conditional(&route, n))
+        })),
         Middle::Component(input) => {
             modules.push(("middle".to_owned(), module(&components.load)));
             routes.push(into("source", "middle", input));
@@ -175,6 +207,16 @@ fn flow_manifest(components: &Components, middle: Middle) -> Value {
         }
     }
     manifest(modules, routes)
+}
+
+/// A route with a condition on the body, and for every second one on what is said of the message; the one with
+/// number 0 is true.
+fn conditional(route: &str, number: usize) -> String {
+    let condition = match number % 2 {
+        0 => format!("$body.machine.temperature > {}", 20 + number),
+        _ => format!("$connectionModuleId = 'module{number}'"),
+    };
+    route.replace(" INTO ", &format!(" WHERE {condition} INTO "))
 }
 
 /// The filter of the component, natively: reads the body as JSON, passes on what is too warm.
@@ -237,7 +279,7 @@ async fn nanoseconds_each(
             )
         })
         .collect();
-    let setting = Setting::start(components, &manifests).await?;
+    let setting = Setting::start(components, &manifests, Durability::None).await?;
     let each = messages / modules as u64;
     let message = Message {
         body: vec![b'x'; 64].into(),
@@ -323,7 +365,8 @@ async fn trapped(setting: &Setting, lines: &mut LogFeed) -> anyhow::Result<Durat
 async fn one_load_module(components: &Components) -> anyhow::Result<Setting> {
     let mut module = module(&components.load);
     module["restartPolicy"] = "always".into();
-    Setting::start(components, &[manifest([("m".to_owned(), module)], [])]).await
+    let manifests = [manifest([("m".to_owned(), module)], [])];
+    Setting::start(components, &manifests, Durability::None).await
 }
 
 fn out() -> OutputName {

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use wasm_edge_hub::hub::registry::MODULES_PER_DEVICE_MAX;
 
@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a process is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// How often is looked for what no line tells.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A `run` of this binary; ended when dropped.
 struct Run {
@@ -203,6 +206,50 @@ fn settled(args: &[&str], modules: usize, data: &Path) -> anyhow::Result<f64> {
     run.wait_ready(modules)?;
     std::thread::sleep(SETTLE);
     run.pss_kib()
+}
+
+/// The memory of a process with so many messages that wait for a hub that is away.
+pub(super) fn waiting(components: &Components, messages: u64) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let file = folder.path().join("deployment.json");
+    let source = ("source".to_owned(), super::module(&components.source));
+    let route = (
+        "upstream".to_owned(),
+        "FROM /messages/* INTO $upstream".to_owned(),
+    );
+    std::fs::write(&file, super::manifest([source], [route]).to_string())?;
+    let file = file.display().to_string();
+    let args = [&file, "--device", "bench"];
+    Run::start(&args, &data, None)?.wait_ready(1)?;
+    let mut run = Run::start(&args, &data, None)?;
+    run.wait_ready(1)?;
+    verb(&data, &["upstream", "disconnect"])?;
+    let order = json!({ "messages": messages, "sizeBytes": 256 });
+    verb(&data, &["send", "source", &order.to_string()])?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let module = verb(&data, &["inspect", "source", "--output", "json"])?;
+        let module: Value = serde_json::from_str(&module)?;
+        // The last one says how many they were.
+        if module["sent"]["counters"]["taken"].as_u64() > Some(messages) {
+            return run.pss_kib();
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "they are not all taken: {module}"
+        );
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Runs another verb of this binary on the data folder of a run: what it prints.
+fn verb(data: &Path, args: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.args(args).arg("--data-dir").arg(data).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{}`: {}", args[0], said.trim());
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// How many modules each device gets; without modules there is one device.

@@ -13,8 +13,10 @@ pub(super) enum Unit {
     Nanoseconds,
     /// Rate at the receiver; more is better.
     MessagesPerSecond,
-    /// Proportional share of memory, binary kilobytes; less is better.
+    /// Memory, binary kilobytes; less is better.
     Kibibytes,
+    /// Bytes of one message; less is better.
+    Bytes,
 }
 
 impl Unit {
@@ -26,6 +28,7 @@ impl Unit {
             Self::Nanoseconds => "ns",
             Self::MessagesPerSecond => "messages/s",
             Self::Kibibytes => "KiB",
+            Self::Bytes => "B",
         }
     }
 
@@ -67,7 +70,7 @@ const fn promised(id: &'static str, what: &'static str, unit: Unit, budget: f64)
 }
 
 /// All rows, in the order in which they are measured and printed.
-pub(super) const ROWS: [Row; 24] = [
+pub(super) const ROWS: [Row; 41] = [
     row(
         "start-cold",
         "process start to first message upstream, code to be compiled",
@@ -100,6 +103,16 @@ pub(super) const ROWS: [Row; 24] = [
         "module → route → module, 64 B",
         Unit::MessagesPerSecond,
         300_000.0,
+    ),
+    row(
+        "pair-64B-process",
+        "the same, each message written before it counts as sent",
+        Unit::MessagesPerSecond,
+    ),
+    row(
+        "pair-64B-power",
+        "the same, each message synced before it counts as sent",
+        Unit::MessagesPerSecond,
     ),
     row(
         "pair-1KB",
@@ -142,6 +155,21 @@ pub(super) const ROWS: [Row; 24] = [
         Unit::MessagesPerSecond,
     ),
     row(
+        "routes-1",
+        "module → 1 route with a condition → module, 64 B",
+        Unit::MessagesPerSecond,
+    ),
+    row(
+        "routes-10",
+        "module → 10 routes with conditions, of which one is true → module",
+        Unit::MessagesPerSecond,
+    ),
+    row(
+        "routes-100",
+        "module → 100 routes with conditions, of which one is true → module",
+        Unit::MessagesPerSecond,
+    ),
+    row(
         "modules-1",
         "messages to 1 module, all of the load",
         Unit::MessagesPerSecond,
@@ -155,6 +183,62 @@ pub(super) const ROWS: [Row; 24] = [
         "modules-100",
         "messages to 100 modules, the same load in all",
         Unit::MessagesPerSecond,
+    ),
+    row(
+        "store-1",
+        "256 B into the message store until synced, one at a time",
+        Unit::MessagesPerSecond,
+    ),
+    row(
+        "store-32",
+        "256 B into the message store until synced, 32 at a time",
+        Unit::MessagesPerSecond,
+    ),
+    promised(
+        "store-256",
+        "256 B into the message store until synced, 256 at a time",
+        Unit::MessagesPerSecond,
+        50_000.0,
+    ),
+    row(
+        "drain-1",
+        "256 B out of the message store again, one at a time",
+        Unit::MessagesPerSecond,
+    ),
+    row(
+        "drain-32",
+        "256 B out of the message store again, 32 at a time",
+        Unit::MessagesPerSecond,
+    ),
+    row(
+        "drain-256",
+        "256 B out of the message store again, 256 at a time",
+        Unit::MessagesPerSecond,
+    ),
+    row(
+        "written-1",
+        "written to the disk for a message of 256 B, in and out, one at a time",
+        Unit::Bytes,
+    ),
+    row(
+        "written-32",
+        "written to the disk for a message of 256 B, in and out, 32 at a time",
+        Unit::Bytes,
+    ),
+    row(
+        "written-256",
+        "written to the disk for a message of 256 B, in and out, 256 at a time",
+        Unit::Bytes,
+    ),
+    row(
+        "store-p50",
+        "a lone message of 256 B until it is synced, the middle one",
+        Unit::Microseconds,
+    ),
+    row(
+        "store-p99",
+        "a lone message of 256 B until it is synced, 99 of 100",
+        Unit::Microseconds,
     ),
     promised(
         "pss-idle",
@@ -172,6 +256,11 @@ pub(super) const ROWS: [Row; 24] = [
     row("pss-50", "with 50 modules of one image", Unit::Kibibytes),
     row("pss-100", "with 100 modules of one image", Unit::Kibibytes),
     row("pss-200", "with 200 modules of one image", Unit::Kibibytes),
+    row(
+        "pss-waiting",
+        "with 1 module whose messages of 256 B wait for the hub, 200,000 of them",
+        Unit::Kibibytes,
+    ),
     promised(
         "pss-instance",
         "each further module of one image, from 1 to the most",

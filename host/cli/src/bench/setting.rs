@@ -20,6 +20,7 @@ use wasm_edge_hub::method::MethodCall;
 use wasm_edge_hub::telemetry::{TelemetryEvent, TelemetryReader};
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::manifest::{Manifest, Origin};
+use wasm_edge_model::route::Durability;
 
 use super::Components;
 use crate::deployment_file;
@@ -50,10 +51,11 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Starts a device for each manifest and waits until all modules are ready.
+    /// Starts a device for each manifest, which keeps messages so, and waits until all modules are ready.
     pub(super) async fn start(
         components: &Components,
         manifests: &[Value],
+        durability: Durability,
     ) -> anyhow::Result<Self> {
         let temporary = tempfile::tempdir()?;
         let folder = DataFolder::open(temporary.path())?;
@@ -69,12 +71,16 @@ impl Setting {
             _folder: (folder, temporary),
         };
         for manifest in manifests {
-            setting.start_device(manifest).await?;
+            setting.start_device(manifest, durability).await?;
         }
         Ok(setting)
     }
 
-    async fn start_device(&mut self, manifest: &Value) -> anyhow::Result<()> {
+    async fn start_device(
+        &mut self,
+        manifest: &Value,
+        durability: Durability,
+    ) -> anyhow::Result<()> {
         let device = device_id(self.devices.len())?;
         self.hub.ensure_device(&device).await?;
         let (folder, _) = &self._folder;
@@ -90,7 +96,10 @@ impl Setting {
                 file_images: true,
                 ..AgentSettings::default()
             },
-            router: RouterConfig::default(),
+            router: RouterConfig {
+                durability: Some(durability),
+                ..RouterConfig::default()
+            },
         })?;
         let checked = Manifest::check(&manifest.to_string(), Origin::LocalFile)?;
         let content = deployment_file::content(&checked.value);
