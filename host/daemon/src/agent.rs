@@ -314,9 +314,16 @@ impl Agent {
         while wasm_edge_clock::now() < deadline && !self.is_flushed() {
             wasm_edge_clock::sleep(FLUSH_LOOK).await;
         }
-        let waiting = self.waiting_upstream();
+        let device = &self.parts.device;
+        let (waiting, in_memory) = (
+            self.waiting_upstream(),
+            self.parts.router.snapshot().messages,
+        );
         if waiting > 0 {
-            tracing::warn!(device = %self.parts.device, messages = waiting, "messages did not reach the hub and are lost with this process");
+            tracing::info!(%device, messages = waiting, "messages wait for the hub");
+        }
+        if in_memory > 0 {
+            tracing::warn!(%device, messages = in_memory, "messages without durability are lost with this process");
         }
     }
 

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::identity::DeviceId;
-use wasm_edge_router::limits::Limits;
-use wasm_edge_router::router::Router;
 use wasm_edge_store::database::DatabaseError;
 use wasm_edge_store::folder::FolderError;
 use wasm_edge_store::folder::device::DeviceFolder;
@@ -24,6 +22,7 @@ use crate::injector::Injector;
 use crate::keys::Keyring;
 use crate::logs::{self, Logs};
 use crate::methods::Methods;
+use crate::queues::{self, QueuesError};
 use crate::supervisor::health::HealthChecks;
 use crate::supervisor::life::RestartWaits;
 use crate::supervisor::{Supervisor, Surroundings};
@@ -76,6 +75,9 @@ pub enum StartError {
     /// Its store cannot be used.
     #[error("cannot use the device's store")]
     Store(#[from] DatabaseError),
+    /// Its queues cannot be used.
+    #[error("cannot use the device's waiting messages")]
+    Queues(#[from] QueuesError),
 }
 
 impl Device {
@@ -101,7 +103,7 @@ impl Device {
         let folder = Arc::new(folder);
         let twins = Twins::open(&folder.store()?, &keys)?;
         let file = SealedFile::new(Arc::clone(&folder), &keys);
-        let router = Router::new(device.clone(), Limits::default());
+        let router = queues::open(&device, &folder, &routing)?;
         let logs = Logs::open(device.clone(), folder.logs()?, logs::DEVICE_SIZE_MAX_BYTES);
         let methods = Methods::default();
         let sessions = Sessions::default();
@@ -192,7 +194,8 @@ impl Device {
         &self.view.agent
     }
 
-    /// Stops in order: modules in reverse start order, then what is on its way to the hub, then the rest.
+    /// Stops in order: modules in reverse start order, then what is on its way to the hub, then the rest. Messages that
+    /// still wait go out after the next start.
     pub async fn stop(self) {
         self.stop_agent.cancel();
         if let Err(err) = self.agent.await {
@@ -200,6 +203,7 @@ impl Device {
         }
         self.stop.cancel();
         let _ = self.pump.await;
+        self.view.router.close().await;
         self.view.logs.close().await;
     }
 }

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod logs;
 pub mod measure;
 pub mod methods;
+pub mod queues;
 pub mod supervisor;
 #[cfg(feature = "testbed")]
 pub mod testbed;

@@ -3,6 +3,7 @@
 //! Owns what a message may hold and what it is called where. Leaves storing,
 //! routing and delivering to the router, and topics to those who speak MQTT.
 
+mod id;
 mod line;
 mod properties;
 mod system;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::identity::ModuleId;
+pub use id::{MessageId, MessageIdError};
 pub use line::{LINE_MAX_BYTES, MessageLine, MessageLineError, read_message};
 pub use properties::{PROPERTIES_MAX, PROPERTY_NAME_MAX_BYTES, Properties};
 pub use system::{MESSAGE_ID_MAX_BYTES, SYSTEM_VALUE_MAX_BYTES, SystemProperties, SystemProperty};

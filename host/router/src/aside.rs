@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
-use wasm_edge_model::message::{Message, MessageSource};
+use wasm_edge_model::message::{Message, MessageId, MessageSource};
 
 use crate::endpoint::Endpoint;
-use crate::journal::commit::{AsideNote, MessageId, Place, Sequence, Stored};
+use crate::journal::commit::{AsideNote, Place, Sequence, Stored};
 use crate::lane::Entry;
 use crate::limits::{Limits, REASON_BYTES_MAX};
 
@@ -175,11 +175,11 @@ impl AsideList {
     pub(crate) fn show(
         &self,
         endpoint: &Endpoint,
-        id: impl Fn(Sequence) -> MessageId,
+        store: u32,
         now: Instant,
     ) -> impl Iterator<Item = AsideMessage> {
         self.kept.iter().map(move |kept| AsideMessage {
-            id: id(kept.id),
+            id: kept.id.id(store),
             endpoint: endpoint.clone(),
             message: Arc::clone(&kept.message),
             source: MessageSource::clone(&kept.source),

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::message::{InputName, Message, MessageSource};
+use wasm_edge_model::message::{InputName, Message, MessageId, MessageSource, SystemProperty};
 
 use crate::endpoint::Endpoint;
-use crate::journal::commit::MessageId;
 use crate::router::Shared;
 use crate::sender::Staged;
 use crate::state::{Ending, Lease, MailboxId, Next};
@@ -157,10 +156,19 @@ impl Delivery {
 
     /// Its identity, which it keeps when it is handed over again, over restarts too where it is kept.
     pub fn id(&self) -> MessageId {
-        MessageId {
-            store: self.store,
-            sequence: self.lease().entry.id,
+        self.lease().entry.id.id(self.store)
+    }
+
+    /// The message as it is shown outside: with its identity as `messageId`, unless its sender set one.
+    pub fn message_with_id(&self) -> Arc<Message> {
+        let message = self.message();
+        if message.system.get(SystemProperty::MessageId).is_some() {
+            return Arc::clone(message);
         }
+        let mut message = Message::clone(message);
+        let id = self.id().to_string();
+        message.system.set(SystemProperty::MessageId, id);
+        Arc::new(message)
     }
 
     /// The priority it waited at; 0 is the highest.
@@ -186,6 +194,15 @@ impl Delivery {
         if *self.endpoint == Endpoint::Upstream {
             self.consumer.notify.notify_one();
         }
+    }
+
+    /// Completes the message as [`Delivery::complete`] does, and returns once all of it is kept.
+    ///
+    /// # Errors
+    /// [`CommitError`]; unless the device ends, it hands both back.
+    pub async fn complete_and_keep(self, staged: Vec<Staged>) -> Result<(), CommitError> {
+        let consumer = Arc::clone(&self.consumer);
+        consumer.shared.commit_and_keep(Some(self), staged).await
     }
 
     /// Not now: the message comes again after so long, at most an hour

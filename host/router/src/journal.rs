@@ -36,7 +36,7 @@ use wasm_edge_store::log::{Log, LogError, LogReader, LogSettings};
 use wasm_edge_store::volume::Volume;
 
 use crate::journal::commit::{
-    Commit, LaneHandle, LaneId, LaneName, Loaded, MessageId, RecoveredLane, Sequence,
+    Commit, LaneHandle, LaneId, LaneName, Loaded, RecoveredLane, Sequence,
 };
 use crate::journal::elapsed::{ClockStamp, ElapsedClock};
 use crate::journal::figures::{Figures, JournalFigures};
@@ -247,12 +247,9 @@ impl Journal {
         self.shared().intake.submit(commit, durability, tell);
     }
 
-    /// The identity of the message that had this sequence first.
-    pub(crate) fn id(&self, sequence: Sequence) -> MessageId {
-        MessageId {
-            store: self.shared().store,
-            sequence,
-        }
+    /// What its store is told from others by: the first part of the ids of its messages.
+    pub(crate) fn store(&self) -> u32 {
+        self.shared().store
     }
 
     /// All messages up to here survive the end of the process.

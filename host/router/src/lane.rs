@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use wasm_edge_model::message::{Message, MessageSource};
 use wasm_edge_model::route::Durability;
 
-use crate::journal::commit::{MessageId, Place, Sequence};
+use crate::journal::commit::{Place, Sequence};
 use crate::ledger::{Class, Holding, SenderId};
 use crate::operate::WaitingMessage;
 use crate::receipt::{Outcome, Tell};
@@ -58,10 +58,7 @@ impl Entry {
     /// As an operator sees it.
     pub(crate) fn show(&self, store: u32, priority: u32, now: Instant) -> WaitingMessage {
         WaitingMessage {
-            id: MessageId {
-                store,
-                sequence: self.id,
-            },
+            id: self.id.id(store),
             sequence: self.sequence.number(),
             priority,
             message: Arc::clone(&self.message),

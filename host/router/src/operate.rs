@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wasm_edge_model::message::{Message, MessageSource};
+use wasm_edge_model::message::{Message, MessageId, MessageSource};
 
-use crate::journal::commit::{MessageId, Stored};
+use crate::journal::commit::Stored;
 
 /// Messages that one look shows at most: enough to see what waits, and no burden for the device.
 pub const PEEK_MESSAGES_MAX: usize = 1_000;
@@ -62,10 +62,7 @@ impl Stored {
     /// As an operator sees it.
     pub(crate) fn show(self, store: u32, priority: u32, now: Instant) -> WaitingMessage {
         WaitingMessage {
-            id: MessageId {
-                store,
-                sequence: self.id,
-            },
+            id: self.id.id(store),
             sequence: self.sequence.number(),
             priority,
             message: Arc::new(self.message),

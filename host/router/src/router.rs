@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{Notify, oneshot};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
+use wasm_edge_model::message::MessageId;
 
 use crate::aside::AsideMessage;
 use crate::endpoint::Endpoint;
 use crate::inbox::{CommitError, CommitFault, Delivery, Inbox};
-use crate::journal::commit::MessageId;
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::keeper;
 use crate::limits::Limits;
@@ -163,10 +163,7 @@ impl Router {
         completed: Option<Delivery>,
         staged: Vec<Staged>,
     ) -> Result<(), CommitError> {
-        match self.shared.commit(completed, staged, true)? {
-            Some(kept) => kept.await.map_err(|_| CommitError::not_kept()),
-            None => Ok(()),
-        }
+        self.shared.commit_and_keep(completed, staged).await
     }
 
     /// Drops what waits for a module and what was put aside at its inputs, counted as removed.
@@ -273,6 +270,18 @@ impl Shared {
             self.room.notify_waiters();
         }
         result
+    }
+
+    /// See [`Router::commit`].
+    pub(crate) async fn commit_and_keep(
+        self: &Arc<Self>,
+        completed: Option<Delivery>,
+        staged: Vec<Staged>,
+    ) -> Result<(), CommitError> {
+        match self.commit(completed, staged, true)? {
+            Some(kept) => kept.await.map_err(|_| CommitError::not_kept()),
+            None => Ok(()),
+        }
     }
 
     /// See [`Router::commit`]. Gives what is told when it is kept, if that is wanted and anything is to be kept.

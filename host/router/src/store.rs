@@ -4,7 +4,6 @@
 //! the durable queues during one call goes into one commit, so that it happens as a whole or not at all. Without
 //! a journal nothing is written and every message is in memory only.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -19,7 +18,7 @@ use crate::limits::PENDING_BYTES;
 
 /// The router's side of the journal.
 pub(crate) struct Store {
-    /// Drawn at random when the store was made; without a journal, for this process.
+    /// The first part of the ids of messages.
     pub(crate) id: u32,
     journal: Option<Journal>,
     /// What the keeper is asked to do.
@@ -34,12 +33,10 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Keeps everything in memory.
+    /// Keeps everything in memory. The ids of messages are then those of this process alone.
     pub(crate) fn none() -> Self {
-        // Sixteen random bytes hide behind it; four of them are enough to tell processes apart.
-        let id = RandomState::new().hash_one(0_u8) as u32;
         Store {
-            id,
+            id: 0,
             journal: None,
             work: Arc::default(),
             next: Sequence::new(1),
@@ -52,7 +49,7 @@ impl Store {
     /// Writes to a journal, from a sequence on.
     pub(crate) fn new(journal: Journal, next: Sequence) -> Self {
         Store {
-            id: journal.id(next).store,
+            id: journal.store(),
             journal: Some(journal),
             next,
             ..Store::none()

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity};
-use wasm_edge_model::message::{InputName, Message, OutputName};
+use wasm_edge_model::message::{InputName, Message, MessageId, OutputName};
 
 /// The identity that an instance acts under.
 #[derive(Clone, Debug)]
@@ -91,6 +91,8 @@ impl Staged {
 pub struct Delivery {
     /// The message; its body is held once on the device.
     pub message: Arc<Message>,
+    /// Its identity, shown as `messageId` where its sender set none.
+    pub id: MessageId,
     /// The input that it arrived at.
     pub input: InputName,
     /// How often it was handed over before.
@@ -101,8 +103,16 @@ pub struct Delivery {
 
 /// The ends that a delivery can have.
 pub trait Completion: Send + Sync {
-    /// The message leaves the queue and `staged` goes out, in one step.
+    /// The message leaves the queue and `staged` goes out, in one step. It need not be on the disk when this
+    /// returns; whatever the instance does next comes after it there.
     fn complete(self: Box<Self>, staged: Vec<Staged>) -> BoxFuture<'static, Result<(), SendError>>;
+
+    /// As [`Completion::complete`], and returns once it is kept as the routes of what goes out say. For those who
+    /// act on that.
+    fn complete_and_keep(
+        self: Box<Self>,
+        staged: Vec<Staged>,
+    ) -> BoxFuture<'static, Result<(), SendError>>;
 
     /// The message comes again, no failure counted.
     fn retry(self: Box<Self>, after: Duration);

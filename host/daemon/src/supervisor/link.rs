@@ -160,6 +160,7 @@ fn hand_over(delivery: Delivery, logs: Logs, module: ModuleId) -> guest::Deliver
         .expect("a module's inbox holds messages at its inputs only");
     guest::Delivery {
         message: Arc::clone(delivery.message()),
+        id: delivery.id(),
         input,
         previous_tries: delivery.previous_tries(),
         completion: Box::new(Ending {
@@ -194,6 +195,18 @@ impl Completion for Ending {
         Box::pin(async move {
             self.delivery
                 .complete(ours(staged))
+                .await
+                .map_err(not_committed)
+        })
+    }
+
+    fn complete_and_keep(
+        self: Box<Self>,
+        staged: Vec<Staged>,
+    ) -> BoxFuture<'static, Result<(), SendError>> {
+        Box::pin(async move {
+            self.delivery
+                .complete_and_keep(ours(staged))
                 .await
                 .map_err(not_committed)
         })

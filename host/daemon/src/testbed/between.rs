@@ -239,6 +239,13 @@ impl Completion for Watched {
         self.completion.complete(staged)
     }
 
+    fn complete_and_keep(
+        self: Box<Self>,
+        staged: Vec<Staged>,
+    ) -> BoxFuture<'static, Result<(), SendError>> {
+        self.completion.complete_and_keep(staged)
+    }
+
     fn retry(self: Box<Self>, after: Duration) {
         self.record.push(Outcome::Retry {
             message: self.message,

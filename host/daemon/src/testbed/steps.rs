@@ -291,13 +291,10 @@ impl Testbed {
         let new = ours
             .into_iter()
             .filter(|aside| aside.endpoint.module() == Some(&self.id))
-            .filter(|aside| {
-                self.aside_seen
-                    .is_none_or(|seen| aside.id.sequence.number() > seen)
-            });
+            .filter(|aside| self.aside_seen.is_none_or(|seen| aside.id.sequence > seen));
         let mut newest = self.aside_seen;
         for aside in new {
-            newest = newest.max(Some(aside.id.sequence.number()));
+            newest = newest.max(Some(aside.id.sequence));
             record.push(Outcome::Aside {
                 message,
                 reason: aside.reason.as_str(),

@@ -225,7 +225,7 @@ impl Pump {
 
 /// Sends one message. Dropped before it is done, the message goes back to its place.
 async fn send(delivery: Delivery, session: OpenSession, counters: &PumpCounters) -> Landing {
-    match session.calls.send(Arc::clone(delivery.message())).await {
+    match session.calls.send(delivery.message_with_id()).await {
         Ok(()) => {
             counters.inner.sent.fetch_add(1, Ordering::Relaxed);
             if let Err(err) = delivery.complete(Vec::new()).await {

@@ -3,13 +3,12 @@
 //! Plain values without behaviour beyond their invariants. The state fills them, the codec writes and reads
 //! them.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::message::{Message, MessageSource};
+use wasm_edge_model::message::{Message, MessageId, MessageSource};
 
 use crate::aside::AsideReason;
 use crate::endpoint::Endpoint;
@@ -25,16 +24,6 @@ const COUNT_BITS: u32 = 40;
 /// ahead of what was given out because the next epoch follows the greatest sequence found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Sequence(u64);
-
-/// The identity of a message, given when it is committed and kept for its life: when it is handed over again,
-/// put aside or retried. Its text is `{store, 8 hex digits}-{sequence, 16 hex digits}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MessageId {
-    /// Drawn at random when the store was made.
-    pub store: u32,
-    /// The sequence at which the message came first.
-    pub sequence: Sequence,
-}
 
 /// What a lane is: one queue in order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,6 +215,14 @@ impl Sequence {
         self.0
     }
 
+    /// The id of the message that had this sequence first.
+    pub(crate) fn id(self, store: u32) -> MessageId {
+        MessageId {
+            store,
+            sequence: self.0,
+        }
+    }
+
     /// The one after it.
     pub(crate) fn next(self) -> Self {
         Sequence(self.0 + 1)
@@ -241,24 +238,13 @@ impl Sequence {
     }
 }
 
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{:016x}", self.store, self.sequence.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_message_id_is_store_and_sequence_in_hexadecimal() {
-        let id = MessageId {
-            store: 0xab,
-            sequence: Sequence::of_epoch(2).next(),
-        };
-        assert_eq!(id.to_string(), "000000ab-0000020000000001");
-        assert_eq!(id.sequence.epoch(), 2);
+    fn a_sequence_knows_its_epoch() {
+        assert_eq!(Sequence::of_epoch(2).next().epoch(), 2);
     }
 
     #[test]

@@ -11,8 +11,7 @@ use super::Queue;
 use crate::aside::{self, AsideMessage, AsideReason, Kept};
 use crate::endpoint::Endpoint;
 use crate::journal::commit::{
-    AsideNote, LaneHandle, LaneKind, LaneName, MessageId, NewMessage, NewTarget, Place, Sequence,
-    Stored,
+    AsideNote, LaneHandle, LaneKind, LaneName, NewMessage, NewTarget, Place, Sequence, Stored,
 };
 use crate::lane::Entry;
 use crate::ledger::Ledger;
@@ -99,8 +98,7 @@ impl Queue {
         store: u32,
         now: Instant,
     ) -> impl Iterator<Item = AsideMessage> {
-        let id = move |sequence| MessageId { store, sequence };
-        self.aside.show(&self.endpoint, id, now)
+        self.aside.show(&self.endpoint, store, now)
     }
 
     fn write_aside(

@@ -501,7 +501,7 @@ async fn only_the_newest_messages_put_aside_are_kept() {
     let sequences: Vec<_> = router
         .set_aside()
         .iter()
-        .map(|kept| kept.id.sequence.number())
+        .map(|kept| kept.id.sequence)
         .collect();
     assert_eq!(sequences, [3, 4, 5]);
     assert_eq!(router.snapshot().endpoints[0].counters.aside_dropped, 2);

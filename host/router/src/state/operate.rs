@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use wasm_edge_model::message::MessageId;
 use wasm_edge_model::route::Durability;
 
 use super::{EndpointId, State};
 use crate::aside::{AsideMessage, Kept};
 use crate::endpoint::Endpoint;
-use crate::journal::commit::{LaneId, MessageId, NewMessage, NewTarget, Sequence};
+use crate::journal::commit::{LaneId, NewMessage, NewTarget, Sequence};
 use crate::lane::Entry;
 use crate::ledger::{Class, Wish};
 use crate::limits::{charge_bytes, stored_bytes};
@@ -72,8 +73,7 @@ impl State {
             return Retried::default();
         };
         let store = self.ledger.store.id;
-        let is_meant =
-            |sequence: Sequence| which.is_none_or(|which| which == MessageId { store, sequence });
+        let is_meant = |sequence: Sequence| which.is_none_or(|which| which == sequence.id(store));
         let mut retried = Retried::default();
         let mut back = Vec::new();
         while let Some(kept) = self.queues[id].take_aside(is_meant) {

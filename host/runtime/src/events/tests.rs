@@ -1,6 +1,6 @@
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::Instant;
-use wasm_edge_model::message::{InputName, Message};
+use wasm_edge_model::message::{InputName, Message, MessageId};
 
 use super::*;
 use crate::guest::{Completion, SendError, Staged};
@@ -16,6 +16,13 @@ impl Completion for NoCompletion {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    fn complete_and_keep(
+        self: Box<Self>,
+        staged: Vec<Staged>,
+    ) -> futures_util::future::BoxFuture<'static, Result<(), SendError>> {
+        self.complete(staged)
+    }
+
     fn retry(self: Box<Self>, _: Duration) {}
 
     fn reject(self: Box<Self>, _: String) {}
@@ -29,6 +36,10 @@ fn delivery(body: &str) -> Delivery {
             body: body.to_owned().into(),
             ..Message::default()
         }),
+        id: MessageId {
+            store: 0,
+            sequence: 1,
+        },
         input: InputName::new("in").expect("valid"),
         previous_tries: 0,
         completion: Box::new(NoCompletion),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use wasm_edge_model::message::Message;
+use wasm_edge_model::message::{Message, MessageId};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
@@ -29,6 +29,7 @@ pub(crate) const REASON_MAX_BYTES: usize = 1024;
 #[expect(unreachable_pub, reason = "generated bindings re-export it")]
 pub struct DeliveryHandle {
     message: Arc<Message>,
+    id: MessageId,
     input: wasm_edge_model::message::InputName,
     previous_tries: u32,
     /// `None` once it was ended.
@@ -116,6 +117,7 @@ impl GuestState {
             .map_err(host_limit)?;
         let Delivery {
             message,
+            id,
             input,
             previous_tries,
             completion,
@@ -126,6 +128,7 @@ impl GuestState {
         });
         Ok(self.table.push(DeliveryHandle {
             message,
+            id,
             input,
             previous_tries,
             open,
@@ -214,8 +217,9 @@ impl events::HostDelivery for GuestState {
         this: Resource<DeliveryHandle>,
     ) -> wasmtime::Result<Resource<MessageHandle>> {
         let delivery = self.table.get(&this)?;
-        let (message, input, tries) = (
+        let (message, id, input, tries) = (
             Arc::clone(&delivery.message),
+            delivery.id,
             delivery.input.clone(),
             delivery.previous_tries,
         );
@@ -224,7 +228,7 @@ impl events::HostDelivery for GuestState {
             .map_err(host_limit)?;
         Ok(self
             .table
-            .push(MessageHandle::new(message, input, tries, Some(charge)))?)
+            .push(MessageHandle::new(message, id, input, tries, Some(charge)))?)
     }
 
     fn send(
@@ -261,7 +265,7 @@ impl events::HostDelivery for GuestState {
             return Ok(Err(events::CompletionError::AlreadyEnded));
         };
         let staged = open.staged.into_iter().map(|send| send.staged).collect();
-        Ok(match open.completion.complete(staged).await {
+        Ok(match open.completion.complete_and_keep(staged).await {
             Ok(()) => {
                 self.gauges.messages_handled.fetch_add(1, Ordering::Relaxed);
                 Ok(())

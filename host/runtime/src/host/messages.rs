@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use wasm_edge_model::message::{
-    InputName, Message, OutputName, PROPERTIES_MAX, Properties, SystemProperties, SystemProperty,
+    InputName, Message, MessageId, OutputName, PROPERTIES_MAX, Properties, SystemProperties,
+    SystemProperty,
 };
 use wasmtime::component::Resource;
 
@@ -22,6 +23,7 @@ const PROPERTY_OVERHEAD_BYTES: usize = 96;
 #[expect(unreachable_pub, reason = "generated bindings re-export it")]
 pub struct MessageHandle {
     message: Arc<Message>,
+    id: MessageId,
     input: InputName,
     previous_tries: u32,
     /// For handles that the guest keeps as long as it likes.
@@ -31,12 +33,14 @@ pub struct MessageHandle {
 impl MessageHandle {
     pub(crate) fn new(
         message: Arc<Message>,
+        id: MessageId,
         input: InputName,
         previous_tries: u32,
         charge: Option<Charge>,
     ) -> Self {
         Self {
             message,
+            id,
             input,
             previous_tries,
             _charge: charge,
@@ -133,7 +137,11 @@ impl messages::HostMessage for GuestState {
         if name == messages::SystemProperty::InputName {
             return Ok(Some(handle.input.to_string()));
         }
-        Ok(system_property(&handle.message.system, name.into()).map(str::to_owned))
+        let property = system_property(&handle.message.system, name.into()).map(str::to_owned);
+        if name == messages::SystemProperty::MessageId {
+            return Ok(Some(property.unwrap_or_else(|| handle.id.to_string())));
+        }
+        Ok(property)
     }
 
     fn previous_tries(&mut self, this: Resource<MessageHandle>) -> wasmtime::Result<u32> {

@@ -155,12 +155,14 @@ impl Running<'_> {
         let guest = indices.load(&mut self.store, &self.instance)?;
         let Delivery {
             message,
+            id,
             input,
             previous_tries,
             completion,
         } = delivery;
         let handle = self.store.data_mut().table.push(MessageHandle::new(
             message,
+            id,
             input,
             previous_tries,
             None,

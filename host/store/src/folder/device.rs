@@ -15,6 +15,7 @@ use crate::file;
 pub(crate) const STORE: &str = "store";
 pub(crate) const KEYS: &str = "keys";
 pub(super) const LOGS: &str = "logs";
+const MESSAGES: &str = "messages";
 const MODULES: &str = "modules";
 const DATA: &str = "data";
 
@@ -41,6 +42,18 @@ impl DeviceFolder {
     /// [`FolderError::Io`].
     pub fn store(&self) -> Result<Dir, FolderError> {
         self.part(STORE)
+    }
+
+    /// `store/messages/`: the messages that wait.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn messages(&self) -> Result<Dir, FolderError> {
+        let store = self.part(STORE)?;
+        file::open_folder(&store, MESSAGES).map_err(|source| FolderError::Io {
+            path: self.path.join(STORE).join(MESSAGES),
+            source,
+        })
     }
 
     /// `keys/`: the device's keys, each file of mode 0600.

@@ -29,7 +29,7 @@ fn messages_come_back_in_order_as_they_were_and_again_after_a_restart() {
     assert_eq!(stored[2].charge_bytes, 101);
     commit(&journal, done(places[1]), Durability::Power);
     assert_eq!(texts(&load_all(&journal, lane.id())), ["a", "c"]);
-    let id = journal.id(stored[2].id).to_string();
+    let id = stored[2].id.id(journal.store()).to_string();
     drop(journal);
 
     let (journal, recovered) = open(&volume);
@@ -42,7 +42,7 @@ fn messages_come_back_in_order_as_they_were_and_again_after_a_restart() {
     assert_eq!(found.senders[0].module.as_str(), "sensor");
     let stored = load_all(&journal, found.handle.id());
     assert_eq!(texts(&stored), ["a", "c"]);
-    assert_eq!(journal.id(stored[1].id).to_string(), id);
+    assert_eq!(stored[1].id.id(journal.store()).to_string(), id);
 }
 
 #[test]
