@@ -3,11 +3,13 @@
 //! Owns the variants that callers branch on. Leaves to the REST face how they
 //! look on the wire, and to the session what ends it.
 
+use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
 use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::twin::TwinError;
+use wasm_edge_store::log::LogError;
 
 use crate::identity::IdentityError;
 use crate::store::StoreError;
@@ -143,7 +145,39 @@ pub enum HubError {
     /// The store failed.
     #[error("the hub's store failed")]
     Store(#[from] StoreError),
+    /// The telemetry that is kept cannot be opened.
+    #[error("the hub's telemetry cannot be opened")]
+    Telemetry(#[from] LogError),
+    /// The folder of telemetry cannot be made.
+    #[error("the hub's folder `{folder}` cannot be used")]
+    Folder {
+        /// Its name.
+        folder: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// More telemetry waits to be written than may.
+    #[error("the hub has more telemetry to write than it can keep waiting")]
+    Busy,
+    /// A thread of the hub cannot be started.
+    #[error("a thread of the hub cannot be started")]
+    Thread {
+        /// What the system says.
+        source: io::Error,
+    },
     /// The hub is closed.
     #[error("the hub is closed")]
     Closed,
+}
+
+/// The error with its causes on one line.
+pub(crate) fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        text.push_str(": ");
+        text.push_str(&err.to_string());
+        cause = err.source();
+    }
+    text
 }

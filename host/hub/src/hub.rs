@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::time::Timestamp;
+use wasm_edge_store::file::open_folder;
+use wasm_edge_store::volume::{FolderVolume, Volume};
 
 use crate::error::HubError;
 use crate::identity::{ConnectionView, IdentityStatus};
@@ -20,7 +23,7 @@ use crate::record::Record;
 use crate::session::connections::Connections;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{ChangeFeed, DocumentKey, Expected, HubStore, Revision, Swap};
-use crate::telemetry::TelemetryFeed;
+use crate::telemetry::{Retention, TELEMETRY_FOLDER, TelemetryLog};
 
 pub mod configuration;
 mod methods;
@@ -44,6 +47,8 @@ pub struct HubOptions {
     pub host_name: String,
     /// Where the hub reads the time.
     pub clock: Clock,
+    /// How much telemetry is kept.
+    pub retention: Retention,
 }
 
 impl HubOptions {
@@ -53,6 +58,7 @@ impl HubOptions {
         Self {
             host_name: host_name.into(),
             clock,
+            retention: Retention::default(),
         }
     }
 }
@@ -73,33 +79,46 @@ struct Shared {
     store: Arc<dyn HubStore>,
     options: HubOptions,
     connections: Connections,
-    telemetry: TelemetryFeed,
+    telemetry: TelemetryLog,
     twin_readers: Arc<Semaphore>,
     closing: CancellationToken,
 }
 
 impl Hub {
-    /// Opens the embedded hub whose database lies in `folder`, the `hub/` of a data folder.
+    /// Opens the embedded hub whose database and telemetry lie in `folder`, the `hub/` of a data folder.
     ///
     /// # Errors
-    /// [`HubError::Store`].
+    /// [`HubError::Store`], [`HubError::Telemetry`], [`HubError::Folder`], [`HubError::Thread`].
     pub async fn open(folder: &Dir, options: HubOptions) -> Result<Self, HubError> {
-        Ok(Self::with_store(
-            Arc::new(EmbeddedStore::open(folder).await?),
-            options,
-        ))
+        let store = Arc::new(EmbeddedStore::open(folder).await?);
+        let telemetry =
+            open_folder(folder, TELEMETRY_FOLDER).map_err(|source| HubError::Folder {
+                folder: TELEMETRY_FOLDER,
+                source,
+            })?;
+        let volume = Arc::new(FolderVolume::new(telemetry));
+        let opened = spawn_blocking(move || Self::with_store(store, volume, options));
+        opened.await.map_err(|_| HubError::Closed)?
     }
 
-    /// A hub that keeps its documents in `store`.
-    pub fn with_store(store: Arc<dyn HubStore>, options: HubOptions) -> Self {
-        Self(Arc::new(Shared {
+    /// A hub that keeps its documents in `store` and its telemetry in `telemetry`. Blocks.
+    ///
+    /// # Errors
+    /// [`HubError::Telemetry`], [`HubError::Thread`].
+    pub fn with_store(
+        store: Arc<dyn HubStore>,
+        telemetry: Arc<dyn Volume>,
+        options: HubOptions,
+    ) -> Result<Self, HubError> {
+        let telemetry = TelemetryLog::open(telemetry, options.retention)?;
+        Ok(Self(Arc::new(Shared {
             store,
             options,
             connections: Connections::default(),
-            telemetry: TelemetryFeed::default(),
+            telemetry,
             twin_readers: Arc::new(Semaphore::new(TWIN_READERS_MAX)),
             closing: CancellationToken::new(),
-        }))
+        })))
     }
 
     /// The name by which devices know the hub.
@@ -109,11 +128,22 @@ impl Hub {
 
     /// Ends every session and stream, and lets no new one begin.
     ///
-    /// Changes that were answered are on disk already; there is nothing to wait for.
+    /// What was answered is on disk already.
     pub fn close(&self) {
         self.0.closing.cancel();
         self.0.connections.close_all();
         self.0.telemetry.close();
+    }
+
+    /// Waits until the hub writes nothing any more, which it does once it is closed.
+    pub async fn ended(&self) {
+        let hub = self.clone();
+        if spawn_blocking(move || hub.0.telemetry.ended())
+            .await
+            .is_err()
+        {
+            tracing::error!("nobody waited for the end of the hub");
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -124,7 +154,7 @@ impl Hub {
         &self.0.connections
     }
 
-    pub(crate) fn telemetry_feed(&self) -> &TelemetryFeed {
+    pub(crate) fn telemetry_log(&self) -> &TelemetryLog {
         &self.0.telemetry
     }
 

@@ -21,7 +21,6 @@ use crate::hub::Hub;
 use crate::method::MethodRequest;
 use crate::record::Record;
 use crate::store::{Change, ChangeFeed, DocumentKey};
-use crate::telemetry::Telemetry;
 
 pub(crate) mod connections;
 
@@ -218,14 +217,17 @@ impl Session {
         reported.map_err(|err| self.failed(err))
     }
 
-    /// Sends telemetry; done when the hub has accepted it.
+    /// Sends telemetry; done when the hub has it on disk, and as long as it cannot be written, not done.
+    ///
+    /// Several may be under way at once: the hub takes them in the order in which they were first
+    /// polled. One that is dropped may be taken or not.
     ///
     /// The output that a module sent it to is its system property
     /// `outputName`. Who sent it and when is set by the hub, whatever the
     /// message says.
     ///
     /// # Errors
-    /// [`SessionError::Closed`], [`SessionError::Message`].
+    /// [`SessionError::Closed`], [`SessionError::Message`], [`SessionError::Hub`].
     pub async fn send(&self, mut message: Message) -> Result<(), SessionError> {
         self.begin()?;
         let hub = &self.0.hub;
@@ -233,12 +235,9 @@ impl Session {
         stamp(&mut message, self.owner(), &enqueued.to_string());
         message.check().map_err(SessionError::Message)?;
         let source = self.owner().clone();
-        hub.telemetry_feed().publish(Telemetry {
-            source,
-            enqueued,
-            message,
-        });
-        Ok(())
+        let taken = hub.telemetry_log().append(source, enqueued, message);
+        let written = taken.map_err(|err| self.failed(err))?;
+        written.await.map_err(|_| self.failed(HubError::Closed))
     }
 
     /// Says whether direct methods may be called; at first they may not.

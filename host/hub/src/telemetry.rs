@@ -1,40 +1,113 @@
-//! Telemetry as it arrives, for those who watch it.
+//! Telemetry: kept on disk for a while, and read from there by position.
 //!
-//! Owns a bounded stretch of the newest messages that all readers share: a
-//! reader that is too slow loses the oldest and is told how many. Without
-//! readers nothing is kept. Leaves storing telemetry to whoever reads it; the
-//! hub itself only passes it on.
+//! Owns the numbers that messages get, what is kept and for how long, and
+//! readers that go on where they stood. A message is acknowledged when it is
+//! on disk; readers see only such ones. Memory does not grow with slow
+//! readers, nor with what is kept. Leaves the files to the segmented log.
+//!
+//! The terms are those of Kafka and Event Hubs: a *position* is what they
+//! call an offset or sequence number, *earliest* and *latest* are where a
+//! reader without one begins.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::watch;
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::message::Message;
 use wasm_edge_model::time::Timestamp;
 
-use crate::error::HubError;
-use crate::hub::Hub;
+mod log;
+mod reader;
+mod record;
+mod retention;
+mod writer;
 
-/// Bytes that are kept for slow readers, all together.
-pub const KEPT_MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) use log::TelemetryLog;
+pub use reader::TelemetryReader;
 
-/// Messages that are kept for slow readers, all together.
-pub const KEPT_MAX_MESSAGES: usize = 4096;
-
-/// How many may watch at once.
+/// How many may read at once; each holds about 256 KiB.
 pub const READERS_MAX: usize = 16;
 
-/// What a message is taken to cost beside its body and properties: the structures that hold it.
-const MESSAGE_OVERHEAD_BYTES: usize = 512;
+/// The folder of the log, beside the hub's database.
+pub const TELEMETRY_FOLDER: &str = "telemetry";
 
-/// What a property is taken to cost beside its text: two strings' headers and the allocator's share.
-const PROPERTY_OVERHEAD_BYTES: usize = 96;
+/// The least that [`Retention::max_bytes`] may be: several segments that hold the largest messages.
+pub const RETENTION_MIN_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How much telemetry is kept, read or not: the oldest goes when either is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// What the files may take; at least [`RETENTION_MIN_BYTES`] count.
+    pub max_bytes: u64,
+    /// How old a message may get, give or take an eighth. Time in which the hub does not run does
+    /// not count, so that no clock that is set wrong or right drops anything.
+    pub max_age: Duration,
+}
+
+impl Default for Retention {
+    /// 256 MiB; one day, as at IoT Hub.
+    fn default() -> Self {
+        Self {
+            max_bytes: 256 * 1024 * 1024,
+            max_age: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// Where a reader begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartAt {
+    /// With the oldest message that is kept.
+    Earliest,
+    /// With the next one that comes.
+    #[default]
+    Latest,
+    /// With the message at this position.
+    Position(u64),
+}
+
+/// A text is no [`StartAt`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no position; expected `earliest`, `latest` or a number", .text.escape_debug())]
+pub struct StartAtError {
+    text: String,
+}
+
+impl FromStr for StartAt {
+    type Err = StartAtError;
+
+    fn from_str(text: &str) -> Result<Self, StartAtError> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            number => {
+                let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+                let position = number.parse().ok().filter(|_| digits);
+                position.map(Self::Position).ok_or_else(|| StartAtError {
+                    text: text.chars().take(60).collect(),
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Display for StartAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Earliest => f.write_str("earliest"),
+            Self::Latest => f.write_str("latest"),
+            Self::Position(position) => position.fmt(f),
+        }
+    }
+}
 
 /// A message that the hub accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Telemetry {
+    /// Its number among all messages of the hub, which go on by one, also over restarts.
+    pub position: u64,
     /// The device or module whose session sent it.
     pub source: TwinOwner,
     /// When the hub accepted it.
@@ -44,10 +117,11 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// The message as one JSON object: that of [`Message::to_json`] with `device`, `module` and
-    /// `enqueuedTime`.
+    /// The message as one JSON object: that of [`Message::to_json`] with `position`, `device`,
+    /// `module` and `enqueuedTime`.
     pub fn to_json(&self) -> Value {
         let mut json = self.message.to_json();
+        json["position"] = Value::from(self.position);
         json["device"] = Value::from(self.source.device().as_str());
         json["module"] = self
             .source
@@ -63,176 +137,9 @@ impl Telemetry {
 #[derive(Debug, Clone, PartialEq)]
 pub enum TelemetryEvent {
     /// A message.
-    Message(Arc<Telemetry>),
-    /// So many messages were dropped because the reader was too slow.
+    Message(Box<Telemetry>),
+    /// So many messages are gone: they were too old or too many, or damaged on disk.
     Lost(u64),
-}
-
-/// The newest messages, shared by all readers.
-#[derive(Debug)]
-pub(crate) struct TelemetryFeed {
-    /// Written by sessions that send, read by readers; short sections only.
-    kept: Mutex<Kept>,
-    /// Says that something changed in `kept`.
-    changed: watch::Sender<()>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    messages: VecDeque<(Arc<Telemetry>, usize)>,
-    size_bytes: usize,
-    /// The number of the first message in `messages`; the numbers go on for ever.
-    first: u64,
-    readers: usize,
-    closed: bool,
-}
-
-impl Kept {
-    fn next(&self) -> u64 {
-        self.first + self.messages.len() as u64
-    }
-
-    fn push(&mut self, telemetry: Telemetry) {
-        let message = &telemetry.message;
-        let properties = message.properties.len() + message.system.len();
-        let size_bytes = message.size_bytes()
-            + message.system.bytes()
-            + properties * PROPERTY_OVERHEAD_BYTES
-            + MESSAGE_OVERHEAD_BYTES;
-        self.messages.push_back((Arc::new(telemetry), size_bytes));
-        self.size_bytes += size_bytes;
-        while self.size_bytes > KEPT_MAX_BYTES || self.messages.len() > KEPT_MAX_MESSAGES {
-            self.drop_first();
-        }
-    }
-
-    fn drop_first(&mut self) {
-        if let Some((_, size_bytes)) = self.messages.pop_front() {
-            self.size_bytes -= size_bytes;
-            self.first += 1;
-        }
-    }
-}
-
-impl Default for TelemetryFeed {
-    fn default() -> Self {
-        Self {
-            kept: Mutex::default(),
-            changed: watch::Sender::new(()),
-        }
-    }
-}
-
-impl TelemetryFeed {
-    pub(crate) fn publish(&self, telemetry: Telemetry) {
-        let mut kept = self.kept();
-        if kept.readers == 0 || kept.closed {
-            return;
-        }
-        kept.push(telemetry);
-        drop(kept);
-        self.changed.send_replace(());
-    }
-
-    pub(crate) fn close(&self) {
-        self.kept().closed = true;
-        self.changed.send_replace(());
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Reads telemetry from the moment it was made on.
-pub struct TelemetryReader {
-    hub: Hub,
-    /// The number of the message to read next.
-    next: u64,
-    changed: watch::Receiver<()>,
-}
-
-impl Hub {
-    /// Watches all telemetry from now on.
-    ///
-    /// # Errors
-    /// [`HubError::TooManyReaders`], [`HubError::Closed`].
-    pub fn telemetry(&self) -> Result<TelemetryReader, HubError> {
-        let feed = self.telemetry_feed();
-        let mut kept = feed.kept();
-        if kept.closed {
-            return Err(HubError::Closed);
-        }
-        if kept.readers == READERS_MAX {
-            return Err(HubError::TooManyReaders {
-                what: "telemetry",
-                limit: READERS_MAX,
-            });
-        }
-        kept.readers += 1;
-        let next = kept.next();
-        drop(kept);
-        Ok(TelemetryReader {
-            hub: self.clone(),
-            next,
-            changed: feed.changed.subscribe(),
-        })
-    }
-}
-
-impl TelemetryReader {
-    /// The next message, or how many were lost before it; nothing once the hub is closed.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost when the future is dropped.
-    pub async fn next(&mut self) -> Option<TelemetryEvent> {
-        loop {
-            // Marked as seen before looking, so that no message falls in between.
-            self.changed.mark_unchanged();
-            match self.take() {
-                Taken::Event(event) => return Some(event),
-                Taken::Closed => return None,
-                Taken::Nothing => self.changed.changed().await.ok()?,
-            }
-        }
-    }
-
-    fn take(&mut self) -> Taken {
-        let kept = self.hub.telemetry_feed().kept();
-        if kept.closed {
-            return Taken::Closed;
-        }
-        if self.next < kept.first {
-            let lost = kept.first - self.next;
-            self.next = kept.first;
-            return Taken::Event(TelemetryEvent::Lost(lost));
-        }
-        let index = usize::try_from(self.next - kept.first).unwrap_or(usize::MAX);
-        let Some((telemetry, _)) = kept.messages.get(index) else {
-            return Taken::Nothing;
-        };
-        self.next += 1;
-        Taken::Event(TelemetryEvent::Message(Arc::clone(telemetry)))
-    }
-}
-
-enum Taken {
-    Event(TelemetryEvent),
-    Nothing,
-    Closed,
-}
-
-impl Drop for TelemetryReader {
-    fn drop(&mut self) {
-        let mut kept = self.hub.telemetry_feed().kept();
-        kept.readers -= 1;
-        if kept.readers == 0 {
-            while !kept.messages.is_empty() {
-                kept.drop_first();
-            }
-            kept.messages.shrink_to_fit();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity};
 use wasm_edge_store::database::Database;
 use wasm_edge_store::disk::faults::{Fault, SimulatedDisk, Survivors};
+use wasm_edge_store::volume::simulated::SimulatedVolume;
 
 use super::*;
 use crate::store::embedded::{DATABASE_FILE, DATABASE_FORMAT};
@@ -13,15 +14,28 @@ pub(crate) fn hub() -> Hub {
     hub_on(SimulatedDisk::new(Vec::new(), Fault::None))
 }
 
-/// A hub on `disk`.
+/// A hub on `disk`, whose telemetry goes elsewhere.
 pub(crate) fn hub_on(disk: SimulatedDisk) -> Hub {
     let database = Database::on_disk(DATABASE_FILE, disk, DATABASE_FORMAT).unwrap();
+    hub_with(database, SimulatedVolume::new(1), Retention::default())
+}
+
+/// A hub whose telemetry goes to `volume`.
+pub(crate) fn hub_on_volume(volume: &SimulatedVolume, retention: Retention) -> Hub {
+    let disk = SimulatedDisk::new(Vec::new(), Fault::None);
+    let database = Database::on_disk(DATABASE_FILE, disk, DATABASE_FORMAT).unwrap();
+    hub_with(database, volume.clone(), retention)
+}
+
+fn hub_with(database: Database, telemetry: SimulatedVolume, retention: Retention) -> Hub {
     let clock: Clock = Arc::new(|| NOW.parse().unwrap());
     let options = HubOptions {
         host_name: "hub.test".to_owned(),
         clock,
+        retention,
     };
-    Hub::with_store(Arc::new(EmbeddedStore::new(database)), options)
+    let store = Arc::new(EmbeddedStore::new(database));
+    Hub::with_store(store, Arc::new(telemetry), options).unwrap()
 }
 
 /// What a process that starts after a power cut at this moment finds.

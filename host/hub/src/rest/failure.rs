@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::time::Timestamp;
 
-use crate::error::HubError;
+use crate::error::{HubError, chain};
 
 /// The header that names the error's code.
 const ERROR_CODE_HEADER: HeaderName = HeaderName::from_static("iothub-errorcode");
@@ -183,22 +183,14 @@ fn code(err: &HubError) -> Code {
         HubError::NotOnline { .. } => NOT_ONLINE,
         HubError::NoAnswer { .. } | HubError::Unanswered { .. } => TIMEOUT,
         HubError::TooManyCalls { .. } => TOO_MANY_CALLS,
-        HubError::TooManyReaders { .. } | HubError::Contended { .. } => THROTTLED,
-        HubError::Record { .. } | HubError::Store(_) => SERVER,
+        HubError::TooManyReaders { .. } | HubError::Contended { .. } | HubError::Busy => THROTTLED,
+        HubError::Record { .. }
+        | HubError::Store(_)
+        | HubError::Telemetry(_)
+        | HubError::Folder { .. }
+        | HubError::Thread { .. } => SERVER,
         HubError::Closed => UNAVAILABLE,
     }
-}
-
-/// The error with its causes on one line.
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        text.push_str(": ");
-        text.push_str(&err.to_string());
-        cause = err.source();
-    }
-    text
 }
 
 impl IntoResponse for Failure {

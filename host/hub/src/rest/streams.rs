@@ -26,7 +26,7 @@ use crate::error::HubError;
 use crate::hub::twins::service_json;
 use crate::hub::{Hub, TWIN_READERS_MAX};
 use crate::store::{Change, ChangeFeed, DocumentKey};
-use crate::telemetry::{Telemetry, TelemetryEvent, TelemetryReader};
+use crate::telemetry::{StartAt, StartAtError, Telemetry, TelemetryEvent, TelemetryReader};
 
 /// Where telemetry is watched; `device` and `module` in the query choose whose.
 pub const TELEMETRY_PATH: &str = "/wasm-edge/v1/telemetry";
@@ -46,9 +46,10 @@ pub(super) fn routes() -> Router<Hub> {
         .route(&module, get(twin_changes))
 }
 
-/// Whose telemetry to show; what is not given is not looked at.
+/// Whose telemetry to show, from where on; what is not given is not looked at.
 #[derive(Deserialize)]
 struct Filter {
+    from: Option<String>,
     device: Option<String>,
     module: Option<String>,
 }
@@ -72,7 +73,10 @@ async fn telemetry(
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(filter) = filter.map_err(|err| Failure::invalid(err.to_string()))?;
-    let reader = hub.telemetry()?;
+    let from = filter.from.as_deref().map(str::parse).transpose();
+    let from: Option<StartAt> =
+        from.map_err(|err: StartAtError| Failure::invalid(err.to_string()))?;
+    let reader = hub.telemetry(from.unwrap_or_default())?;
     Ok(lines(stream::unfold((reader, filter), next_telemetry)))
 }
 

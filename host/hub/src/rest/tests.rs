@@ -335,6 +335,7 @@ async fn failures_of_methods_hold_json_in_their_message() {
     check_method_failure(&hub, patient, offline("00:01:30")).await;
     let (session, mut events) = hub.connect(&owner).await.unwrap();
     session.accept_methods(true);
+    let (kept_now, mut kept_then) = tokio::sync::watch::channel(0);
     let target = tokio::spawn(async move {
         let silent = events.next().await;
         let thrown_away = events.next().await;
@@ -342,6 +343,7 @@ async fn failures_of_methods_hold_json_in_their_message() {
         let mut kept = vec![silent];
         loop {
             kept.push(events.next().await);
+            kept_now.send_replace(kept.len());
         }
     });
     let silent = (
@@ -361,7 +363,7 @@ async fn failures_of_methods_hold_json_in_their_message() {
             tokio::spawn(async move { hub.invoke_method(&owner, call).await })
         })
         .collect();
-    tokio::task::yield_now().await;
+    kept_then.wait_for(|kept| *kept == 17).await.unwrap();
     let name = "DeviceMaximumActiveDirectMethodInvocationsExceeded";
     let too_many = (403, name, 403_800, "16 direct methods under way", None);
     check_method_failure(&hub, call(), too_many).await;
@@ -457,15 +459,36 @@ async fn telemetry_is_streamed_by_device_and_module() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_of_telemetry_sees_how_much_it_lost() {
+async fn telemetry_is_read_from_any_position() {
     let (hub, owner) = hub_with_module().await;
     let (session, _events) = hub.connect(&owner).await.unwrap();
-    let mut lines = Lines::open(&hub, TELEMETRY_PATH).await;
-    for _ in 0..crate::telemetry::KEPT_MAX_MESSAGES + 3 {
+    for _ in 0..3 {
         session.send(Message::default()).await.unwrap();
     }
-    assert_eq!(lines.next().await.unwrap(), json!({ "lost": 3 }));
-    assert_eq!(lines.next().await.unwrap()["device"], "d");
+    let mut earliest = Lines::open(&hub, "/wasm-edge/v1/telemetry?from=earliest").await;
+    let mut second = Lines::open(&hub, "/wasm-edge/v1/telemetry?from=1").await;
+    let mut latest = Lines::open(&hub, "/wasm-edge/v1/telemetry?from=latest").await;
+    session.send(Message::default()).await.unwrap();
+    for (lines, expected) in [(&mut earliest, 0), (&mut second, 1), (&mut latest, 3)] {
+        for position in expected..4 {
+            assert_eq!(lines.next().await.unwrap()["position"], position);
+        }
+        assert!(lines.is_waiting());
+    }
+    for (from, problem) in [
+        (
+            "5",
+            "there is no message at position 5 yet; the next one is 4",
+        ),
+        (
+            "-1",
+            "`-1` is no position; expected `earliest`, `latest` or a number",
+        ),
+    ] {
+        let path = format!("/wasm-edge/v1/telemetry?from={from}");
+        let expected = (400, "ArgumentInvalid", problem);
+        check_failure(&hub, get_request(&path), expected).await;
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::hub::IfMatch;
 use crate::hub::tests::{device, device_id, hub_with_module, module, module_identity};
 use crate::hub::twins::TwinPatch;
 use crate::identity::{IdentitySpec, IdentityStatus};
-use crate::telemetry::TelemetryEvent;
+use crate::telemetry::{StartAt, TelemetryEvent};
 
 fn map(json: Value) -> Map<String, Value> {
     json.as_object().unwrap().clone()
@@ -272,7 +272,7 @@ async fn a_closed_hub_ends_sessions_and_takes_no_new_ones() {
 #[tokio::test]
 async fn telemetry_carries_the_sender_that_the_hub_knows() {
     let (hub, owner) = hub_with_module().await;
-    let mut reader = hub.telemetry().unwrap();
+    let mut reader = hub.telemetry(StartAt::Latest).unwrap();
     let (session, _events) = hub.connect(&owner).await.unwrap();
     let mut message = Message {
         body: "21.5".into(),
@@ -291,7 +291,7 @@ async fn telemetry_carries_the_sender_that_the_hub_knows() {
     assert_eq!(telemetry.source, owner);
     let now = crate::hub::tests::NOW;
     let expected = json!({
-        "device": "d", "module": "m", "enqueuedTime": now, "output": "out",
+        "position": 0, "device": "d", "module": "m", "enqueuedTime": now, "output": "out",
         "properties": { "unit": "C" }, "bodyText": "21.5",
         "systemProperties": {
             "connectionDeviceId": "d", "connectionModuleId": "m", "enqueuedTime": now,
