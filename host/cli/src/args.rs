@@ -247,6 +247,12 @@ pub(crate) struct MonitorArgs {
     /// Only messages of this device
     #[arg(long, value_name = "ID")]
     pub(crate) device: Option<DeviceId>,
+    /// Where to begin: with the `earliest` message that the hub keeps, the `latest`, or a position
+    #[arg(long, value_name = "POSITION", default_value = "latest", value_parser = parse_start)]
+    pub(crate) from: String,
+    /// When the device ends, wait for it and go on after the last message
+    #[arg(long)]
+    pub(crate) reconnect: bool,
 }
 
 /// Arguments of `completions`.
@@ -285,6 +291,16 @@ impl GlobalArgs {
             (false, 1) => Verbosity::Verbose,
             (false, _) => Verbosity::Debug,
         }
+    }
+}
+
+/// Takes `earliest`, `latest` or a position of a message; what is there is the hub's matter.
+fn parse_start(text: &str) -> Result<String, String> {
+    let is_position = text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok();
+    match text {
+        "earliest" | "latest" => Ok(text.to_owned()),
+        _ if is_position => Ok(text.to_owned()),
+        _ => Err("expected `earliest`, `latest` or the position of a message".to_owned()),
     }
 }
 

@@ -177,7 +177,7 @@ impl Client {
     /// As [`Client::get`].
     pub(crate) async fn stream(&self, target: &Target) -> Result<Lines, ClientError> {
         let exchange = self.exchange(Method::GET, target, None, None).await?;
-        Ok(Lines::new(exchange.response.into_body(), exchange.driver))
+        Ok(Lines::new(exchange.response, exchange.driver))
     }
 
     async fn exchange(

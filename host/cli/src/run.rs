@@ -29,6 +29,7 @@ use wasm_edge_daemon::folder::{DataFolder, FolderError};
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
+use wasm_edge_hub::telemetry::{Retention, StartAt};
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 
 use crate::args::run::RunArgs;
@@ -134,7 +135,14 @@ async fn start(
     stop: CancellationToken,
 ) -> anyhow::Result<(Running, Console)> {
     let code = CodeStore::open(&folder.precompiled()?)?;
-    let hub = Hub::open(&folder.hub()?, HubOptions::new(HUB_HOST_NAME)).await?;
+    let options = HubOptions {
+        retention: Retention {
+            max_bytes: args.telemetry_max_bytes,
+            max_age: args.telemetry_max_age,
+        },
+        ..HubOptions::new(HUB_HOST_NAME)
+    };
+    let hub = Hub::open(&folder.hub()?, options).await?;
     let upstream = HubUpstream::new(hub.clone());
     let restart_waits = RestartWaits {
         first: args.restart_wait,
@@ -164,7 +172,12 @@ async fn start(
             .push(device.with_context(|| format!("cannot start the device `{}`", target.device))?);
     }
     let views: Vec<_> = devices.iter().map(|device| device.view().clone()).collect();
-    let console = Console::open(output.clone(), &views, hub.telemetry()?, stop);
+    let console = Console::open(
+        output.clone(),
+        &views,
+        hub.telemetry(StartAt::Latest)?,
+        stop,
+    );
     let router =
         api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code.clone()).merge(hub.rest());
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
@@ -352,5 +365,6 @@ impl Running {
         hub.close();
         upstream.ended().await;
         socket.close().await;
+        hub.ended().await;
     }
 }

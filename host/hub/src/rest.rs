@@ -13,6 +13,7 @@
 //! | `/twins/{d}`, `/twins/{d}/modules/{m}` | GET, PATCH, PUT |
 //! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
 //! | `/wasm-edge/v1/telemetry` | GET, a stream |
+//! | `/wasm-edge/v1/telemetry/status` | GET |
 //! | `/wasm-edge/v1/twins/{d}/changes`, `/wasm-edge/v1/twins/{d}/modules/{m}/changes` | GET, a stream |
 //!
 //! Ids in paths are percent-encoded (`%24edgeAgent`). Query parameters that
@@ -30,7 +31,9 @@ mod request;
 mod streams;
 mod twins;
 
-pub use streams::{TELEMETRY_PATH, TWIN_CHANGES_SUFFIX, TWINS_PATH};
+pub use streams::{
+    POSITION_HEADER, TELEMETRY_PATH, TELEMETRY_STATUS_PATH, TWIN_CHANGES_SUFFIX, TWINS_PATH,
+};
 
 /// Longest body of a request: a twin with every limit used, written wastefully; a deployment.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;

@@ -13,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::message::Message;
@@ -131,6 +132,22 @@ impl Telemetry {
         json["enqueuedTime"] = Value::from(self.enqueued.to_string());
         json
     }
+}
+
+/// What of the telemetry is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TelemetryStatus {
+    /// The position of the oldest message that is kept; [`Self::next`] if there is none.
+    pub earliest: u64,
+    /// The position that the next message gets.
+    pub next: u64,
+    /// What the files take.
+    pub bytes: u64,
+    /// How many read at the moment.
+    pub readers: usize,
+    /// Whether the disk takes nothing at the moment, so that nothing is acknowledged.
+    pub failing: bool,
 }
 
 /// What a reader of telemetry gets.

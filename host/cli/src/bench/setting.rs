@@ -17,7 +17,7 @@ use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::method::MethodCall;
-use wasm_edge_hub::telemetry::{TelemetryEvent, TelemetryReader};
+use wasm_edge_hub::telemetry::{StartAt, TelemetryEvent, TelemetryReader};
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::manifest::{Manifest, Origin};
 use wasm_edge_model::route::Durability;
@@ -61,7 +61,7 @@ impl Setting {
         let folder = DataFolder::open(temporary.path())?;
         let hub = Hub::open(&folder.hub()?, HubOptions::new("localhost")).await?;
         let upstream = HubUpstream::new(hub.clone());
-        let telemetry = hub.telemetry()?;
+        let telemetry = hub.telemetry(StartAt::Latest)?;
         let mut setting = Self {
             hub,
             upstream,
@@ -179,6 +179,7 @@ impl Setting {
         drop(self.telemetry);
         self.hub.close();
         self.upstream.ended().await;
+        self.hub.ended().await;
     }
 }
 

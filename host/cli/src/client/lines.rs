@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::{HeaderMap, Response};
 use serde::de::DeserializeOwned;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,19 +21,27 @@ pub(crate) struct Lines {
     /// So many bytes at the buffer's start are known to hold no line feed.
     searched: usize,
     ended: bool,
+    head: HeaderMap,
     /// Ends with the stream.
     _driver: AbortOnDropHandle<()>,
 }
 
 impl Lines {
-    pub(super) fn new(body: Incoming, driver: AbortOnDropHandle<()>) -> Self {
+    pub(super) fn new(response: Response<Incoming>, driver: AbortOnDropHandle<()>) -> Self {
+        let (head, body) = response.into_parts();
         Self {
+            head: head.headers,
             body,
             buffer: BytesMut::new(),
             searched: 0,
             ended: false,
             _driver: driver,
         }
+    }
+
+    /// A number that the device told in the head of its answer.
+    pub(crate) fn number_in_head(&self, name: &str) -> Option<u64> {
+        self.head.get(name)?.to_str().ok()?.parse().ok()
     }
 
     /// The next line's value; `None` when the device ended the stream in order. Empty lines are skipped.

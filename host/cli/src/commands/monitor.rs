@@ -1,6 +1,7 @@
-//! `monitor`: the messages that go upstream, as they go.
+//! `monitor`: the messages that went upstream, from any position on, and as they go.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,8 +9,10 @@ use wasm_edge_model::time::Timestamp;
 
 use super::running::{Running, note_end, print_each};
 use crate::args::{GlobalArgs, MonitorArgs};
+use crate::client::lines::Lines;
 use crate::client::target::Target;
 use crate::exit_codes::ExitStatus;
+use crate::failure::exit_status;
 use crate::output::text::{Style, Text};
 use crate::output::{Output, OutputError, human};
 use crate::run_view::{Names, with_name};
@@ -17,10 +20,12 @@ use crate::run_view::{Names, with_name};
 /// The most characters of a body that a line for people shows; JSON output has all of it.
 const BODY_SHOWN_MAX: usize = 2048;
 
-/// One line of the hub's telemetry stream: a message, or how many were lost because this command was too slow.
+/// One line of the hub's telemetry stream: a message, or how many are gone that would have come here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
+    #[serde(default)]
+    position: Option<u64>,
     #[serde(default)]
     lost: Option<u64>,
     #[serde(default)]
@@ -41,7 +46,13 @@ struct Line {
     body_base64: Option<String>,
 }
 
-/// Prints messages until the device ends.
+/// The header in which the hub tells with which position a stream begins.
+const POSITION_HEADER: &str = "wasm-edge-position";
+
+/// How often a device that has ended is looked for.
+const RECONNECT_PERIOD: Duration = Duration::from_millis(500);
+
+/// Prints messages until the device ends, or for ever.
 pub(super) async fn execute(
     args: MonitorArgs,
     global: &GlobalArgs,
@@ -49,24 +60,99 @@ pub(super) async fn execute(
 ) -> anyhow::Result<ExitStatus> {
     let running = Running::find(global).await?;
     let device = running.device_if_given(args.device.as_ref())?;
-    let target = Target::path(&["wasm-edge", "v1", "telemetry"])
-        .query_if("device", device.as_ref().map(|id| id.as_str()))
-        .query_if("module", args.module.as_ref().map(|id| id.as_str()));
-    let lines = running.stream(&target).await?;
-    if output.is_json() {
-        print_each(lines, output, |line: Value| output.json_line(&line)).await?;
-    } else {
-        let names = running.names();
-        print_each(lines, output, |line: Line| print(&line, names, output)).await?;
+    let monitor = Monitor {
+        names: running.names(),
+        running,
+        target: Target::path(&["wasm-edge", "v1", "telemetry"])
+            .query_if("device", device.as_ref().map(|id| id.as_str()))
+            .query_if("module", args.module.as_ref().map(|id| id.as_str())),
+        output,
+    };
+    let (mut from, mut next) = (args.from, None);
+    let mut lines = monitor.open(&from).await?;
+    loop {
+        next = lines.number_in_head(POSITION_HEADER).or(next);
+        let ended = monitor.print(lines, &mut next).await;
+        match ended {
+            Err(err) if !args.reconnect || !is_away(&err) => return Err(err),
+            Ok(()) if !args.reconnect => break,
+            _ => {}
+        }
+        let text = "the device has ended; waiting for it";
+        output.note(&Text::new().styled(Style::Dim, text));
+        from = next.map_or(from, |next| next.to_string());
+        lines = monitor.reopen(&from).await?;
     }
     note_end(output);
     Ok(ExitStatus::Ok)
 }
 
+/// What is asked of a device, and where it is printed.
+struct Monitor<'a> {
+    running: Running,
+    names: Names,
+    target: Target,
+    output: &'a Output,
+}
+
+impl Monitor<'_> {
+    async fn open(&self, from: &str) -> anyhow::Result<Lines> {
+        self.running
+            .stream(&self.target.clone().query("from", from))
+            .await
+    }
+
+    /// As [`Self::open`], as soon as the device is there again.
+    async fn reopen(&self, from: &str) -> anyhow::Result<Lines> {
+        let mut period = tokio::time::interval(RECONNECT_PERIOD);
+        loop {
+            period.tick().await;
+            match self.open(from).await {
+                Err(err) if is_away(&err) => {}
+                opened => return opened,
+            }
+            if self.output.reader_is_gone() {
+                return Err(OutputError::ReaderGone.into());
+            }
+        }
+    }
+
+    /// Prints what comes and notes in `next` the position behind it.
+    async fn print(&self, lines: Lines, next: &mut Option<u64>) -> anyhow::Result<()> {
+        let output = self.output;
+        if output.is_json() {
+            return print_each(lines, output, |line: Value| {
+                let (position, lost) = (line["position"].as_u64(), line["lost"].as_u64());
+                *next = behind(position, lost, *next);
+                output.json_line(&line)
+            })
+            .await;
+        }
+        print_each(lines, output, |line: Line| {
+            *next = behind(line.position, line.lost, *next);
+            print(&line, self.names, output)
+        })
+        .await
+    }
+}
+
+/// The position behind a line of the stream, when that before it was `next`.
+fn behind(position: Option<u64>, lost: Option<u64>, next: Option<u64>) -> Option<u64> {
+    match (position, lost, next) {
+        (Some(position), ..) => Some(position.saturating_add(1)),
+        (None, Some(lost), Some(next)) => Some(next.saturating_add(lost)),
+        _ => next,
+    }
+}
+
+fn is_away(err: &anyhow::Error) -> bool {
+    exit_status(err) == ExitStatus::NotRunning
+}
+
 fn print(line: &Line, names: Names, output: &Output) -> Result<(), OutputError> {
     if let Some(lost) = line.lost {
         output.warn(&format!(
-            "{lost} messages were not shown: they came faster than they could be printed"
+            "{lost} messages are gone: the hub keeps so many, for so long"
         ));
         return Ok(());
     }
@@ -171,8 +257,7 @@ mod tests {
 
     #[test]
     fn lost_messages_are_told_apart_from_data() {
-        let warning =
-            "warning: 7 messages were not shown: they came faster than they could be printed\n";
+        let warning = "warning: 7 messages are gone: the hub keeps so many, for so long\n";
         check(json!({"lost": 7}), "", warning);
     }
 }

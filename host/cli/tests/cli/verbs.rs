@@ -306,7 +306,7 @@ fn monitor_prints_messages_and_what_was_lost() {
     let session = Session::with(&["d1"]);
     let stdout = "10:00:00.000Z filter high: {\"load\":1.5} level=high\n";
     let stderr = "\
-warning: 3 messages were not shown: they came faster than they could be printed
+warning: 3 messages are gone: the hub keeps so many, for so long
 the device has ended
 ";
     session
@@ -315,7 +315,7 @@ the device has ended
     let json = session.run(&["monitor", "--output", "json", "--quiet"]);
     assert_eq!((json.stdout.lines().count(), json.stderr.as_str()), (2, ""));
     session.asked(&[
-        "GET /wasm-edge/v1/telemetry?module=filter",
-        "GET /wasm-edge/v1/telemetry",
+        "GET /wasm-edge/v1/telemetry?module=filter&from=latest",
+        "GET /wasm-edge/v1/telemetry?from=latest",
     ]);
 }

@@ -2,15 +2,15 @@
 //!
 //! Both are `application/x-ndjson`, one JSON object per line, until the
 //! client or the hub closes. Nothing piles up for a slow client: telemetry is
-//! lost and told, twin changes come as one.
+//! read from disk, twin changes come as one.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Deserialize;
@@ -26,10 +26,18 @@ use crate::error::HubError;
 use crate::hub::twins::service_json;
 use crate::hub::{Hub, TWIN_READERS_MAX};
 use crate::store::{Change, ChangeFeed, DocumentKey};
-use crate::telemetry::{StartAt, StartAtError, Telemetry, TelemetryEvent, TelemetryReader};
+use crate::telemetry::{
+    StartAt, StartAtError, Telemetry, TelemetryEvent, TelemetryReader, TelemetryStatus,
+};
 
-/// Where telemetry is watched; `device` and `module` in the query choose whose.
+/// Where telemetry is read; `device` and `module` in the query choose whose, `from` where it begins.
 pub const TELEMETRY_PATH: &str = "/wasm-edge/v1/telemetry";
+
+/// Where what is kept of it is told.
+pub const TELEMETRY_STATUS_PATH: &str = "/wasm-edge/v1/telemetry/status";
+
+/// The header that tells the position with which a stream of telemetry begins, where that is known.
+pub const POSITION_HEADER: HeaderName = HeaderName::from_static("wasm-edge-position");
 
 /// Where twins are watched: this, the rest of a twin's path, and [`TWIN_CHANGES_SUFFIX`].
 pub const TWINS_PATH: &str = "/wasm-edge/v1/twins";
@@ -42,6 +50,7 @@ pub(super) fn routes() -> Router<Hub> {
     let module = format!("{TWINS_PATH}/{{device}}/modules/{{module}}{TWIN_CHANGES_SUFFIX}");
     Router::new()
         .route(TELEMETRY_PATH, get(telemetry))
+        .route(TELEMETRY_STATUS_PATH, get(telemetry_status))
         .route(&device, get(twin_changes))
         .route(&module, get(twin_changes))
 }
@@ -77,7 +86,17 @@ async fn telemetry(
     let from: Option<StartAt> =
         from.map_err(|err: StartAtError| Failure::invalid(err.to_string()))?;
     let reader = hub.telemetry(from.unwrap_or_default())?;
-    Ok(lines(stream::unfold((reader, filter), next_telemetry)))
+    let begins_at = reader.begins_at();
+    let mut response = lines(stream::unfold((reader, filter), next_telemetry));
+    if let Some(position) = begins_at {
+        let value = HeaderValue::from(position);
+        response.headers_mut().insert(POSITION_HEADER, value);
+    }
+    Ok(response)
+}
+
+async fn telemetry_status(State(hub): State<Hub>) -> Json<TelemetryStatus> {
+    Json(hub.telemetry_status())
 }
 
 type TelemetryState = (TelemetryReader, Filter);

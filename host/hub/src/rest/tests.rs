@@ -465,6 +465,16 @@ async fn telemetry_is_read_from_any_position() {
     for _ in 0..3 {
         session.send(Message::default()).await.unwrap();
     }
+    for (from, expected) in [
+        ("", Some("3")),
+        ("?from=2", Some("2")),
+        ("?from=earliest", None),
+    ] {
+        let request = get_request(&format!("{TELEMETRY_PATH}{from}"));
+        let response = send(&hub, request).await;
+        let position = response.headers().get(crate::rest::POSITION_HEADER);
+        assert_eq!(position.map(|value| value.to_str().unwrap()), expected);
+    }
     let mut earliest = Lines::open(&hub, "/wasm-edge/v1/telemetry?from=earliest").await;
     let mut second = Lines::open(&hub, "/wasm-edge/v1/telemetry?from=1").await;
     let mut latest = Lines::open(&hub, "/wasm-edge/v1/telemetry?from=latest").await;
@@ -475,6 +485,16 @@ async fn telemetry_is_read_from_any_position() {
         }
         assert!(lines.is_waiting());
     }
+    let (_, status) = ask(
+        &hub,
+        Method::GET,
+        crate::rest::TELEMETRY_STATUS_PATH,
+        Value::Null,
+    )
+    .await;
+    assert!(status["bytes"].as_u64().unwrap() > 500, "{status}");
+    let others = ["earliest", "next", "readers", "failing"].map(|key| status[key].clone());
+    assert_eq!(others, [json!(0), json!(4), json!(3), json!(false)]);
     for (from, problem) in [
         (
             "5",

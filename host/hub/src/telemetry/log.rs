@@ -4,6 +4,7 @@
 //! thread. Leaves writing to `writer.rs`, reading to `reader.rs`.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use wasm_edge_store::volume::Volume;
 use super::record::FORMAT;
 use super::retention::{self, Segment};
 use super::writer::Writer;
-use super::{READERS_MAX, Retention, StartAt, Telemetry};
+use super::{READERS_MAX, Retention, StartAt, Telemetry, TelemetryStatus};
 use crate::error::HubError;
 
 /// Bytes of messages that wait to be written; more are refused. Devices send only so much before they
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub(super) written: watch::Sender<Written>,
     /// The segments, oldest first. Written by the writing thread, looked at by readers that begin.
     pub(super) segments: Mutex<VecDeque<Segment>>,
+    /// Whether the disk takes nothing at the moment. Written by the writing thread.
+    pub(super) failing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -164,6 +167,20 @@ impl TelemetryLog {
         }
     }
 
+    /// What is kept now.
+    pub(crate) fn status(&self) -> TelemetryStatus {
+        let next = self.shared.written.borrow().next;
+        let segments = self.shared.segments();
+        let oldest = segments.iter().find_map(|segment| segment.first);
+        TelemetryStatus {
+            earliest: oldest.unwrap_or(next),
+            next,
+            bytes: self.log.segments().iter().map(|info| info.bytes).sum(),
+            readers: READERS_MAX - self.readers.available_permits(),
+            failing: self.shared.failing.load(Ordering::Relaxed),
+        }
+    }
+
     pub(super) fn log(&self) -> &LogReader {
         &self.log
     }
@@ -221,6 +238,7 @@ impl Shared {
             filled: Condvar::new(),
             written: watch::Sender::new(written),
             segments: Mutex::new(writer.segments()),
+            failing: AtomicBool::new(false),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use wasm_edge_store::log::{Cursor, LogError, RecordKind};
 
 use super::log::Written;
-use super::{StartAt, Telemetry, TelemetryEvent, record};
+use super::{StartAt, Telemetry, TelemetryEvent, TelemetryStatus, record};
 use crate::error::{HubError, chain};
 use crate::hub::Hub;
 
@@ -56,6 +56,11 @@ struct Batch {
 }
 
 impl Hub {
+    /// What of the telemetry is kept.
+    pub fn telemetry_status(&self) -> TelemetryStatus {
+        self.telemetry_log().status()
+    }
+
     /// Reads all telemetry from `from` on.
     ///
     /// # Errors
@@ -85,6 +90,12 @@ impl Hub {
 }
 
 impl TelemetryReader {
+    /// The position of the message that comes next, where that is known before it comes: not for a
+    /// reader that begins with the earliest.
+    pub fn begins_at(&self) -> Option<u64> {
+        self.place.as_ref().and_then(|place| place.expected)
+    }
+
     /// The next message, or how many are gone before it; nothing once the hub is closed.
     ///
     /// # Cancel safety

@@ -6,6 +6,7 @@
 //! waits for one sync.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wasm_edge_store::log::{
@@ -39,8 +40,6 @@ pub(super) struct Writer {
     ran_ms: u64,
     opened: Instant,
     group: Group,
-    /// Whether the last thing that was tried failed.
-    failing: bool,
 }
 
 /// How far a group got.
@@ -79,7 +78,6 @@ impl Writer {
             ran_ms,
             opened: Instant::now(),
             group: Group::new(),
-            failing: false,
         };
         Ok((writer, written))
     }
@@ -99,7 +97,7 @@ impl Writer {
                 Work::Group(waiting) if waiting.is_empty() => {
                     let now_ms = self.now_ms(Instant::now());
                     let looked = self.make_room(0, now_ms, shared);
-                    self.note(&looked);
+                    self.note(&looked, shared);
                 }
                 Work::Group(waiting) => {
                     if !self.write(waiting, shared) {
@@ -129,7 +127,7 @@ impl Writer {
         let mut wait = RETRY_WAIT_MIN;
         loop {
             let tried = self.try_write(&mut stage, shared);
-            self.note(&tried);
+            self.note(&tried, shared);
             if tried.is_ok() {
                 break;
             }
@@ -216,16 +214,16 @@ impl Writer {
     }
 
     /// Says once that the disk takes nothing, and once that it does again.
-    fn note(&mut self, tried: &Result<(), LogError>) {
+    fn note(&self, tried: &Result<(), LogError>, shared: &Shared) {
+        let was_failing = shared.failing.swap(tried.is_err(), Ordering::Relaxed);
         match tried {
-            Err(err) if !self.failing => tracing::error!(
+            Err(err) if !was_failing => tracing::error!(
                 error = %crate::error::chain(err),
                 "telemetry cannot be written: nothing is acknowledged until it can be"
             ),
-            Ok(()) if self.failing => tracing::info!("telemetry is written again"),
+            Ok(()) if was_failing => tracing::info!("telemetry is written again"),
             _ => {}
         }
-        self.failing = tried.is_err();
     }
 }
 
