@@ -345,3 +345,6 @@ fn decode_message<'a>(reader: &mut Reader<'a>) -> Result<MessageRecord<'a>, Malf
         content: reader.rest(),
     })
 }
+
+#[cfg(test)]
+mod tests;

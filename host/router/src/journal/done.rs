@@ -64,6 +64,11 @@ impl DoneSet {
         (last + 1).saturating_sub(self.low) - self.beyond
     }
 
+    /// The first of a range that is not done, both ends included.
+    pub(super) fn first_live(&self, from: u64, last: u64) -> Option<u64> {
+        (from.max(self.low)..=last).find(|ordinal| !self.bit(*ordinal))
+    }
+
     pub(super) fn contains(&self, ordinal: u64) -> bool {
         ordinal < self.low || self.bit(ordinal)
     }

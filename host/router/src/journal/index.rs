@@ -270,15 +270,15 @@ impl Index {
         let begin = lane
             .stretches
             .partition_point(|stretch| stretch.last < from);
-        let stretch = lane
-            .stretches
-            .range(begin..)
-            .find(|stretch| stretch.done.live_through(stretch.last) > 0)?;
+        let mut stretches = lane.stretches.range(begin..);
+        let (stretch, first) = stretches.find_map(|stretch| {
+            let first = stretch.done.first_live(from, stretch.last)?;
+            Some((stretch, first))
+        })?;
         let start = Position {
             segment: stretch.segment,
             offset: stretch.start,
         };
-        let first = from.max(stretch.done.low());
         let hint = lane
             .hint
             .filter(|(ordinal, at)| at.segment == stretch.segment && *ordinal <= first);
@@ -360,6 +360,21 @@ impl Index {
         })
     }
 
+    /// About what it takes in memory.
+    #[cfg(test)]
+    pub(super) fn heap_estimate(&self) -> usize {
+        let lanes = self.lanes.values().map(|lane| {
+            let bits = lane
+                .stretches
+                .iter()
+                .map(|stretch| stretch.done.heap_bytes());
+            size_of::<Lane>()
+                + lane.stretches.capacity() * size_of::<Stretch>()
+                + bits.sum::<usize>()
+        });
+        lanes.sum::<usize>() + self.segments.len() * (8 + size_of::<SegmentUse>())
+    }
+
     fn drop_lanes(&mut self) -> Vec<LaneId> {
         let gone = self.lanes.iter().filter(|(_, lane)| lane.is_over());
         let gone: Vec<_> = gone.map(|(id, _)| *id).collect();
@@ -426,5 +441,124 @@ impl Lane {
             head.bits.extend(stretch.done.bits_beyond());
         }
         head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: LaneId = LaneId(1);
+
+    fn at(segment: u64, offset: u32) -> Position {
+        Position { segment, offset }
+    }
+
+    fn place(ordinal: u64) -> Place {
+        Place {
+            lane: LANE,
+            ordinal,
+        }
+    }
+
+    fn done(first: u64, last: u64) -> Done {
+        Done {
+            lane: LANE,
+            first,
+            last,
+        }
+    }
+
+    /// So many messages in each of some segments.
+    fn filled(segments: u64, messages: u64) -> Index {
+        let mut index = Index::default();
+        for segment in 0..segments {
+            index.begin(segment);
+            for number in 0..messages {
+                let offset = u32::try_from(number).unwrap();
+                index.add(place(segment * messages + number), at(segment, offset));
+            }
+        }
+        index
+    }
+
+    #[test]
+    fn a_million_messages_take_far_less_than_a_byte_each() {
+        let mut index = filled(100, 10_000);
+        assert!(index.heap_estimate() < 20_000);
+        // Also when every second one was taken out.
+        for ordinal in (0..1_000_000).step_by(2) {
+            index.done(done(ordinal, ordinal));
+        }
+        assert!(index.heap_estimate() < 300_000, "{}", index.heap_estimate());
+    }
+
+    #[test]
+    fn a_segment_can_go_when_all_in_it_is_done_wherever_it_stands() {
+        let mut index = filled(4, 10);
+        assert_eq!(index.done(done(10, 18)), 9);
+        assert_eq!(index.idle_segment(Some(3)), None);
+        assert_eq!(index.done(done(5, 19)), 6);
+        assert_eq!(index.idle_segment(Some(3)), Some(1));
+        assert_eq!(index.remove_segment(1), []);
+        assert_eq!(index.idle_segment(Some(3)), None);
+        // The newest one stays.
+        assert_eq!(index.done(done(30, 39)), 10);
+        assert_eq!(index.idle_segment(Some(3)), None);
+        assert_eq!(index.idle_segment(None), Some(3));
+        let reading = index.reading(LANE, 5).unwrap();
+        assert_eq!((reading.from.segment, reading.first), (2, 20));
+    }
+
+    #[test]
+    fn reading_goes_on_where_it_stopped_and_passes_over_what_is_done() {
+        let mut index = filled(3, 10);
+        index.note(LANE, 4, at(0, 4));
+        let first = |from| {
+            let reading = index.reading(LANE, from).unwrap();
+            (reading.from, reading.first, reading.last)
+        };
+        assert_eq!(first(0), (at(0, 0), 0, 9));
+        assert_eq!(first(4), (at(0, 4), 4, 9));
+        assert_eq!(first(6), (at(0, 4), 6, 9));
+        assert_eq!(first(12), (at(1, 0), 12, 19));
+        index.done(done(0, 14));
+        let reading = index.reading(LANE, 0).unwrap();
+        assert_eq!((reading.from, reading.first), (at(1, 0), 15));
+        assert!(index.reading(LANE, 30).is_none());
+    }
+
+    #[test]
+    fn a_head_tells_what_is_done_and_nothing_of_lanes_that_are_gone() {
+        let mut index = filled(3, 10);
+        index.done(done(0, 2));
+        index.done(done(5, 5));
+        index.done(done(20, 24));
+        let heads = index.head_lanes();
+        assert_eq!(heads.len(), 1);
+        assert_eq!((heads[0].id, heads[0].low), (LANE, 3));
+        assert_eq!(heads[0].runs, [(20, 24)]);
+        assert!(heads[0].ordinals().any(|ordinal| ordinal == 5));
+        index.done(done(0, 29));
+        assert_eq!(index.head_lanes()[0].low, 30);
+        for segment in 0..3 {
+            index.remove_segment(segment);
+        }
+        assert_eq!(index.head_lanes(), []);
+    }
+
+    #[test]
+    fn what_a_merge_could_not_copy_is_lost_and_told_once() {
+        let mut index = filled(2, 10);
+        index.done(done(0, 4));
+        index.done(done(10, 18));
+        let kept = [(place(6), at(0, 0)), (place(8), at(0, 0))];
+        index.replace(0..=1, &kept);
+        assert_eq!(index.take_lost(LANE), [5, 7, 9, 19]);
+        assert_eq!(index.take_lost(LANE), [0; 0]);
+        assert!(index.is_live(place(6)) && !index.is_live(place(7)));
+        assert_eq!(index.segment(0).live, 2);
+        index.done(done(6, 8));
+        assert_eq!(index.remove_segment(0), [LANE]);
     }
 }

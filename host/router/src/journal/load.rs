@@ -196,10 +196,10 @@ impl Load<'_> {
         for place in &*damaged {
             index.lose(lane, place.ordinal, place.ordinal);
         }
-        self.shared.figures.damaged(damaged.len() as u64);
         let lost = index.take_lost(lane).into_iter();
         let lost = lost.map(|ordinal| Place { lane, ordinal });
         damaged.extend(lost.filter(|place| !is_done(*place)));
+        self.shared.figures.damaged(damaged.len() as u64);
         self.loaded
     }
 }

@@ -1,5 +1,7 @@
 mod crash;
+mod restart;
 mod story;
+mod trouble;
 
 use std::time::Duration;
 
