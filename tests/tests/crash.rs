@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use wasm_edge_tests::deployment::{Deployment, Module, route};
+use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::numbers::{self, Notes};
 use wasm_edge_tests::process::Process;
@@ -15,29 +15,37 @@ use wasm_edge_tests::run::RunOptions;
 use wasm_edge_tests::soak::{self, Chance};
 
 /// Where numbers end: the module that sends upstream, and the producer that they come from.
-const ENDS: [(&str, &str); 3] = [("near", "near"), ("c", "near"), ("far", "far")];
+const ENDS: [(&str, &str); 4] = [
+    ("c", "near"),
+    ("far", "far"),
+    ("both", "both"),
+    ("d", "both"),
+];
+
+const PRODUCERS: [&str; 3] = ["near", "far", "both"];
 
 /// The most messages at the hub, and milliseconds, after which a process is killed.
 const MESSAGES_MAX: u64 = 600;
 const STARTING_MAX_MS: u64 = 500;
 const SOON_MAX_MS: u64 = 20;
 
-/// `near` sends upstream and through a chain of three handlers, `far` only upstream, at another priority.
+/// `near` sends through a chain of three handlers that forward, `far` upstream at a priority of its own, `both`
+/// upstream and to a handler.
 fn chain() -> Deployment {
     let echo = |name: &str| Module::guest("echo").named(name);
     let producer = |name: &str| Module::guest("producer").named(name).env("NOTES", "1");
     let far = "FROM /messages/modules/far/* INTO $upstream";
-    Deployment::new()
-        .module(producer("near"))
-        .module(producer("far"))
-        .module(echo("a"))
-        .module(echo("b"))
-        .module(echo("c"))
-        .route("nearToA", route("near/out", "a/in"))
+    let modules = PRODUCERS.map(producer).into_iter();
+    let modules = modules.chain(["a", "b", "c", "d"].map(echo));
+    modules
+        .fold(Deployment::new(), Deployment::module)
+        .pass("near/out", "a/in")
         .pass("a/out", "b/in")
         .pass("b/out", "c/in")
-        .upstream("near")
+        .pass("both/out", "d/in")
         .upstream("c")
+        .upstream("d")
+        .upstream("both")
         .route("far", json!({ "route": far, "priority": 2 }))
 }
 
@@ -74,8 +82,9 @@ fn what_was_acknowledged_is_there_once_and_in_order_after_kill_9_at_any_moment()
     }
     let run = options.start(&home);
     run.wait_running();
-    numbers::stop(&run, "near");
-    numbers::stop(&run, "far");
+    for producer in PRODUCERS {
+        numbers::stop(&run, producer);
+    }
     let arrivals = numbers::arrivals(&run, &ENDS.map(|(module, _)| module));
     run.interrupt().ok();
     for ((module, producer), arrivals) in ENDS.iter().zip(arrivals) {
