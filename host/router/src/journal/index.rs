@@ -293,12 +293,14 @@ impl Index {
 
     /// Takes the ordinals of a lane that were lost in merges.
     pub(super) fn take_lost(&mut self, id: LaneId) -> Vec<u64> {
-        let lost = self
-            .lanes
-            .get_mut(&id)
-            .map(|lane| std::mem::take(&mut lane.lost));
-        self.lanes.retain(|_, lane| !lane.is_over());
-        lost.unwrap_or_default()
+        let Some(lane) = self.lanes.get_mut(&id) else {
+            return Vec::new();
+        };
+        let lost = std::mem::take(&mut lane.lost);
+        if lane.is_over() {
+            self.lanes.remove(&id);
+        }
+        lost
     }
 
     /// Changes whenever positions that were told do not hold any more.

@@ -404,13 +404,13 @@ fn run(seed: u64, off: Option<SyncSite>) -> Result<usize, String> {
 
 /// How many crashes the test of them makes; the soak test asks for more.
 fn crashes_wanted() -> usize {
-    let wanted = std::env::var("WASM_EDGE_CRASHES").ok();
+    let wanted = std::env::var("WASM_EDGE_SOAK_CRASHES").ok();
     wanted.map_or(300, |wanted| wanted.parse().expect("a number of crashes"))
 }
 
 #[test]
 fn after_any_crash_what_is_found_is_a_prefix_with_all_that_was_acknowledged() {
-    let first = std::env::var("WASM_EDGE_SEED").ok();
+    let first = std::env::var("WASM_EDGE_SOAK_SEED").ok();
     let first: u64 = first.map_or(0, |seed| seed.parse().expect("a seed"));
     let mut crashes = 0;
     for seed in first.. {
