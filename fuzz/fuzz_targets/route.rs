@@ -4,13 +4,18 @@
 use libfuzzer_sys::fuzz_target;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::MessageSource;
+use wasm_edge_model::route::condition::Condition;
 use wasm_edge_model::route::{Route, RouteName};
 
 fuzz_target!(|text: &str| {
     let name = RouteName::new("r").expect("a letter is a name");
     match Route::parse(name.clone(), text) {
         Ok(route) => {
-            let written = format!("FROM {} INTO {}", route.source, route.sink);
+            let condition = match &route.condition {
+                always if *always == Condition::always() => String::new(),
+                condition => format!("WHERE {} ", condition.text()),
+            };
+            let written = format!("FROM {} {condition}INTO {}", route.source, route.sink);
             // A star inside a source can look like a comment once it is written elsewhere.
             if !route.source.text().trim_end_matches('*').contains('*') {
                 assert_eq!(
@@ -26,6 +31,6 @@ fuzz_target!(|text: &str| {
             };
             assert!(!route.source.matches(&source) || route.source.can_match());
         }
-        Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column())),
+        Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column)),
     }
 });
