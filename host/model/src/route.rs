@@ -188,6 +188,12 @@ impl Source {
         &self.text
     }
 
+    /// What sources are compared with: the pattern without a `*` at its end,
+    /// in lower case, ending in one `/`.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Whether any message can have a source that this matches. Routes of
     /// IoT Hub know more sources than a device has.
     pub fn can_match(&self) -> bool {

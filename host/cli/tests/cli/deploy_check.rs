@@ -272,3 +272,30 @@ fn the_examples_are_valid() {
     }
     assert!(checked >= 2, "only {checked} examples");
 }
+
+#[test]
+fn routes_that_are_hardly_meant_are_warned_of() {
+    let back = r#""up": "FROM /messages/modules/filter/* WHERE status = hot INTO BrokeredEndpoint(\"/modules/sensor/inputs/in\")""#;
+    let up = r#""up": "FROM /messages/modules/filter/outputs/high INTO $upstream""#;
+    let manifest = VALID.replace(up, back);
+    assert_ne!(manifest, VALID);
+    let ending = check(&manifest, &[]);
+    assert_eq!(ending.code, Some(0), "{}", ending.stdout);
+    for expected in [
+        "messages may go in a circle: `filter` → `sensor` → `filter`, by `up`, `sensor-to-filter`",
+        "column 10 of the condition: `hot` is read as a property; a text is `'hot'`",
+    ] {
+        assert!(ending.stdout.contains(expected), "{}", ending.stdout);
+    }
+    let wrong = VALID.replace(up, r#""up": "FROM /messages/* WHERE a > 1 INTO $upstream""#);
+    let ending = check(&wrong, &[]);
+    assert_eq!(ending.code, Some(78));
+    let place =
+        "$.modulesContent['$edgeHub']['properties.desired'].routes.up: column 24 of the route: ";
+    assert!(ending.stdout.contains(place), "{}", ending.stdout);
+    assert!(
+        ending.stdout.contains("write `as_number(a) > 1`"),
+        "{}",
+        ending.stdout
+    );
+}

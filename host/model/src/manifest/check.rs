@@ -4,6 +4,7 @@
 //! these use.
 
 mod agent;
+mod ends;
 mod hub;
 mod keeping;
 mod options;

@@ -353,3 +353,50 @@ proptest! {
         prop_assert_eq!(MessageLine::parse(&line).unwrap().message.body, body);
     }
 }
+
+#[test]
+fn a_message_of_a_file_is_taken_as_it_stands() {
+    let text = r#"{
+        "input": "in", "output": "out",
+        "systemProperties": { "connectionModuleId": "m", "operation": "o" },
+        "body": { "n": 1.10 }
+    }"#;
+    let message = read_message(text).unwrap();
+    assert_eq!(message.body, &br#"{ "n": 1.10 }"#[..]);
+    let system = |property| message.system.get(property);
+    assert_eq!(system(SystemProperty::ContentType), None);
+    assert_eq!(system(SystemProperty::ConnectionModuleId), Some("m"));
+    assert_eq!(system(SystemProperty::Operation), Some("o"));
+    assert_eq!(system(SystemProperty::InputName), Some("in"));
+    assert_eq!(system(SystemProperty::OutputName), Some("out"));
+    let long = format!(
+        "{{\"bodyText\": \"{}\"}}",
+        "x".repeat(MESSAGE_SIZE_MAX_BYTES + 1)
+    );
+    let error = read_message(&long).unwrap_err().to_string();
+    assert!(error.starts_with("the message has 262145 bytes"), "{error}");
+}
+
+#[test]
+fn sources_are_read_from_their_text() {
+    let check = |text: &str, expected: Option<&str>| {
+        let module = ModuleId::new("who").unwrap();
+        let source = MessageSource::parse(text, module).ok();
+        assert_eq!(
+            source.map(|source| source.text()).as_deref(),
+            expected,
+            "{text}"
+        );
+    };
+    check("/messages/modules/a", Some("/messages/modules/a/"));
+    check("/Messages/Modules/a/", Some("/messages/modules/a/"));
+    check(
+        "/messages/modules/a/outputs/o",
+        Some("/messages/modules/a/outputs/o/"),
+    );
+    check("/twinChangeNotifications", Some("/twinChangeNotifications"));
+    check("/messages/modules/a/outputs", None);
+    check("/messages/modules/a b", None);
+    check("/messages/*", None);
+    check("", None);
+}

@@ -7,11 +7,12 @@ use super::super::fault::Findings;
 use super::super::read::{Entry, Fields, Place};
 use super::super::{StoreAndForward, TIME_TO_LIVE_DEFAULT};
 use super::agent::{schema_version, take_own_keys};
+use super::ends::{self, Placed};
 use super::keeping::{self, OfRoute};
 use super::{Compatibility, Desired};
 use crate::identity::ModuleId;
 use crate::json::Content;
-use crate::route::{PRIORITY_MAX, Route, RouteName, Sink};
+use crate::route::{PRIORITY_MAX, Route, RouteName};
 
 /// The newest schema version, as major and minor number.
 const SCHEMA_VERSION_MAX: (u32, u32) = (1, 3);
@@ -51,11 +52,13 @@ pub(super) fn read(findings: &mut Findings, desired: Desired<'_>, around: Around
         .into_iter()
         .flatten()
         .for_each(|entry| entries.push(entry));
-    let mut routes: Vec<Route> = entries
+    let mut placed: Vec<Placed> = entries
         .rest()
         .filter_map(|(entry, place)| route(findings, &entry, &place, &around))
         .collect();
-    routes.sort_by(|a, b| a.name.cmp(&b.name));
+    placed.sort_by(|a, b| a.route.name.cmp(&b.route.name));
+    ends::check(findings, &placed, &around.modules);
+    let mut routes: Vec<Route> = placed.into_iter().map(|placed| placed.route).collect();
     keeping::apply_all(findings, &mut routes, around.route_options);
     let keeping = fields.take("storeAndForwardConfiguration");
     let store_and_forward = keeping.and_then(|place| store_and_forward(findings, &place));
@@ -71,7 +74,7 @@ fn route(
     entry: &Entry<'_>,
     place: &Place<'_>,
     around: &Around,
-) -> Option<Route> {
+) -> Option<Placed> {
     let name = match RouteName::new(entry.key) {
         Ok(name) => Some(name),
         Err(error) => {
@@ -109,8 +112,7 @@ fn route(
     if let Content::Object(_) = &place.node.content {
         options(findings, place, &mut route);
     }
-    check_ends(findings, &text_place, &route, &around.modules);
-    Some(route)
+    Some(Placed::new(route, &text_place))
 }
 
 const ROUTE_FORM: &str = "`FROM source INTO sink`";
@@ -133,43 +135,6 @@ fn options(findings: &mut Findings, place: &Place<'_>, route: &mut Route) {
     let keeping = keeping::take(findings, &mut fields);
     keeping::apply(route, keeping);
     findings.without_meaning(fields);
-}
-
-/// Warns of a route that takes or brings nothing.
-fn check_ends(
-    findings: &mut Findings,
-    place: &Place<'_>,
-    route: &Route,
-    modules: &BTreeSet<ModuleId>,
-) {
-    let mut warn = |problem| findings.warning(&place.path, place.position(), problem);
-    let is_named = |source: &str| {
-        modules
-            .iter()
-            .any(|id| id.as_str().eq_ignore_ascii_case(source))
-    };
-    match route.source.module() {
-        _ if !route.source.can_match() => {
-            warn(format!(
-                "no message of a device has the source `{}`",
-                route.source
-            ));
-        }
-        Some(source) if !is_named(source) => {
-            warn(format!(
-                "the deployment runs no module `{source}`, where the route begins"
-            ));
-        }
-        _ => {}
-    }
-    match &route.sink {
-        Sink::Module { module, .. } if !modules.contains(module) => {
-            warn(format!(
-                "the deployment runs no module `{module}`, where the route ends"
-            ));
-        }
-        _ => {}
-    }
 }
 
 fn store_and_forward(findings: &mut Findings, place: &Place<'_>) -> Option<StoreAndForward> {
