@@ -9,6 +9,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod deploy;
 pub(crate) mod module;
+pub(crate) mod queue;
 pub(crate) mod route;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
@@ -95,6 +96,9 @@ pub(crate) enum Command {
     Twin(TwinCommand),
     /// Show the messages that go upstream, as they go
     Monitor(MonitorArgs),
+    /// See and handle what waits in the queues, and what was put aside
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Work with deployment manifests
     #[command(subcommand)]
     Deploy(deploy::DeployCommand),

@@ -15,12 +15,14 @@ mod method;
 mod monitor;
 #[cfg(feature = "compiler")]
 mod new;
+mod queue;
 mod restart;
 mod route;
 #[cfg(feature = "hub")]
 mod run;
 mod running;
 mod send;
+mod store;
 mod support_bundle;
 #[cfg(feature = "test")]
 mod test;
@@ -65,6 +67,7 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Restart(args) => wait(restart::execute(args, global, output)),
         Command::Twin(command) => wait(twin::execute(command, global, output)),
         Command::Monitor(args) => wait(monitor::execute(args, global, output)),
+        Command::Queue(command) => queue::execute(command, global, output),
         Command::Deploy(command) => deploy::execute(command, global, output),
         Command::Route(command) => route::execute(command, output),
         #[cfg(feature = "test")]

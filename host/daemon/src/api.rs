@@ -8,6 +8,7 @@ mod deployments;
 mod logs;
 mod messages;
 mod modules;
+mod queues;
 
 use std::sync::Arc;
 
@@ -83,6 +84,16 @@ pub fn router(
         )
         .route("/v1/modules/{device}/{module}/messages", messages::route())
         .route("/v1/logs", get(logs::read))
+        .route("/v1/queues", get(queues::list))
+        .route("/v1/queues/{device}/messages", get(queues::messages))
+        .route(
+            "/v1/queues/{device}/retry",
+            axum::routing::post(queues::retry),
+        )
+        .route(
+            "/v1/queues/{device}/purge",
+            axum::routing::post(queues::purge),
+        )
         .route("/v1/deployments/{device}", get(deployments::show))
         .route(
             "/v1/deployments/{device}/check",

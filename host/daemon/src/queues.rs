@@ -12,6 +12,9 @@ use wasm_edge_store::volume::FolderVolume;
 
 use crate::config::RouterConfig;
 
+/// The least that a deployment can leave to messages: with less, one of the largest size could never be taken.
+const STORE_BYTES_MIN: u64 = 1024 * 1024;
+
 /// Why the queues cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum QueuesError {
@@ -47,13 +50,14 @@ pub(crate) fn open(
     }
     Ok(Router::open(
         device.clone(),
-        limits(config),
+        limits(config, None),
         journal,
         recovered,
     )?)
 }
 
-fn limits(config: &RouterConfig) -> Limits {
+/// What the queues may hold: as the configuration says, or less, where the deployment says how much in bytes.
+pub(crate) fn limits(config: &RouterConfig, deployment_max_bytes: Option<u64>) -> Limits {
     let number = |wanted: Option<u64>, otherwise: usize| {
         wanted.map_or(otherwise, |wanted| {
             usize::try_from(wanted).unwrap_or(usize::MAX)
@@ -65,6 +69,10 @@ fn limits(config: &RouterConfig) -> Limits {
         store_endpoint_messages: number(
             config.endpoint_max_messages,
             defaults.store_endpoint_messages,
+        ),
+        store_bytes: number(
+            deployment_max_bytes.map(|bytes| bytes.max(STORE_BYTES_MIN)),
+            usize::MAX,
         ),
         store_endpoint_bytes: number(config.endpoint_max_bytes, defaults.store_endpoint_bytes),
         ..defaults

@@ -1,6 +1,7 @@
 //! Where routes lead: upstream, or an input of a module.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use wasm_edge_model::identity::ModuleId;
@@ -21,6 +22,17 @@ pub enum Endpoint {
         /// The input.
         input: InputName,
     },
+}
+
+/// A text names no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` names no queue: expected `$upstream`, or `module/input`",
+    .text.escape_debug()
+)]
+pub struct EndpointError {
+    /// The text, cut to a readable length.
+    pub text: String,
 }
 
 impl From<&Sink> for Endpoint {
@@ -53,6 +65,29 @@ impl Endpoint {
     }
 }
 
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    /// Reads the text form, and the short ones of those who type it: `module/input` and `upstream`.
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let error = || EndpointError {
+            text: text.chars().take(200).collect(),
+        };
+        if matches!(text, "$upstream" | "upstream") {
+            return Ok(Endpoint::Upstream);
+        }
+        let parts: Vec<&str> = text.split('/').collect();
+        let (module, input) = match parts[..] {
+            [module, input] | ["", "modules", module, "inputs", input] => (module, input),
+            _ => return Err(error()),
+        };
+        Ok(Endpoint::Module {
+            module: ModuleId::new(module).map_err(|_| error())?,
+            input: InputName::new(input).map_err(|_| error())?,
+        })
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,5 +102,43 @@ impl fmt::Display for Endpoint {
 impl Serialize for Endpoint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_read_as_it_is_shown_and_as_it_is_typed() {
+        let check = |text: &str, expected: Option<&str>| {
+            let read = text
+                .parse::<Endpoint>()
+                .map(|endpoint| endpoint.to_string());
+            assert_eq!(read.ok().as_deref(), expected, "{text}");
+        };
+        check("$upstream", Some("$upstream"));
+        check("upstream", Some("$upstream"));
+        check("filter/in", Some("/modules/filter/inputs/in"));
+        check(
+            "/modules/filter/inputs/in",
+            Some("/modules/filter/inputs/in"),
+        );
+        for text in [
+            "",
+            "filter",
+            "a/b/c",
+            "/filter/in",
+            "a b/in",
+            "filter/",
+            "/modules/a/outputs/in",
+        ] {
+            check(text, None);
+        }
+        let err = "filter".parse::<Endpoint>().unwrap_err();
+        assert_eq!(
+            err.to_string(),
+            "`filter` names no queue: expected `$upstream`, or `module/input`"
+        );
     }
 }

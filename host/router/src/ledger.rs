@@ -200,6 +200,7 @@ impl Ledger {
             Class::Store => {
                 let capacity_bytes = self.store.space().capacity_bytes;
                 let capacity_bytes = usize::try_from(capacity_bytes).unwrap_or(usize::MAX);
+                let capacity_bytes = capacity_bytes.min(self.limits.store_bytes);
                 let capacity = Usage {
                     messages: rank_part(self.limits.store_messages, rank),
                     bytes: rank_part(capacity_bytes, rank),

@@ -121,7 +121,7 @@ pub const PROPERTY_OVERHEAD_BYTES: usize = 64;
 /// What the router may hold. `Default` gives the constants of this module.
 ///
 /// Bytes in memory are counted as held: content and overhead ([`charge_bytes`]); bytes in the store as written
-/// ([`stored_bytes`]). The journal bounds the bytes in the store in all.
+/// ([`stored_bytes`]). The journal bounds the bytes in the store in all, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Messages in the store waiting at one endpoint, those in a module's hands and those staged included.
@@ -130,6 +130,8 @@ pub struct Limits {
     pub store_endpoint_bytes: usize,
     /// Messages in the store in all. One that waits at several endpoints counts at each.
     pub store_messages: usize,
+    /// Bytes in the store in all, counted likewise, where the journal would take more.
+    pub store_bytes: usize,
     /// Messages in memory waiting at one endpoint, those in a module's hands and those staged included.
     pub endpoint_messages: usize,
     /// Bytes waiting at one endpoint, counted likewise.
@@ -152,6 +154,7 @@ impl Default for Limits {
             store_endpoint_messages: STORE_MESSAGES,
             store_endpoint_bytes: usize::MAX,
             store_messages: STORE_MESSAGES,
+            store_bytes: usize::MAX,
             endpoint_messages: ENDPOINT_MESSAGES,
             endpoint_bytes: ENDPOINT_BYTES,
             messages: MESSAGES,
@@ -172,6 +175,7 @@ impl Limits {
 
     /// The largest charge that an empty store takes at the lowest priority, where all of it may take so many bytes.
     pub(crate) fn stored_max_bytes(&self, capacity_bytes: usize) -> usize {
+        let capacity_bytes = capacity_bytes.min(self.store_bytes);
         let capacity = rank_part(self.store_endpoint_bytes.min(capacity_bytes), RANKS - 1);
         capacity / (STORE_SHARE + 1) * STORE_SHARE
     }

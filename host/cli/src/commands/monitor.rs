@@ -23,7 +23,7 @@ const BODY_SHOWN_MAX: usize = 2048;
 /// One line of the hub's telemetry stream: a message, or how many are gone that would have come here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+pub(super) struct Line {
     #[serde(default)]
     position: Option<u64>,
     #[serde(default)]
@@ -31,13 +31,13 @@ struct Line {
     #[serde(default)]
     device: String,
     #[serde(default)]
-    module: String,
+    pub(super) module: String,
     #[serde(default)]
-    output: Option<String>,
+    pub(super) output: Option<String>,
     #[serde(default)]
     enqueued_time: Option<Timestamp>,
     #[serde(default)]
-    properties: Map<String, Value>,
+    pub(super) properties: Map<String, Value>,
     #[serde(default)]
     body: Option<Value>,
     #[serde(default)]
@@ -169,7 +169,7 @@ fn print(line: &Line, names: Names, output: &Output) -> Result<(), OutputError> 
     output.line(&text.styled(Style::Dim, &properties_text(&line.properties)))
 }
 
-fn body_text(line: &Line) -> String {
+pub(super) fn body_text(line: &Line) -> String {
     let text = match (&line.body, &line.body_text, &line.body_base64) {
         (Some(body), ..) => body.to_string(),
         (None, Some(text), _) => text.clone(),
@@ -186,7 +186,7 @@ fn body_text(line: &Line) -> String {
     }
 }
 
-fn properties_text(properties: &Map<String, Value>) -> String {
+pub(super) fn properties_text(properties: &Map<String, Value>) -> String {
     let mut text = String::new();
     for (name, value) in properties {
         let value = value

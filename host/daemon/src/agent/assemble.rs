@@ -97,6 +97,7 @@ impl Deployment {
             wiring: Wiring {
                 routes: manifest.routes,
                 time_to_live: manifest.store_and_forward.time_to_live,
+                store_max_bytes: manifest.store_and_forward.size_max_bytes,
             },
         };
         Self { sections, desired }

@@ -21,6 +21,7 @@ use super::progress::Progress;
 use super::pursue::Carried;
 use super::{Agent, SYNC_TIMEOUT, leaving};
 use crate::deployment::sealed::StoredCredentials;
+use crate::queues;
 use crate::supervisor::Module;
 use crate::twins::Twin;
 use crate::twins::sync::Sync;
@@ -67,6 +68,8 @@ impl Agent {
                 Command::StopModule(id) => self.stop(&id).await,
                 Command::RemoveModule(id) => self.remove(&id).await,
                 Command::ApplyRoutes => {
+                    let limits = queues::limits(&self.parts.routing, wiring.store_max_bytes);
+                    self.parts.router.set_limits(limits);
                     if let Some(table) = table.take() {
                         self.parts.router.apply(table);
                     }

@@ -38,6 +38,8 @@ pub struct Wiring {
     pub routes: Vec<Route>,
     /// For messages whose route says nothing of it; none is for ever.
     pub time_to_live: Option<Duration>,
+    /// What messages may take in the store; none leaves it to the device.
+    pub store_max_bytes: Option<u64>,
 }
 
 /// What is on the device.

@@ -65,6 +65,7 @@ pub(super) async fn show(
             .iter()
             .find(|sender| sender.module == *report.module())
     );
+    shown["store"] = json!(snapshot.store);
     Ok(Json(shown))
 }
 

@@ -22,6 +22,7 @@ const LIMITS: Limits = Limits {
     store_endpoint_messages: 0,
     store_endpoint_bytes: 0,
     store_messages: 0,
+    store_bytes: usize::MAX,
     endpoint_messages: 8,
     endpoint_bytes: 400,
     messages: 14,

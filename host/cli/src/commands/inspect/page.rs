@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use wasm_edge_model::manifest::STARTUP_ORDER_DEFAULT;
 
+use super::super::store::Store;
 use crate::output::table::{Align, Table};
 use crate::output::text::{Style, Text};
 use crate::output::{Output, OutputError, human};
@@ -49,6 +50,7 @@ pub(super) struct Module {
     queues: Vec<Queue>,
     sent: Option<Sent>,
     set_aside: Vec<Aside>,
+    store: Option<Store>,
 }
 
 #[derive(Default, Deserialize)]
@@ -192,6 +194,7 @@ impl Module {
             ),
         ));
         fields.extend(self.sent.as_ref().map(|sent| ("sent", sent.text())));
+        fields.extend(self.store.as_ref().map(|store| ("store", store.text())));
         let version = |version: Option<u64>| version.map_or("-".to_owned(), |it| it.to_string());
         fields.extend(twin.map(|twin| {
             let (desired, reported) = (version(twin.desired), version(twin.reported));
@@ -417,6 +420,8 @@ mod tests {
                 "stagedMessages": 0, "bytes": 2048, "asideMessages": 1, "priorities": [{"priority": 0}],
                 "counters": {"taken": 16, "delivered": 12, "failedTries": 5, "retries": 0, "expired": 0}
             }],
+            "store": {"space": {"fileBytes": 1048576, "maxBytes": 268435456},
+                "figures": {"messages": 1, "writtenBytes": 512}},
             "sent": {"messages": 1, "bytes": 300, "counters": {"taken": 9, "noRoute": 2, "wouldBlock": 0, "invalid": 1}},
             "setAside": [{
                 "input": "in", "from": "sensor", "reason": "tries-exhausted", "detail": "trapped", "tries": 5,
@@ -440,6 +445,7 @@ restarts  2, the last 42s ago (2026-01-10T11:59:18Z); policy always, startup ord
 memory    1.00 MiB of 4.00 MiB (25 %), and the host holds 512 B for it
 messages  12 handled, 1 failed, 3 waiting, 1 put aside
 sent      9 messages, of which 1 wait (300 B), 2 without a route, 1 refused as not valid
+store     1.00 MiB of 256 MiB; 512 B written for 1 message
 twin      desired at version 4, reported at version -
 
 warnings

@@ -14,6 +14,9 @@ pub(super) fn router() -> Router<Answers> {
     Router::new()
         .route("/v1/modules/{device}/{module}/restart", post(restart))
         .route("/v1/modules/{device}/{module}/messages", post(message))
+        .route("/v1/queues", get(queues))
+        .route("/v1/queues/{device}/messages", get(queued))
+        .route("/v1/queues/{device}/{verb}", post(handle_queue))
         .route("/v1/deployments/{device}", get(deployment))
         .route("/v1/deployments/{device}/check", post(check))
         .route(
@@ -52,6 +55,66 @@ async fn message(Query(sent): Query<Sent>) -> Response {
         _ => json!({ "outcome": "completed", "reason": null, "detail": null }),
     };
     json_response(&outcome)
+}
+
+async fn queues() -> Response {
+    let counters = json!({ "taken": 20, "delivered": 12, "expired": 3, "droppedNewest": 1 });
+    json_response(&json!({
+        "queues": [
+            {
+                "device": "d1", "endpoint": "$upstream", "routed": true, "queuedMessages": 2, "inHandMessages": 1,
+                "stagedMessages": 0, "bytes": 2048, "asideMessages": 0, "asideBytes": 0,
+                "priorities": [
+                    { "priority": 0, "messages": 1, "oldestMs": 61_000 },
+                    { "priority": 2_000_000_000_u32, "messages": 1 },
+                ],
+                "counters": counters,
+            },
+            { "device": "d1", "endpoint": "/modules/filter/inputs/in", "asideMessages": 1 },
+        ],
+        "stores": [{
+            "device": "d1",
+            "space": { "fileBytes": 1_048_576, "maxBytes": 268_435_456, "isFailing": false },
+            "figures": { "messages": 20, "writtenBytes": 5_120 },
+        }],
+    }))
+}
+
+#[derive(Deserialize)]
+struct OfQueue {
+    endpoint: String,
+    #[serde(default)]
+    part: String,
+    #[serde(default)]
+    id: Option<String>,
+}
+
+async fn queued(Query(of): Query<OfQueue>) -> Response {
+    if of.endpoint == "filtr/in" {
+        let error = "device `d1` has no queue `/modules/filtr/inputs/in`";
+        return refused(StatusCode::NOT_FOUND, error);
+    }
+    let mut message = json!({
+        "id": "7e5a01c4-0000020000000007", "sequence": 7, "module": "sensor", "output": "high", "tries": 0,
+        "retries": 0, "ageMs": 61_000, "priority": 0, "expiresInMs": null, "properties": { "p": "1" },
+        "systemProperties": {}, "bodyText": "load\u{1b}[2J 1",
+    });
+    if of.part == "aside" {
+        message["reason"] = json!("rejected");
+        message["detail"] = json!("body is no JSON");
+    }
+    json_response(&json!({ "messages": [message] }))
+}
+
+async fn handle_queue(
+    Path((_, verb)): Path<(String, String)>,
+    Query(of): Query<OfQueue>,
+) -> Response {
+    json_response(&match (verb.as_str(), of.id) {
+        ("retry", Some(_)) => json!({ "messages": 1, "withoutRoom": 0 }),
+        ("retry", None) => json!({ "messages": 3, "withoutRoom": 2 }),
+        _ => json!({ "messages": 4 }),
+    })
 }
 
 async fn method(Path((_, module)): Path<(String, String)>, body: String) -> Response {

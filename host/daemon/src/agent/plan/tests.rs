@@ -38,6 +38,7 @@ fn routes(count: usize) -> Wiring {
         Route::parse(name, "FROM /messages/* INTO $upstream").expect("valid")
     };
     Wiring {
+        store_max_bytes: None,
         routes: (0..count).map(route).collect(),
         time_to_live: None,
     }
