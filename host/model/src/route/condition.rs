@@ -5,9 +5,9 @@
 //! to the router. The language is that of IoT Hub's routing queries, as IoT
 //! Edge has it; `docs/routes.md` describes it.
 //!
-//! A text becomes words (`route/lexer.rs`), a tree ([`syntax`]), and a tree
-//! with types and known names ([`check`]), which is evaluated for each message
-//! ([`evaluate`]).
+//! A text becomes words (`route/lexer.rs`), a tree (`condition/syntax.rs`),
+//! and a tree with types and known names (`condition/check.rs`), which is
+//! evaluated for each message (`condition/evaluate.rs`).
 
 mod body;
 mod check;
