@@ -2,6 +2,7 @@
 
 mod durable;
 mod full;
+mod model;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) const TO_FILTER_ONLY: &str =
     r#"FROM /messages/modules/sensor/* INTO BrokeredEndpoint("/modules/filter/inputs/in")"#;
-const FILTER_UP: &str = "FROM /messages/modules/filter/* INTO $upstream";
+pub(super) const FILTER_UP: &str = "FROM /messages/modules/filter/* INTO $upstream";
 
 pub(super) fn route(text: &str, priority: u32) -> Route {
     let name = RouteName::new("r").unwrap();
