@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
-use wasm_edge_tests::run::{Run, Telemetry, body};
+use wasm_edge_tests::run::{Run, RunOptions, Telemetry, body};
 
 /// `feed` orders, `sender` sends; what it sends on `stuck` waits for a module that does not run.
 fn start(home: &Home) -> Run<'_> {
@@ -22,7 +22,12 @@ fn start(home: &Home) -> Run<'_> {
         )
         .upstream("echo")
         .write(home);
-    Run::of(home, &manifest)
+    let config = home.write("device.toml", "[router]\nendpoint_max_messages = 4096\n");
+    let run = RunOptions::new(&manifest)
+        .args(["--config".into(), config.into_os_string()])
+        .start(home);
+    run.wait_running();
+    run
 }
 
 /// What `sender` answers to an order: how many were taken, and the name of the first error.

@@ -6,8 +6,11 @@ use wasm_edge_tests::home::Home;
 use wasm_edge_tests::run::{Run, RunOptions, Telemetry, body};
 
 fn start<'a>(home: &'a Home, manifest: &Deployment) -> Run<'a> {
+    // So few that a handler can fill a queue.
+    let config = home.write("device.toml", "[router]\nendpoint_max_messages = 200\n");
     let run = RunOptions::new(&manifest.write(home))
         .args(["--restart-wait", "50ms"])
+        .args(["--config".into(), config.into_os_string()])
         .start(home);
     run.wait_running();
     run
