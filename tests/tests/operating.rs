@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::outcome::Outcome;
-use wasm_edge_tests::run::Run;
+use wasm_edge_tests::run::{Run, RunOptions};
 
 fn start<'a>(home: &'a Home, guests: &[Module]) -> Run<'a> {
     let mut manifest = Deployment::new();
@@ -14,7 +14,12 @@ fn start<'a>(home: &'a Home, guests: &[Module]) -> Run<'a> {
     for name in ["echo", "retry-on"] {
         manifest = manifest.upstream(name);
     }
-    Run::of(home, &manifest.write(home))
+    let config = home.write("device.toml", "[router]\nendpoint_max_messages = 4096\n");
+    let run = RunOptions::new(&manifest.write(home))
+        .args(["--config".into(), config.into_os_string()])
+        .start(home);
+    run.wait_running();
+    run
 }
 
 /// The values of an output that is one JSON value per line.
