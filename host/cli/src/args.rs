@@ -17,6 +17,7 @@ pub(crate) mod support_bundle;
 #[cfg(feature = "test")]
 pub(crate) mod test;
 mod twin_patch;
+pub(crate) mod upstream;
 
 use std::path::PathBuf;
 
@@ -99,6 +100,10 @@ pub(crate) enum Command {
     /// See and handle what waits in the queues, and what was put aside
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+
+    /// Show a device's way to its hub, take it away and give it back
+    #[command(subcommand)]
+    Upstream(upstream::UpstreamCommand),
     /// Work with deployment manifests
     #[command(subcommand)]
     Deploy(deploy::DeployCommand),

@@ -27,6 +27,7 @@ mod support_bundle;
 #[cfg(feature = "test")]
 mod test;
 mod twin;
+mod upstream;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -68,6 +69,8 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Twin(command) => wait(twin::execute(command, global, output)),
         Command::Monitor(args) => wait(monitor::execute(args, global, output)),
         Command::Queue(command) => queue::execute(command, global, output),
+
+        Command::Upstream(command) => wait(upstream::execute(command, global, output)),
         Command::Deploy(command) => deploy::execute(command, global, output),
         Command::Route(command) => route::execute(command, output),
         #[cfg(feature = "test")]

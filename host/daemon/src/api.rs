@@ -9,6 +9,7 @@ mod logs;
 mod messages;
 mod modules;
 mod queues;
+mod upstream;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::agent::handle::AgentHandle;
 use crate::code::CodeStore;
 use crate::logs::Logs;
 use crate::supervisor::Supervisor;
+use crate::upstream::gate::Gate;
 use crate::upstream::pump::PumpCounters;
 use crate::{clock, supervisor};
 
@@ -42,6 +44,8 @@ pub struct DeviceView {
     pub agent: AgentHandle,
     /// What went to its hub.
     pub pumped: PumpCounters,
+    /// Its way to its hub.
+    pub gate: Gate,
 }
 
 /// What the API serves.
@@ -99,6 +103,15 @@ pub fn router(
             "/v1/deployments/{device}/check",
             axum::routing::post(deployments::check),
         )
+        .route("/v1/upstream", get(upstream::list))
+        .route(
+            "/v1/upstream/{device}/disconnect",
+            axum::routing::post(upstream::disconnect),
+        )
+        .route(
+            "/v1/upstream/{device}/connect",
+            axum::routing::post(upstream::connect),
+        )
         .with_state(state)
 }
 
@@ -113,24 +126,9 @@ async fn info(axum::extract::State(state): axum::extract::State<ApiState>) -> Js
         "dataFolder": inner.data_folder,
         "startedTime": inner.started_time,
         "componentsCompiled": inner.code.compiled(),
-        "upstream": inner.devices.iter().map(upstream).collect::<Vec<_>>(),
+        "upstream": inner.devices.iter().map(upstream::of).collect::<Vec<_>>(),
         "stopGraceMs": supervisor::STOP_GRACE.as_millis(),
     }))
-}
-
-/// What waits on a device's way to its hub.
-fn upstream(view: &DeviceView) -> Value {
-    let endpoints = view.router.snapshot().endpoints;
-    let upstream = endpoints
-        .iter()
-        .find(|endpoint| endpoint.endpoint.module().is_none());
-    json!({
-        "device": view.device,
-        "messagesQueued": upstream.map_or(0, |endpoint| endpoint.queued_messages + endpoint.in_hand_messages),
-        "messagesSetAside": upstream.map_or(0, |endpoint| endpoint.aside_messages),
-        "messagesSent": view.pumped.sent(),
-        "messagesReturned": view.pumped.returned(),
-    })
 }
 
 impl ApiState {

@@ -28,6 +28,7 @@ use crate::supervisor::life::RestartWaits;
 use crate::supervisor::{Supervisor, Surroundings};
 use crate::twins::Twins;
 use crate::upstream::Upstream;
+use crate::upstream::gate::{Gate, GatedUpstream};
 use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::pump::{self, PumpCounters};
 
@@ -99,6 +100,8 @@ impl Device {
             agent: settings,
             router: routing,
         } = config;
+        let gate = Gate::default();
+        let upstream = Arc::new(GatedUpstream::new(upstream, gate.clone()));
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
         let folder = Arc::new(folder);
         let twins = Twins::open(&folder.store()?, &keys)?;
@@ -150,6 +153,7 @@ impl Device {
             logs,
             agent: handle,
             pumped,
+            gate,
         };
         let stop_agent = CancellationToken::new();
         let agent = tokio::spawn(agent.run(stop_agent.clone()));
@@ -203,6 +207,7 @@ impl Device {
         }
         self.stop.cancel();
         let _ = self.pump.await;
+        self.view.gate.ended().await;
         self.view.router.close().await;
         self.view.logs.close().await;
     }

@@ -4,6 +4,7 @@
 //! anything may take long. Whoever runs a device brings an implementation; [`pump`] moves messages over
 //! it, and [`crate::twins`] keeps twins in step with it.
 
+pub mod gate;
 pub mod pump;
 
 use std::sync::Arc;
@@ -41,6 +42,12 @@ pub trait Upstream: Send + Sync + 'static {
         module: ModuleIdentity,
         interest: Interest,
     ) -> BoxFuture<'static, Result<Session, UpstreamError>>;
+
+    /// Ends when the way to the hub is there again after it was not, counted from this call on: what failed before
+    /// is worth another try at once. By default nothing is known of that.
+    fn opened(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// What a session is opened for, beside twin and telemetry.

@@ -58,6 +58,7 @@ pub(super) async fn show(
         })
         .collect();
     shown["setAside"] = Value::from(aside);
+    shown["upstreamDisconnected"] = Value::from(view.gate.is_disconnected());
     shown["queues"] = json!(endpoints(&snapshot, report.module()).collect::<Vec<_>>());
     shown["sent"] = json!(
         snapshot

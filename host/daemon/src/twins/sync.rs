@@ -56,6 +56,7 @@ impl Sync {
     ) {
         let mut wait = RETRY_FIRST;
         loop {
+            let opened = self.upstream.opened();
             let end = tokio::select! {
                 end = self.session(&synced, &mut wait) => end,
                 () = stop.cancelled() => break,
@@ -72,6 +73,7 @@ impl Sync {
             }
             tokio::select! {
                 () = wasm_edge_clock::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+                () = opened => wait = RETRY_FIRST,
                 () = stop.cancelled() => break,
             }
         }

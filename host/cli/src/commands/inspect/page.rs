@@ -46,6 +46,7 @@ pub(super) struct Module {
     messages_failed: u64,
     messages_queued: u64,
     messages_set_aside: u64,
+    upstream_disconnected: bool,
     warnings: Vec<String>,
     queues: Vec<Queue>,
     sent: Option<Sent>,
@@ -195,6 +196,11 @@ impl Module {
         ));
         fields.extend(self.sent.as_ref().map(|sent| ("sent", sent.text())));
         fields.extend(self.store.as_ref().map(|store| ("store", store.text())));
+
+        if self.upstream_disconnected {
+            let text = "taken away by `wasm-edge upstream disconnect`";
+            fields.push(("upstream", text.to_owned()));
+        }
         let version = |version: Option<u64>| version.map_or("-".to_owned(), |it| it.to_string());
         fields.extend(twin.map(|twin| {
             let (desired, reported) = (version(twin.desired), version(twin.reported));
