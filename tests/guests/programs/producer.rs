@@ -14,6 +14,9 @@ use wasm_edge_sdk::{Outgoing, SendError, json};
 
 const NOTES: &str = "/data/notes";
 
+/// So many are sent between two looks at what else is to be done.
+const AT_ONCE: u64 = 128;
+
 /// How long is waited for room, and for a method once all is sent.
 const PAUSE: Duration = Duration::from_millis(5);
 const NOTHING_LEFT: Duration = Duration::from_secs(1);
@@ -35,7 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     loop {
         let left = !stopped && producer.number < producer.count;
         let pause = match left {
-            true if producer.next()? => Duration::ZERO,
+            true if producer.next()? => match producer.number % AT_ONCE {
+                0 => Duration::ZERO,
+                _ => continue,
+            },
             true => PAUSE,
             false => NOTHING_LEFT,
         };
