@@ -69,8 +69,8 @@ impl Producer {
         };
         if std::env::var_os("NOTES").is_some() {
             let notes = fs::read_to_string(NOTES).unwrap_or_default();
-            let begun = notes.lines().filter_map(|line| line.strip_prefix('+'));
-            producer.number = begun.last().map_or(Ok(0), str::parse)?;
+            let mut begun = notes.lines().filter_map(|line| line.strip_prefix('+'));
+            producer.number = begun.next_back().map_or(Ok(0), str::parse)?;
             producer.begun = producer.number;
             producer.notes = Some(File::options().create(true).append(true).open(NOTES)?);
         }
