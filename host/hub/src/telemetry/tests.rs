@@ -69,8 +69,14 @@ async fn all(hub: &Hub) -> Vec<(u64, String)> {
     all
 }
 
+/// As little as possible.
+const RETENTION: Retention = Retention {
+    max_bytes: RETENTION_MIN_BYTES,
+    max_age: Duration::from_secs(24 * 60 * 60),
+};
+
 fn again(volume: &SimulatedVolume) -> Hub {
-    hub_on_volume(volume, Retention::default())
+    hub_on_volume(volume, RETENTION)
 }
 
 #[tokio::test]
@@ -159,16 +165,12 @@ async fn positions_go_on_after_a_restart() {
 async fn what_is_kept_is_bounded_and_who_comes_late_is_told_what_is_gone() {
     const BODY_BYTES: usize = 250_000;
     let volume = SimulatedVolume::new(1);
-    let retention = Retention {
-        max_bytes: RETENTION_MIN_BYTES,
-        ..Retention::default()
-    };
-    let hub = hub_on_volume(&volume, retention);
+    let hub = again(&volume);
     let mut slow = hub.telemetry(StartAt::Latest).unwrap();
     for number in 0..100 {
         send(&hub, number, BODY_BYTES).await.unwrap();
-        let bytes: usize = volume.files().values().map(Vec::len).sum();
-        assert!(bytes as u64 <= retention.max_bytes, "{bytes}");
+        let bytes = volume.used_bytes();
+        assert!(bytes as u64 <= RETENTION.max_bytes, "{bytes}");
     }
     let mut from_start = hub.telemetry(StartAt::Position(0)).unwrap();
     let lost = shown(from_start.next().await.unwrap());
@@ -189,7 +191,7 @@ async fn a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room() {
     let hub = again(&volume);
     send_all(&hub, 0..1).await;
     let mut reader = hub.telemetry(StartAt::Earliest).unwrap();
-    volume.set_capacity(Some(volume.files().values().map(Vec::len).sum()));
+    volume.set_capacity(Some(volume.used_bytes()));
     let sending = {
         let hub = hub.clone();
         tokio::spawn(async move { join_all((1..4).map(|number| send(&hub, number, 1))).await })

@@ -131,10 +131,18 @@ fn newest(
 
 /// How much was written behind the records of a segment; what its file was filled up with is not.
 fn torn_bytes(disk: &dyn Disk, end: u32, length: u32) -> io::Result<u32> {
-    let mut bytes = vec![0; (length - end) as usize];
-    disk.read_at(u64::from(end), &mut bytes)?;
-    let torn = bytes.iter().rposition(|byte| *byte != 0);
-    Ok(torn.map_or(0, |last| last as u32 + 1))
+    let mut bytes = [0; 4096];
+    let (mut offset, mut torn) = (end, end);
+    while offset < length {
+        let size = (length - offset).min(4096);
+        let part = &mut bytes[..size as usize];
+        disk.read_at(u64::from(offset), part)?;
+        if let Some(last) = part.iter().rposition(|byte| *byte != 0) {
+            torn = offset + last as u32 + 1;
+        }
+        offset += size;
+    }
+    Ok(torn - end)
 }
 
 /// What is good in a segment that may have been interrupted.
