@@ -2,7 +2,7 @@
 //!
 //! Owns making, opening, renaming and removing the files of one folder, and
 //! the names of the places where something is synced. Leaves the content of a
-//! file to [`Disk`](crate::disk::Disk), and the faults to the simulated volume
+//! file to [`Disk`], and the faults to the simulated volume
 //! of the feature `faults`. Used by the segmented log.
 
 use std::fmt;
