@@ -135,30 +135,22 @@ async fn start(
     stop: CancellationToken,
 ) -> anyhow::Result<(Running, Console)> {
     let code = CodeStore::open(&folder.precompiled()?)?;
-    let options = HubOptions {
-        retention: Retention {
-            max_bytes: args.telemetry_max_bytes,
-            max_age: args.telemetry_max_age,
-        },
-        ..HubOptions::new(HUB_HOST_NAME)
-    };
-    let hub = Hub::open(&folder.hub()?, options).await?;
+    let hub = Hub::open(&folder.hub()?, hub_options(args)).await?;
     let upstream = HubUpstream::new(hub.clone());
-    let restart_waits = RestartWaits {
-        first: args.restart_wait,
-        ..RestartWaits::default()
-    };
     let own_folder = std::fs::canonicalize(folder.path())?;
     let mut devices = Vec::new();
     for target in targets {
         hub.ensure_device(&target.device).await?;
-        let device = Device::start(DeviceConfig {
+        let config = DeviceConfig {
             device: target.device.clone(),
             folder: folder.device(&target.device)?,
             own_folder: own_folder.clone(),
             upstream: Arc::new(upstream.clone()),
             code: code.clone(),
-            restart_waits,
+            restart_waits: RestartWaits {
+                first: args.restart_wait,
+                ..RestartWaits::default()
+            },
             health_checks: HealthChecks::default(),
             agent: AgentSettings {
                 // Whoever reaches the hub of this process is its user.
@@ -167,7 +159,8 @@ async fn start(
                 ..AgentSettings::default()
             },
             router: config.router,
-        });
+        };
+        let device = Device::start(config);
         devices
             .push(device.with_context(|| format!("cannot start the device `{}`", target.device))?);
     }
@@ -197,6 +190,16 @@ async fn start(
         _folder: folder,
     };
     Ok((running, console))
+}
+
+fn hub_options(args: &RunArgs) -> HubOptions {
+    HubOptions {
+        retention: Retention {
+            max_bytes: args.telemetry_max_bytes,
+            max_age: args.telemetry_max_age,
+        },
+        ..HubOptions::new(HUB_HOST_NAME)
+    }
 }
 
 /// Lets each device run what it is to run; done when all was started.

@@ -100,7 +100,7 @@ impl Device {
             agent: settings,
             router: routing,
         } = config;
-        let gate = Gate::default();
+        let (gate, pumped) = (Gate::default(), PumpCounters::default());
         let upstream = Arc::new(GatedUpstream::new(upstream, gate.clone()));
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
         let folder = Arc::new(folder);
@@ -108,8 +108,7 @@ impl Device {
         let file = SealedFile::new(Arc::clone(&folder), &keys);
         let router = queues::open(&device, &folder, &routing)?;
         let logs = Logs::open(device.clone(), folder.logs()?, logs::DEVICE_SIZE_MAX_BYTES);
-        let methods = Methods::default();
-        let sessions = Sessions::default();
+        let (methods, sessions) = (Methods::default(), Sessions::default());
         let supervisor = Supervisor::new(Surroundings {
             device: device.clone(),
             hub_host_name: upstream.host_name(),
@@ -123,14 +122,9 @@ impl Device {
             health_checks,
             interposer: None,
         });
-        let stop = CancellationToken::new();
-        let pumped = PumpCounters::default();
-        let pump = tokio::spawn(pump::run(
-            router.upstream_inbox(),
-            sessions.clone(),
-            pumped.clone(),
-            stop.clone(),
-        ));
+        let (stop, stop_agent) = (CancellationToken::new(), CancellationToken::new());
+        let (inbox, ways) = (router.upstream_inbox(), sessions.clone());
+        let pump = tokio::spawn(pump::run(inbox, ways, pumped.clone(), stop.clone()));
         let (agent, handle) = Agent::new(AgentParts {
             device: device.clone(),
             supervisor: supervisor.clone(),
@@ -155,10 +149,8 @@ impl Device {
             pumped,
             gate,
         };
-        let stop_agent = CancellationToken::new();
-        let agent = tokio::spawn(agent.run(stop_agent.clone()));
         Ok(Self {
-            agent,
+            agent: tokio::spawn(agent.run(stop_agent.clone())),
             stop_agent,
             view,
             pump,

@@ -425,7 +425,7 @@ impl Shared {
             pending_bytes: self.intake.pending_bytes() as u64,
             max_bytes,
             capacity_bytes: max_bytes / 4 * CAPACITY_QUARTERS,
-            is_failing: self.is_failing.load(Ordering::Relaxed),
+            is_failing: self.is_failing.load(Ordering::Acquire),
         }
     }
 
@@ -441,7 +441,7 @@ impl Shared {
     /// Writing failed.
     fn fails(&self, error: &dyn std::error::Error) {
         self.figures.failed();
-        if self.is_failing.swap(true, Ordering::Relaxed) {
+        if self.is_failing.load(Ordering::Relaxed) {
             return;
         }
         let text = chain(error);
@@ -449,6 +449,8 @@ impl Shared {
             "cannot write to the message store: {text}; it is tried again, and nothing is acknowledged meanwhile"
         );
         *lock(&self.failure) = Some(text);
+        // Last: whoever sees that it fails finds out why.
+        self.is_failing.store(true, Ordering::Release);
         self.intake.announce();
     }
 
