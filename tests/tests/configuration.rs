@@ -24,6 +24,9 @@ fn every_fault_of_a_configuration_is_told_and_nothing_is_started() {
     ] {
         assert!(outcome.stderr.contains(told), "{told}: {outcome:?}");
     }
+    let quiet = options(&home, config).args(["--quiet"]).to_end(&home);
+    let told = "line 4, column 1: router.queue: the key is not known";
+    assert!(quiet.stderr.contains(told), "{quiet:?}");
     assert!(!home.data().exists(), "nothing was started");
 }
 

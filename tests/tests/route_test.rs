@@ -145,6 +145,11 @@ fn what_cannot_be_read_ends_with_4() {
     home.verb(&cases)
         .ended_with(4)
         .says(&["cannot read `/no/such/file`"]);
+    let empty = home.write("empty.ndjson", "\n");
+    let empty = empty.to_str().expect("paths of tests are UTF-8");
+    home.verb(&["route", "test", "--condition", "true", "--cases", empty])
+        .ended_with(4)
+        .says(&["holds no case"]);
     // A condition that does not compile is told first.
     let both = [
         "route",

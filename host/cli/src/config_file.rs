@@ -21,7 +21,7 @@ pub(crate) fn read(file: Option<&Path>, output: &Output) -> Result<Config, Failu
     Config::parse(&text).map_err(|faults| {
         let file = file.display();
         for fault in faults.0.iter() {
-            output.warn(&format!("{file}: {fault}"));
+            output.fault(&format!("{file}: {fault}"));
         }
         let count = human::count(faults.0.len(), "fault");
         let what = format!("the configuration `{file}` has {count}");

@@ -32,7 +32,7 @@ pub(crate) fn checked(
     let checked = Manifest::check_with(text, Origin::LocalFile, compatibility);
     let Checked { value, warnings } = checked.map_err(|faults| {
         for fault in faults.0.iter() {
-            output.warn(&format!("{file}: {fault}"));
+            output.fault(&format!("{file}: {fault}"));
         }
         let count = human::count(faults.0.len(), "fault");
         let what = format!("`{file}` has {count} and was not applied");

@@ -178,12 +178,19 @@ impl Output {
 
     /// Warns on standard error; nothing when quiet.
     pub(crate) fn warn(&self, text: &str) {
-        self.note(
-            &Text::new()
-                .styled(Style::Yellow, "warning:")
-                .plain(" ")
-                .plain(text),
-        );
+        if self.verbosity >= Verbosity::Normal {
+            self.fault(text);
+        }
+    }
+
+    /// Tells a fault on standard error, also when quiet: it is part of the error that follows.
+    pub(crate) fn fault(&self, text: &str) {
+        let line = Text::new()
+            .styled(Style::Yellow, "warning:")
+            .plain(" ")
+            .plain(text);
+        self.messages
+            .write_or_give_up(&(line.render(self.messages.color) + "\n"));
     }
 
     /// Prints an error, what caused it, and the hint, if any.

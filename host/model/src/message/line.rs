@@ -157,7 +157,7 @@ enum SetByHost {
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
-    expecting = "expected a JSON object such as {\"input\": \"in\", \"body\": 1}"
+    expecting = "a JSON object such as {\"input\": \"in\", \"body\": 1}"
 )]
 struct RawLine<'a> {
     input: Option<String>,

@@ -96,6 +96,10 @@ pub(super) fn execute(file: &Path, given: &Given, output: &Output) -> anyhow::Re
         }
     }
     let name = text_file::name(file);
+    if count == 0 {
+        let message = format!("{name} holds no case");
+        return Err(Failure::new(ExitStatus::INPUT_UNREADABLE, message).into());
+    }
     if faults > 0 {
         let message = format!("{} of {name} cannot be read", human::count(faults, "line"));
         return Err(Failure::new(ExitStatus::INPUT_UNREADABLE, message).into());
