@@ -112,10 +112,10 @@ fn newest(
     };
     let name = segment::name(id);
     let disk = volume.open(&name).map_err(LogError::io("open", &name))?;
-    let found = extent(&disk, seed, entry.end).map_err(LogError::io("read", &name))?;
+    let written = written(&*disk, entry.end).map_err(LogError::io("read", &name))?;
+    let found = extent(&disk, seed, entry.end, written).map_err(LogError::io("read", &name))?;
     recovery.damaged_records += found.damaged;
-    let torn = torn_bytes(&*disk, found.end, entry.end).map_err(LogError::io("read", &name))?;
-    recovery.cut_bytes += u64::from(torn);
+    recovery.cut_bytes += u64::from(written.saturating_sub(found.end));
     entry.end = found.end;
     Ok(Some(Active {
         id,
@@ -129,20 +129,25 @@ fn newest(
     }))
 }
 
-/// How much was written behind the records of a segment; what its file was filled up with is not.
-fn torn_bytes(disk: &dyn Disk, end: u32, length: u32) -> io::Result<u32> {
-    let mut bytes = [0; 4096];
-    let (mut offset, mut torn) = (end, end);
-    while offset < length {
-        let size = (length - offset).min(4096);
+/// How much of a file is looked at together, from its end.
+const PART_BYTES: usize = 4096;
+static ZEROES: [u8; PART_BYTES] = [0; PART_BYTES];
+
+/// Where the zeroes begin that a segment's file was filled up with.
+fn written(disk: &dyn Disk, length: u32) -> io::Result<u32> {
+    let mut bytes = [0; PART_BYTES];
+    let mut end = length;
+    while end > 0 {
+        let size = end.min(PART_BYTES as u32);
         let part = &mut bytes[..size as usize];
-        disk.read_at(u64::from(offset), part)?;
-        if let Some(last) = part.iter().rposition(|byte| *byte != 0) {
-            torn = offset + last as u32 + 1;
+        disk.read_at(u64::from(end - size), part)?;
+        if *part != ZEROES[..part.len()] {
+            let last = part.iter().rposition(|byte| *byte != 0);
+            return Ok(end - size + last.map_or(0, |last| last as u32 + 1));
         }
-        offset += size;
+        end -= size;
     }
-    Ok(torn - end)
+    Ok(0)
 }
 
 /// What is good in a segment that may have been interrupted.
@@ -160,8 +165,8 @@ struct Extent {
 /// Each record says how far the segment was synced when it was written. Up to
 /// there a bad record was damaged later and the ones behind it count; beyond,
 /// the first bad one is where the writing was interrupted.
-fn extent(disk: &Arc<dyn Disk>, seed: u32, length: u32) -> io::Result<Extent> {
-    let mut window = Window::new(Arc::clone(disk));
+fn extent(disk: &Arc<dyn Disk>, seed: u32, length: u32, written: u32) -> io::Result<Extent> {
+    let mut window = Window::filled_up(Arc::clone(disk), written);
     let mut offset = PREAMBLE_BYTES;
     let mut synced = PREAMBLE_BYTES.min(length);
     loop {
@@ -174,7 +179,7 @@ fn extent(disk: &Arc<dyn Disk>, seed: u32, length: u32) -> io::Result<Extent> {
             Step::End => break,
         };
     }
-    let mut window = Window::new(Arc::clone(disk));
+    let mut window = Window::filled_up(Arc::clone(disk), written);
     let mut offset = PREAMBLE_BYTES.min(length);
     let mut damaged = 0;
     let end = loop {

@@ -19,6 +19,8 @@ pub(super) struct Window {
     pub(super) disk: Arc<dyn Disk>,
     start: u32,
     bytes: Vec<u8>,
+    /// Nothing but zeroes from here on, where no header begins.
+    written: u32,
 }
 
 /// What stands at an offset.
@@ -38,6 +40,15 @@ impl Window {
             disk,
             start: 0,
             bytes: Vec::new(),
+            written: u32::MAX,
+        }
+    }
+
+    /// As [`Self::new`], for a file that is filled up with zeroes from `written` on.
+    pub(super) fn filled_up(disk: Arc<dyn Disk>, written: u32) -> Self {
+        Self {
+            written,
+            ..Self::new(disk)
         }
     }
 
@@ -83,13 +94,7 @@ impl Window {
         if next == offset {
             next = next.saturating_add(ALIGNMENT);
         }
-        while next < end {
-            // What a file was filled up with is most of what is looked through here, and begins no record.
-            let size = ALIGNMENT.min(end - next) as usize;
-            if self.bytes(next, size, end)?.iter().all(|byte| *byte == 0) {
-                next = next.saturating_add(ALIGNMENT);
-                continue;
-            }
+        while next < end.min(self.written) {
             if self.header(seed, next, end)?.is_some() {
                 return Ok(Step::Damaged { next });
             }
