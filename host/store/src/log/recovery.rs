@@ -169,18 +169,22 @@ fn extent(disk: &Arc<dyn Disk>, seed: u32, length: u32, written: u32) -> io::Res
     let mut window = Window::filled_up(Arc::clone(disk), written);
     let mut offset = PREAMBLE_BYTES;
     let mut synced = PREAMBLE_BYTES.min(length);
+    let mut first_bad = None;
     loop {
         offset = match window.step(seed, offset, length)? {
             Step::Record { header, next } => {
                 synced = synced.max(header.synced);
                 next
             }
-            Step::Damaged { next } => next,
+            Step::Damaged { next } => {
+                first_bad = first_bad.or(Some(offset));
+                next
+            }
             Step::End => break,
         };
     }
-    let mut window = Window::filled_up(Arc::clone(disk), written);
-    let mut offset = PREAMBLE_BYTES.min(length);
+    // Only now is it known what was synced; what stands before the first bad record is good either way.
+    let mut offset = first_bad.unwrap_or(length);
     let mut damaged = 0;
     let end = loop {
         match window.step(seed, offset, length)? {
