@@ -110,19 +110,7 @@ fn channel(bencher: Bencher) {
 /// One message to so many modules, each of which completes it.
 #[divan::bench(args = [1, 4])]
 fn stage_commit_next_complete(bencher: Bencher, receivers: usize) {
-    let ends = ends(receivers);
-    bencher.counter(ItemsCount::new(MESSAGES)).bench_local(|| {
-        for _ in 0..MESSAGES {
-            let staged = ends
-                .sender
-                .stage(output(), message(), Instant::now())
-                .expect("room");
-            run(ends.router.commit(None, vec![staged])).expect("one router");
-            for inbox in &ends.inboxes {
-                run(run(inbox.next()).complete(Vec::new())).expect("one router");
-            }
-        }
-    });
+    way(bencher, &ends(receivers), message);
 }
 
 /// A router with so many routes from one output, each with a condition that another message fulfils.
@@ -146,8 +134,8 @@ fn conditional(routes: usize, condition: impl Fn(usize) -> String) -> Ends {
     }
 }
 
-/// The way of messages of which one of so many routes takes each.
-fn conditional_way(bencher: Bencher, ends: &Ends, message: impl Fn() -> Message) {
+/// The way of messages that each receiver completes.
+fn way(bencher: Bencher, ends: &Ends, message: impl Fn() -> Message) {
     bencher.counter(ItemsCount::new(MESSAGES)).bench_local(|| {
         for _ in 0..MESSAGES {
             let staged = ends
@@ -155,8 +143,9 @@ fn conditional_way(bencher: Bencher, ends: &Ends, message: impl Fn() -> Message)
                 .stage(output(), message(), Instant::now())
                 .expect("room");
             run(ends.router.commit(None, vec![staged])).expect("one router");
-            let delivery = run(ends.inboxes[0].next());
-            run(delivery.complete(Vec::new())).expect("one router");
+            for inbox in &ends.inboxes {
+                run(run(inbox.next()).complete(Vec::new())).expect("one router");
+            }
         }
     });
 }
@@ -167,7 +156,7 @@ fn routes_with_conditions(bencher: Bencher, routes: usize) {
     let ends = conditional(routes, |number| {
         format!("level = 'high' AND as_number(number) = {number}")
     });
-    conditional_way(bencher, &ends, || {
+    way(bencher, &ends, || {
         let mut message = message();
         message.properties.set("number", "0");
         message
@@ -180,7 +169,7 @@ fn routes_with_conditions_on_the_body(bencher: Bencher, routes: usize) {
     let ends = conditional(routes, |number| format!("$body.machine.number = {number}"));
     let body =
         Bytes::from_static(br#"{"machine":{"temperature":21.5,"pressure":1.02,"number":0}}"#);
-    conditional_way(bencher, &ends, || {
+    way(bencher, &ends, || {
         let mut message = message();
         message.body = body.clone();
         let system = &mut message.system;

@@ -50,6 +50,24 @@ pub(crate) struct Measured {
     pub(crate) lost_after_kill: Option<u64>,
 }
 
+/// What was read on the way of a run.
+pub(crate) struct Readings {
+    /// Memory before anything was opened, kibibytes.
+    pub(crate) before_kib: u64,
+    /// Bytes written before the first message.
+    pub(crate) written_before: u64,
+    /// Bytes written when all messages were in.
+    pub(crate) written_full: u64,
+    /// What the files took then, kibibytes.
+    pub(crate) full_kib: u64,
+    /// The time until all messages were in.
+    pub(crate) appended: Duration,
+    /// The time until all were out again.
+    pub(crate) drained: Duration,
+    /// The time of each call.
+    pub(crate) calls: Vec<Duration>,
+}
+
 impl Load {
     /// Puts the load on a store in an empty folder.
     pub(crate) fn run(self, store: Store, folder: &Path) -> anyhow::Result<Measured> {
@@ -83,19 +101,40 @@ impl Load {
             }
         }
         let drained = begun.elapsed();
+        let readings = Readings {
+            before_kib,
+            written_before,
+            written_full,
+            full_kib,
+            appended,
+            drained,
+            calls,
+        };
+        self.measured(&process, folder, readings)
+    }
+
+    /// What a run came to whose messages are all out again.
+    pub(crate) fn measured(
+        self,
+        process: &Process,
+        folder: &Path,
+        readings: Readings,
+    ) -> anyhow::Result<Measured> {
         let payload = (self.messages * BODY_BYTES as u64) as f64;
-        let ratio = |until: u64| (until - written_before) as f64 / payload;
+        let ratio = |until: u64| (until - readings.written_before) as f64 / payload;
+        let mut calls = readings.calls;
         calls.sort_unstable();
+        let peak_kib = process.peak_resident_kib()?;
         Ok(Measured {
-            append_per_s: self.per_second(appended),
-            drain_per_s: self.per_second(drained),
+            append_per_s: self.per_second(readings.appended),
+            drain_per_s: self.per_second(readings.drained),
             append_p50_us: percentile_us(&calls, 50),
             append_p99_us: percentile_us(&calls, 99),
-            append_written_ratio: ratio(written_full),
+            append_written_ratio: ratio(readings.written_full),
             written_ratio: ratio(process.written_bytes()?),
-            full_kib,
+            full_kib: readings.full_kib,
             drained_kib: kib_of(folder)?,
-            memory_kib: process.peak_resident_kib()?.saturating_sub(before_kib),
+            memory_kib: peak_kib.saturating_sub(readings.before_kib),
             lost_after_kill: None,
         })
     }

@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use rumqttc::{Client, Connection, Event, MqttOptions, Packet, QoS, Transport};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::load::{BODY_BYTES, Bodies, Load, Measured, kib_of, percentile_us};
+use crate::load::{BODY_BYTES, Bodies, Load, Measured, Readings, kib_of};
 use crate::process::Process;
 
 const TOPIC: &str = "load";
@@ -122,20 +122,16 @@ impl Mosquitto {
         let (written_full, full_kib) = (process.written_bytes()?, kib_of(folder)?);
         let drained = broker.drain(load)?;
         broker.save()?;
-        let payload = (load.messages * BODY_BYTES as u64) as f64;
-        let ratio = |until: u64| (until - written_before) as f64 / payload;
-        let mut measured = Measured {
-            append_per_s: load.per_second(appended),
-            drain_per_s: load.per_second(drained),
-            append_p50_us: percentile_us(&calls, 50),
-            append_p99_us: percentile_us(&calls, 99),
-            append_written_ratio: ratio(written_full),
-            written_ratio: ratio(process.written_bytes()?),
+        let readings = Readings {
+            before_kib,
+            written_before,
+            written_full,
             full_kib,
-            drained_kib: kib_of(folder)?,
-            memory_kib: process.peak_resident_kib()?.saturating_sub(before_kib),
-            lost_after_kill: None,
+            appended,
+            drained,
+            calls,
         };
+        let mut measured = load.measured(&process, folder, readings)?;
         drop(broker);
         let again = tempfile::tempdir_in(folder)?;
         measured.lost_after_kill = Some(self.lost_after_kill(load, saved, again.path())?);
@@ -218,7 +214,6 @@ impl Broker {
             calls.push(call.elapsed());
         }
         let all = begun.elapsed();
-        calls.sort_unstable();
         Ok((all, calls))
     }
 
