@@ -6,7 +6,7 @@ use wasm_edge_daemon::config::{CONFIG_SIZE_MAX_BYTES, Config};
 
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
-use crate::output::{Output, human};
+use crate::output::Output;
 use crate::text_file::{self, TextFileError};
 
 /// Reads a configuration and prints all its faults; without a file, all is as by default.
@@ -19,12 +19,8 @@ pub(crate) fn read(file: Option<&Path>, output: &Output) -> Result<Config, Failu
     };
     let text = text_file::read(file, CONFIG_SIZE_MAX_BYTES).map_err(TextFileError::into_failure)?;
     Config::parse(&text).map_err(|faults| {
-        let file = file.display();
-        for fault in faults.0.iter() {
-            output.fault(&format!("{file}: {fault}"));
-        }
-        let count = human::count(faults.0.len(), "fault");
-        let what = format!("the configuration `{file}` has {count}");
+        let count = output.faults(file, &faults.0);
+        let what = format!("the configuration `{}` has {count}", file.display());
         Failure::new(ExitStatus::BadConfig, what)
     })
 }

@@ -13,7 +13,7 @@ use wasm_edge_model::route::condition::Compatibility;
 
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
-use crate::output::{Output, human};
+use crate::output::Output;
 
 /// The schema version of a deployment that names none, as a layered one need not.
 const SCHEMA_VERSION: &str = "1.1";
@@ -28,18 +28,14 @@ pub(crate) fn checked(
     compatibility: Compatibility,
     output: &Output,
 ) -> Result<Manifest, Failure> {
-    let file = file.display();
     let checked = Manifest::check_with(text, Origin::LocalFile, compatibility);
     let Checked { value, warnings } = checked.map_err(|faults| {
-        for fault in faults.0.iter() {
-            output.fault(&format!("{file}: {fault}"));
-        }
-        let count = human::count(faults.0.len(), "fault");
-        let what = format!("`{file}` has {count} and was not applied");
+        let count = output.faults(file, &faults.0);
+        let what = format!("`{}` has {count} and was not applied", file.display());
         Failure::new(ExitStatus::BadConfig, what)
     })?;
     for warning in warnings {
-        output.warn(&format!("{file}: {warning}"));
+        output.warn(&format!("{}: {warning}", file.display()));
     }
     Ok(value)
 }

@@ -51,18 +51,6 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> ExitStatus {
         .map_or(ExitStatus::Failure, |failure| failure.status)
 }
 
-/// An error with its causes on one line, for a message among others.
-pub(crate) fn chain(err: &dyn Error) -> String {
-    let mut text = err.to_string();
-    let mut next = err.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
 /// The hint of the first [`Failure`] in the chain that has one.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&str> {
     failures(error).find_map(|failure| failure.hint.as_deref())

@@ -10,7 +10,9 @@ pub(crate) mod table;
 pub(crate) mod text;
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -183,8 +185,16 @@ impl Output {
         }
     }
 
-    /// Tells a fault on standard error, also when quiet: it is part of the error that follows.
-    pub(crate) fn fault(&self, text: &str) {
+    /// Tells the faults of a file on standard error, also when quiet: they are part of the error that follows. Answers
+    /// how many there are, as that error says it.
+    pub(crate) fn faults(&self, file: &Path, faults: &[impl Display]) -> String {
+        for fault in faults {
+            self.fault(&format!("{}: {fault}", file.display()));
+        }
+        human::count(faults.len(), "fault")
+    }
+
+    fn fault(&self, text: &str) {
         let line = Text::new()
             .styled(Style::Yellow, "warning:")
             .plain(" ")

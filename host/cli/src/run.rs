@@ -30,11 +30,12 @@ use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::telemetry::{Retention, StartAt};
+use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 
 use crate::args::run::RunArgs;
 use crate::exit_codes::ExitStatus;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;

@@ -14,12 +14,13 @@ use serde_json::json;
 use wasm_edge_daemon::testbed::outcome::Outcome;
 use wasm_edge_daemon::testbed::stub::MethodStub;
 use wasm_edge_daemon::testbed::{Step, Testbed, TestbedConfig, TestbedError};
+use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::route::condition::Compatibility;
 
 use crate::args::test::TestArgs;
 use crate::exit_codes::ExitStatus;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::output::Output;
 use crate::output::text::{Style, Text};
 use crate::run::target::{self, Component};

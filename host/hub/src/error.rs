@@ -169,15 +169,3 @@ pub enum HubError {
     #[error("the hub is closed")]
     Closed,
 }
-
-/// The error with its causes on one line.
-pub(crate) fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        text.push_str(": ");
-        text.push_str(&err.to_string());
-        cause = err.source();
-    }
-    text
-}

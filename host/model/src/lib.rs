@@ -12,6 +12,7 @@
 pub mod identity;
 pub mod time;
 
+pub mod error;
 pub mod json;
 
 pub mod message;

@@ -31,6 +31,7 @@ use std::thread::{self, JoinHandle};
 
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
+use wasm_edge_model::error::chain;
 use wasm_edge_model::route::Durability;
 use wasm_edge_store::log::{Log, LogError, LogReader, LogSettings};
 use wasm_edge_store::volume::Volume;
@@ -464,13 +465,6 @@ impl Shared {
         self.is_failing.store(false, Ordering::Relaxed);
         self.intake.announce();
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }
 
 /// The number of a new store; that of two stores is hardly ever the same.

@@ -119,7 +119,7 @@ impl Module {
 }
 
 fn table(modules: &[Module], names: Names, now: Timestamp) -> Table {
-    let mut columns = vec![
+    let columns = [
         ("MODULE", Align::Left),
         ("STATUS", Align::Left),
         ("STARTED", Align::Left),
@@ -131,17 +131,9 @@ fn table(modules: &[Module], names: Names, now: Timestamp) -> Table {
         ("QUEUED", Align::Right),
         ("IMAGE", Align::Left),
     ];
-    let with_device = names == Names::DevicesAndModules;
-    if with_device {
-        columns.insert(0, ("DEVICE", Align::Left));
-    }
-    let mut table = Table::new(&columns);
+    let mut table = Table::of_devices(&columns, names == Names::DevicesAndModules);
     for module in modules {
-        let mut row = module.row(now);
-        if with_device {
-            row.insert(0, module.device.clone());
-        }
-        table.row(row);
+        table.row_of(&module.device, module.row(now));
     }
     table
 }

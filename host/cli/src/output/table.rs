@@ -19,6 +19,8 @@ pub(crate) enum Align {
 /// Rows under a header.
 pub(crate) struct Table {
     inner: comfy_table::Table,
+    /// The first column has the device.
+    shows_device: bool,
 }
 
 impl Table {
@@ -34,7 +36,28 @@ impl Table {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        Self { inner }
+        Self {
+            inner,
+            shows_device: false,
+        }
+    }
+
+    /// A table of what devices have; with `shows_device`, a column before these says whose it is.
+    pub(crate) fn of_devices(columns: &[(&str, Align)], shows_device: bool) -> Self {
+        if !shows_device {
+            return Self::new(columns);
+        }
+        let columns = [&[("DEVICE", Align::Left)], columns].concat();
+        Self {
+            shows_device,
+            ..Self::new(&columns)
+        }
+    }
+
+    /// Appends a row of a table of what devices have.
+    pub(crate) fn row_of(&mut self, device: &str, cells: Vec<String>) {
+        let device = self.shows_device.then(|| device.to_owned());
+        self.row(device.into_iter().chain(cells));
     }
 
     /// Appends a row; an empty cell reads `-`, so that columns stay countable for people and for `awk`.

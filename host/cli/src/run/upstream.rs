@@ -17,10 +17,9 @@ use wasm_edge_hub::error::HubError;
 use wasm_edge_hub::hub::{Hub, IfMatch};
 use wasm_edge_hub::method::MethodRequest;
 use wasm_edge_hub::session::{self, SessionError, SessionEvents};
+use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::{ModuleIdentity, TwinOwner};
 use wasm_edge_model::message::Message;
-
-use crate::failure::chain;
 
 /// Events of one session that may wait for its device; the hub tells more only then.
 const EVENTS_MAX: usize = 16;

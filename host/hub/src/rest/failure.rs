@@ -9,10 +9,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
+use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::time::Timestamp;
 
-use crate::error::{HubError, chain};
+use crate::error::HubError;
 
 /// The header that names the error's code.
 const ERROR_CODE_HEADER: HeaderName = HeaderName::from_static("iothub-errorcode");

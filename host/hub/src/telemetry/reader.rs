@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinHandle;
+use wasm_edge_model::error::chain;
 use wasm_edge_store::log::{Cursor, LogError, RecordKind};
 
 use super::log::Written;
 use super::{StartAt, Telemetry, TelemetryEvent, TelemetryStatus, record};
-use crate::error::{HubError, chain};
+use crate::error::HubError;
 use crate::hub::Hub;
 
 /// Messages that are read at once, at most.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use wasm_edge_model::error::chain;
 use wasm_edge_store::log::{
     Group, Log, LogError, Position, RECORD_MAX_BYTES, RecordKind, SegmentInfo,
 };
@@ -218,7 +219,7 @@ impl Writer {
         let was_failing = shared.failing.swap(tried.is_err(), Ordering::Relaxed);
         match tried {
             Err(err) if !was_failing => tracing::error!(
-                error = %crate::error::chain(err),
+                error = %chain(err),
                 "telemetry cannot be written: nothing is acknowledged until it can be"
             ),
             Ok(()) if was_failing => tracing::info!("telemetry is written again"),

@@ -16,7 +16,7 @@ use crate::args::GlobalArgs;
 use crate::client::target::Target;
 use crate::client::{Client, ClientError};
 use crate::commands::running;
-use crate::failure::chain;
+use wasm_edge_model::error::chain;
 
 /// Everything that is judged.
 pub(super) struct Facts {

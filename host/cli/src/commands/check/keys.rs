@@ -4,8 +4,8 @@ use wasm_edge_daemon::folder::survey::KeyError;
 
 use super::facts::Folder;
 use super::verdict::Verdict;
-use crate::failure::chain;
 use crate::output::human;
+use wasm_edge_model::error::chain;
 
 /// Judges the key files.
 pub(super) fn judge(folder: &Folder) -> Verdict {

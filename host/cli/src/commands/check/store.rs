@@ -5,8 +5,8 @@ use wasm_edge_daemon::twins;
 
 use super::facts::Folder;
 use super::verdict::Verdict;
-use crate::failure::chain;
 use crate::output::human;
+use wasm_edge_model::error::chain;
 
 /// Judges the databases.
 pub(super) fn judge(folder: &Folder) -> Verdict {

@@ -100,7 +100,7 @@ fn print(answer: &Queues, names: Names, output: &Output) -> Result<(), OutputErr
 }
 
 fn table(queues: &[Queue], names: Names) -> Table {
-    let mut columns = vec![
+    let columns = [
         ("QUEUE", Align::Left),
         ("WAITING", Align::Right),
         ("OLDEST", Align::Right),
@@ -110,21 +110,13 @@ fn table(queues: &[Queue], names: Names) -> Table {
         ("DELIVERED", Align::Right),
         ("LOST", Align::Left),
     ];
-    let with_device = names == Names::DevicesAndModules;
-    if with_device {
-        columns.insert(0, ("DEVICE", Align::Left));
-    }
-    let mut table = Table::new(&columns);
+    let mut table = Table::of_devices(&columns, names == Names::DevicesAndModules);
     for queue in queues {
-        let mut rows = vec![queue.row()];
+        table.row_of(&queue.device, queue.row());
         if queue.priorities.len() > 1 {
-            rows.extend(queue.priorities.iter().map(Priority::row));
-        }
-        for mut row in rows {
-            if with_device {
-                row.insert(0, queue.device.clone());
+            for priority in &queue.priorities {
+                table.row_of(&queue.device, priority.row());
             }
-            table.row(row);
         }
     }
     table

@@ -6,13 +6,14 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use wasm_edge_model::error::chain;
 use wasm_edge_model::message::{MessageLineError, MessageSource, read_message};
 use wasm_edge_model::route::condition::{BodyCache, Compatibility};
 
 use super::{Asked, ErrorLine, unreadable};
 use crate::args::route::parse_source;
 use crate::exit_codes::ExitStatus;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::output::text::{Style, Text};
 use crate::output::{Output, OutputError, human};
 use crate::text_file;
@@ -85,7 +86,7 @@ pub(super) fn execute(file: &Path, given: &Given, output: &Output) -> anyhow::Re
             }
             Err(err) => {
                 faults += 1;
-                let line = format!("line {}: {}", index + 1, failure::chain(&err));
+                let line = format!("line {}: {}", index + 1, chain(&err));
                 output.note(
                     &Text::new()
                         .styled(Style::Red, "fault:")
