@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::message::InputName;
-use wasm_edge_model::route::Sink;
+use wasm_edge_model::route::{Durability, Sink};
 
 /// A place where messages wait to be taken.
 ///
@@ -53,6 +53,15 @@ impl Endpoint {
         match self {
             Endpoint::Upstream => None,
             Endpoint::Module { module, .. } => Some(module),
+        }
+    }
+
+    /// The durability of messages for which nothing else is said: what leaves the device was perhaps acted upon, so
+    /// that it must not come again under another number.
+    pub(crate) fn default_durability(&self) -> Durability {
+        match self {
+            Endpoint::Upstream => Durability::Power,
+            Endpoint::Module { .. } => Durability::Process,
         }
     }
 

@@ -4,8 +4,9 @@
 //! and brings what it found back; whoever takes from the queue is woken then. It ends when the router is gone.
 
 use std::collections::VecDeque;
-use std::error::Error as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
+
+use wasm_edge_model::error::chain;
 
 use crate::journal::Journal;
 use crate::lane::LoadRequest;
@@ -81,8 +82,7 @@ pub(crate) fn run(work: &Work, journal: &Journal, router: &Weak<Shared>) {
         let loaded = journal
             .load(lane, from.checked_sub(1), messages_max, bytes_max)
             .inspect_err(|err| {
-                let cause = err.source().map(ToString::to_string);
-                tracing::warn!(%err, cause, "messages wait until the store can be read again");
+                tracing::warn!(err = %chain(err), "messages wait until the store can be read again");
             });
         let Some(router) = router.upgrade() else {
             return;

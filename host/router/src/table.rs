@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use wasm_edge_model::message::MessageSource;
 use wasm_edge_model::route::condition::Condition;
-use wasm_edge_model::route::{Durability, Route, Sink, Source, WhenFull};
+use wasm_edge_model::route::{Durability, Route, Source, WhenFull};
 
 use crate::endpoint::Endpoint;
 use crate::limits::ROUTES_MAX;
@@ -50,14 +50,17 @@ impl RouteTable {
                 limit: ROUTES_MAX,
             });
         }
-        let routes = routes.iter().map(|route| TableRoute {
-            source: route.source.clone(),
-            condition: route.condition.clone(),
-            endpoint: Endpoint::from(&route.sink),
-            priority: route.priority,
-            time_to_live: route.time_to_live.or(default_time_to_live),
-            durability: route.durability.unwrap_or(durability_of(&route.sink)),
-            when_full: route.when_full.unwrap_or_default(),
+        let routes = routes.iter().map(|route| {
+            let endpoint = Endpoint::from(&route.sink);
+            TableRoute {
+                source: route.source.clone(),
+                condition: route.condition.clone(),
+                priority: route.priority,
+                time_to_live: route.time_to_live.or(default_time_to_live),
+                durability: route.durability.unwrap_or(endpoint.default_durability()),
+                when_full: route.when_full.unwrap_or_default(),
+                endpoint,
+            }
         });
         Ok(RouteTable {
             routes: routes.collect(),
@@ -116,15 +119,6 @@ impl Path {
             durability: strongest.unwrap_or(Durability::None),
             targets: once_each(targets),
         }
-    }
-}
-
-/// The durability of messages on a route that names none: what leaves the device was perhaps acted upon, so that it
-/// must not come again under another number.
-fn durability_of(sink: &Sink) -> Durability {
-    match sink {
-        Sink::Upstream => Durability::Power,
-        Sink::Module { .. } => Durability::Process,
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use wasm_edge_model::message::MessageId;
-use wasm_edge_model::route::Durability;
 
 use super::{EndpointId, State};
 use crate::aside::{AsideMessage, Kept};
@@ -122,10 +121,7 @@ impl State {
             Class::Memory => None,
         };
         let time_to_live = self.routes.time_to_live;
-        let durability = match *queue.endpoint {
-            Endpoint::Upstream => Durability::Power,
-            Endpoint::Module { .. } => Durability::Process,
-        };
+        let durability = queue.endpoint.default_durability();
         self.ledger.store.done(kept.place);
         if let Some(place) = place {
             let message = NewMessage {

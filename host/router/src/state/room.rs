@@ -128,23 +128,24 @@ impl State {
         now: Instant,
     ) -> Result<(), Endpoint> {
         loop {
-            let targets = path.targets.iter().enumerate();
-            let left = targets.filter(|(index, _)| !dropped.contains(index));
-            let left: Vec<(usize, &Target)> = left.collect();
+            let left = || {
+                let targets = path.targets.iter().enumerate();
+                targets.filter(|(index, _)| !dropped.contains(index))
+            };
             // The best priority that it has anywhere.
-            let best = left.iter().map(|(_, target)| rank(target.priority)).min();
+            let best = left().map(|(_, target)| rank(target.priority)).min();
             let Some(best) = best.filter(|best| *best < RANKS) else {
                 return Ok(());
             };
             if self.has_room_in_all(wish, best, now) {
                 return Ok(());
             }
-            if left.iter().any(|(_, target)| self.give_way(target, wish)) {
+            if left().any(|(_, target)| self.give_way(target, wish)) {
                 continue;
             }
-            let drops = |(_, target): &&(usize, &Target)| target.when_full == WhenFull::DropNewest;
-            match (left.iter().find(drops), left.first()) {
-                (Some((index, _)), _) => dropped.push(*index),
+            let drops = left().find(|(_, target)| target.when_full == WhenFull::DropNewest);
+            match (drops, left().next()) {
+                (Some((index, _)), _) => dropped.push(index),
                 (None, Some((_, first))) => return Err(self.refuse(first)),
                 (None, None) => return Ok(()),
             }
