@@ -1,7 +1,7 @@
 //! What the hub asks of the place where it keeps its documents.
 //!
-//! Owns the interface: one document per identity, read by key, changed by
-//! compare-and-set, listed in pages that may lag, and a feed of changes per
+//! Owns the interface: documents, one per identity and some besides, read by
+//! key, changed by compare-and-set, listed in pages that may lag, and a feed of changes per
 //! device. There is no transaction over several documents, so that a
 //! distributed engine can stand behind it; what touches several is a sequence
 //! that is safe to repeat. Leaves the content of documents to the registry
@@ -60,7 +60,16 @@ pub trait HubStore: fmt::Debug + Send + Sync + 'static {
     fn changes(&self, device: &DeviceId) -> ChangeFeed;
 }
 
-/// Names a document: `devices/{device}` or `modules/{device}/{module}`.
+/// Names a document; the first part of its text is its kind.
+///
+/// | Text | What it holds |
+/// | --- | --- |
+/// | `devices/{device}`, `modules/{device}/{module}` | identity and twin |
+/// | `sessions/{device}/`, `sessions/{device}/{module}` | what outlives a connection |
+/// | `commands/{device}/{number}` | a message to a device |
+/// | `configurations/{id}` | a configuration of many devices |
+/// | `consumers/{name}` | how far somebody has read the telemetry |
+/// | `settings/{name}` | what the hub as a whole needs to know |
 ///
 /// Ids hold no `/`, so that the parts stay apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,15 +84,47 @@ impl DocumentKey {
         })
     }
 
+    /// The document that holds what outlives a connection of `owner`: its subscriptions.
+    pub fn session(owner: &TwinOwner) -> Self {
+        let module = owner.module().map_or("", ModuleId::as_str);
+        Self(format!("{SESSIONS}{}/{module}", owner.device()))
+    }
+
+    /// The document that holds a message to `device`; numbers are in the order of their texts.
+    pub fn command(device: &DeviceId, number: u64) -> Self {
+        Self(format!("{COMMANDS}{device}/{number:020}"))
+    }
+
+    /// The document that holds the configuration `id`, which holds no `/`.
+    pub fn configuration(id: &str) -> Self {
+        Self(format!("{CONFIGURATIONS}{id}"))
+    }
+
+    /// The document that holds how far the consumer `name`, which holds no `/`, has read.
+    pub fn consumer(name: &str) -> Self {
+        Self(format!("{CONSUMERS}{name}"))
+    }
+
+    /// The document that holds something the hub as a whole needs to know.
+    pub fn setting(name: &'static str) -> Self {
+        Self(format!("{SETTINGS}{name}"))
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// The last part of the text: an id, a name or a number.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
     /// The key that a store kept as text.
     pub(crate) fn from_stored(text: &[u8]) -> Option<Self> {
-        let key = Self(std::str::from_utf8(text).ok()?.to_owned());
-        key.device().is_some().then_some(key)
+        let text = std::str::from_utf8(text).ok()?;
+        let known = KINDS.iter().any(|kind| text.starts_with(kind));
+        known.then(|| Self(text.to_owned()))
     }
 
     /// Whose identity and twin the document holds.
@@ -96,28 +137,52 @@ impl DocumentKey {
         Some(TwinOwner::Module(ModuleIdentity { device, module }))
     }
 
-    /// The id of the device that the document belongs to.
+    /// The id of the device that the document belongs to, if it belongs to one.
     pub fn device(&self) -> Option<&str> {
-        let modules = self
-            .0
-            .strip_prefix(MODULES)
-            .and_then(|rest| rest.split_once('/'));
-        self.0
-            .strip_prefix(DEVICES)
-            .or(modules.map(|(device, _)| device))
+        if let Some(device) = self.0.strip_prefix(DEVICES) {
+            return Some(device);
+        }
+        let rest = [MODULES, SESSIONS, COMMANDS]
+            .iter()
+            .find_map(|kind| self.0.strip_prefix(kind))?;
+        rest.split_once('/').map(|(device, _)| device)
     }
 }
 
 const DEVICES: &str = "devices/";
 const MODULES: &str = "modules/";
+const SESSIONS: &str = "sessions/";
+const COMMANDS: &str = "commands/";
+const CONFIGURATIONS: &str = "configurations/";
+const CONSUMERS: &str = "consumers/";
+const SETTINGS: &str = "settings/";
+const KINDS: [&str; 7] = [
+    DEVICES,
+    MODULES,
+    SESSIONS,
+    COMMANDS,
+    CONFIGURATIONS,
+    CONSUMERS,
+    SETTINGS,
+];
 
 /// Documents that are listed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Collection {
     /// All devices.
     Devices,
+    /// The modules of all devices.
+    Modules,
     /// The modules of one device.
     ModulesOf(DeviceId),
+    /// What outlives the connections of one device and its modules.
+    SessionsOf(DeviceId),
+    /// The messages to one device.
+    CommandsOf(DeviceId),
+    /// All configurations.
+    Configurations,
+    /// All that read the telemetry under a name.
+    Consumers,
 }
 
 impl Collection {
@@ -125,7 +190,12 @@ impl Collection {
     pub fn prefix(&self) -> String {
         match self {
             Self::Devices => DEVICES.to_owned(),
+            Self::Modules => MODULES.to_owned(),
             Self::ModulesOf(device) => format!("{MODULES}{device}/"),
+            Self::SessionsOf(device) => format!("{SESSIONS}{device}/"),
+            Self::CommandsOf(device) => format!("{COMMANDS}{device}/"),
+            Self::Configurations => CONFIGURATIONS.to_owned(),
+            Self::Consumers => CONSUMERS.to_owned(),
         }
     }
 }

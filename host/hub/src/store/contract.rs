@@ -168,11 +168,28 @@ async fn a_feed_tells_of_its_device_alone(store: &impl HubStore) {
     assert_eq!(feed.next().now_or_never(), None);
     create(store, &device_key("b"), "").await;
     create(store, &module_key("b", "a"), "").await;
+    let others = [
+        DocumentKey::command(&device("b"), 1),
+        DocumentKey::configuration("a"),
+        DocumentKey::consumer("a"),
+        DocumentKey::setting("a"),
+    ];
+    for key in &others {
+        create(store, key, "").await;
+    }
     let revision = create(store, &module_key("a", "m"), "").await;
     assert_eq!(
         feed.next().await,
         Some(Change::Document(module_key("a", "m")))
     );
+    let own = [
+        DocumentKey::session(&TwinOwner::Device(device("a"))),
+        DocumentKey::command(&device("a"), 1),
+    ];
+    for key in own {
+        create(store, &key, "").await;
+        assert_eq!(feed.next().await, Some(Change::Document(key)));
+    }
     assert_eq!(feed.next().now_or_never(), None);
     let key = module_key("a", "m");
     store
