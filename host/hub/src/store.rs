@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -253,11 +254,11 @@ pub enum Change {
 }
 
 /// Why the store gave no answer.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum StoreError {
-    /// The embedded database failed.
+    /// The embedded database failed, perhaps for several changes at once.
     #[error("the hub's database failed")]
-    Database(#[from] DatabaseError),
+    Database(#[source] Arc<DatabaseError>),
     /// The document would be too long.
     #[error("the document `{key}` would have {size_bytes} bytes, more than {DOCUMENT_MAX_BYTES}")]
     TooLarge {
@@ -275,4 +276,10 @@ pub enum StoreError {
     /// The work was given up: the process is ending, or a bug.
     #[error("the hub's database gave no answer")]
     Interrupted,
+}
+
+impl From<DatabaseError> for StoreError {
+    fn from(err: DatabaseError) -> Self {
+        Self::Database(Arc::new(err))
+    }
 }

@@ -1,8 +1,8 @@
 //! The store in the process: documents in the embedded database.
 //!
 //! Owns how documents and revisions lie in the database, and who in this
-//! process hears of changes. Leaves files and durability to the crate of
-//! stores. The default of the hub.
+//! process hears of changes. Leaves changing them in groups to `writer`, and
+//! files and durability to the crate of stores. The default of the hub.
 //!
 //! Table `documents`: the key's text to 8 bytes of revision, big-endian, and
 //! the content. Table `counters`: `revision` to the last revision given out.
@@ -18,10 +18,13 @@ use tokio::task;
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_store::database::{Database, Format, Table};
 
+use self::writer::Writer;
 use super::{
     Change, ChangeFeed, Collection, DOCUMENT_MAX_BYTES, Document, DocumentKey, Expected, HubStore,
     Listing, Revision, StoreError, StoreFuture, Swap,
 };
+
+mod writer;
 
 /// The database file in the folder `hub/`.
 pub const DATABASE_FILE: &str = "hub.redb";
@@ -46,6 +49,7 @@ const REVISION_BYTES: usize = 8;
 pub struct EmbeddedStore {
     database: Arc<Database>,
     feeds: Arc<Feeds>,
+    writer: Writer,
 }
 
 impl EmbeddedStore {
@@ -68,9 +72,11 @@ impl EmbeddedStore {
 
     /// Uses a database that is open, of the format [`DATABASE_FORMAT`].
     pub fn new(database: Database) -> Self {
+        let (database, feeds) = (Arc::new(database), Arc::default());
         Self {
-            database: Arc::new(database),
-            feeds: Arc::default(),
+            writer: Writer::new(Arc::clone(&database), Arc::clone(&feeds)),
+            database,
+            feeds,
         }
     }
 }
@@ -93,11 +99,6 @@ impl HubStore for EmbeddedStore {
         expected: Expected,
         content: Option<Bytes>,
     ) -> StoreFuture<'a, Swap> {
-        let (database, feeds, key) = (
-            Arc::clone(&self.database),
-            Arc::clone(&self.feeds),
-            key.clone(),
-        );
         Box::pin(async move {
             let size_bytes = content.as_ref().map_or(0, Bytes::len);
             if size_bytes > DOCUMENT_MAX_BYTES {
@@ -106,16 +107,13 @@ impl HubStore for EmbeddedStore {
                     size_bytes,
                 });
             }
-            blocking(move || {
-                let swapped = swap(&database, &key, expected, content);
-                // Told by the thread that commits, so that it also happens when nobody waits for
-                // the answer any more; and told after an error, which leaves the outcome open.
-                if !matches!(swapped, Ok(Swap::Conflict)) {
-                    feeds.tell(&key);
-                }
-                swapped
-            })
-            .await?
+            let key = key.clone();
+            let change = writer::Swapping {
+                key,
+                expected,
+                content,
+            };
+            self.writer.write(change).await
         })
     }
 
@@ -168,45 +166,6 @@ async fn blocking<T: Send + 'static>(
             tracing::error!(%err, "the hub's database panicked");
         }
         StoreError::Interrupted
-    })
-}
-
-fn swap(
-    database: &Database,
-    key: &DocumentKey,
-    expected: Expected,
-    content: Option<Bytes>,
-) -> Result<Swap, StoreError> {
-    database.transact(|transaction| {
-        let name = key.as_str().as_bytes();
-        let found = transaction.get(DOCUMENTS, name)?;
-        let found = found
-            .map(|stored| decode(key.as_str(), stored))
-            .transpose()?;
-        let as_expected = match (expected, &found) {
-            (Expected::Absent, None) => true,
-            (Expected::Revision(revision), Some(found)) => found.revision == revision,
-            _ => false,
-        };
-        if !as_expected {
-            return Ok(Swap::Conflict);
-        }
-        let last = transaction.get(COUNTERS, REVISION_COUNTER)?;
-        let last = last.map_or(Ok(0), |stored| {
-            let bytes = stored
-                .try_into()
-                .map_err(|_| damaged("counters/revision"))?;
-            Ok::<_, StoreError>(u64::from_be_bytes(bytes))
-        })?;
-        let revision = Revision(last + 1);
-        transaction.put(COUNTERS, REVISION_COUNTER, &revision.0.to_be_bytes())?;
-        match content {
-            Some(content) => transaction.put(DOCUMENTS, name, &encode(revision, &content))?,
-            None => {
-                transaction.remove(DOCUMENTS, name)?;
-            }
-        }
-        Ok(Swap::Done(revision))
     })
 }
 
