@@ -8,6 +8,10 @@ pub(crate) mod author;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod deploy;
+#[cfg(feature = "hub")]
+pub(crate) mod far_hub;
+#[cfg(feature = "hub")]
+pub(crate) mod hub;
 pub(crate) mod module;
 pub(crate) mod queue;
 pub(crate) mod route;
@@ -110,6 +114,10 @@ pub(crate) enum Command {
     /// Work with routes and their conditions
     #[command(subcommand)]
     Route(route::RouteCommand),
+    /// Operate a hub: identities of devices and modules, what goes to devices, what they sent
+    #[cfg(feature = "hub")]
+    #[command(subcommand)]
+    Hub(hub::HubCommand),
     /// Run a component over messages on virtual time, and compare what comes out
     #[cfg(feature = "test")]
     Test(Box<test::TestArgs>),

@@ -7,6 +7,8 @@ mod build;
 pub(crate) mod check;
 mod completions;
 mod deploy;
+#[cfg(feature = "hub")]
+mod hub;
 mod inspect;
 mod list;
 mod logs;
@@ -73,6 +75,8 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::Upstream(command) => wait(upstream::execute(command, global, output)),
         Command::Deploy(command) => deploy::execute(command, global, output),
         Command::Route(command) => route::execute(command, output),
+        #[cfg(feature = "hub")]
+        Command::Hub(command) => hub::execute(command, global, output),
         #[cfg(feature = "test")]
         Command::Test(args) => test::execute(&args, output),
         #[cfg(feature = "hub")]

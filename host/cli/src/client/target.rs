@@ -44,6 +44,12 @@ impl Target {
         target.query(API_VERSION.0, API_VERSION.1)
     }
 
+    /// The identities of all devices, at the hub's REST face.
+    #[cfg(feature = "hub")]
+    pub(crate) fn devices() -> Self {
+        Self::path(&["devices"]).query(API_VERSION.0, API_VERSION.1)
+    }
+
     /// The deployment of a device, at the hub's REST face.
     pub(crate) fn apply_configuration(device: &str) -> Self {
         let target = Self::path(&["devices", device, "applyConfigurationContent"]);

@@ -46,11 +46,7 @@ impl Running {
     /// # Errors
     /// When there is none, or several, or it does not answer.
     pub(crate) async fn find(global: &GlobalArgs) -> anyhow::Result<Self> {
-        let data_folder = match &global.data_dir {
-            Some(folder) => folder.clone(),
-            None => only_live(live_data_folders()?).await?,
-        };
-        let client = Client::open(&data_folder).map_err(Failure::from)?;
+        let client = client(global).await?;
         let devices = devices(&client).await.map_err(Failure::from)?;
         Ok(Self { client, devices })
     }
@@ -187,6 +183,18 @@ pub(crate) fn with_cannot(err: anyhow::Error, cannot: String) -> anyhow::Error {
         Failure::new(ExitStatus::NotFound, cannot)
             .hint("see which there are with `wasm-edge list`"),
     )
+}
+
+/// A client of the process that `--data-dir` names, or of the only live one.
+///
+/// # Errors
+/// When there is none, or several.
+pub(super) async fn client(global: &GlobalArgs) -> anyhow::Result<Client> {
+    let data_folder = match &global.data_dir {
+        Some(folder) => folder.clone(),
+        None => only_live(live_data_folders()?).await?,
+    };
+    Ok(Client::open(&data_folder).map_err(Failure::from)?)
 }
 
 /// The data folder that `--data-dir` names, or that of the only live process; `None` when none lives.

@@ -1,0 +1,23 @@
+//! The commands under `hub`: what a hub is asked by those who operate it.
+//!
+//! One file per branch. Which hub is asked `running` finds: that of `--hub`, else that of the process on this machine.
+
+pub(crate) mod asked;
+mod device;
+
+use super::wait;
+use crate::args::GlobalArgs;
+use crate::args::hub::HubCommand;
+use crate::exit_codes::ExitStatus;
+use crate::output::Output;
+
+/// Runs a command under `hub`.
+pub(super) fn execute(
+    command: HubCommand,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        HubCommand::Device(command) => wait(device::execute(command, global, output)),
+    }
+}
