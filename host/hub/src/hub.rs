@@ -19,6 +19,7 @@ use wasm_edge_store::volume::{FolderVolume, Volume};
 
 use crate::error::HubError;
 use crate::identity::{ConnectionView, IdentityStatus};
+use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::session::connections::Connections;
 use crate::store::embedded::EmbeddedStore;
@@ -82,6 +83,7 @@ struct Shared {
     telemetry: TelemetryLog,
     twin_readers: Arc<Semaphore>,
     closing: CancellationToken,
+    metrics: Metrics,
 }
 
 impl Hub {
@@ -111,6 +113,7 @@ impl Hub {
         options: HubOptions,
     ) -> Result<Self, HubError> {
         let telemetry = TelemetryLog::open(telemetry, options.retention)?;
+        let metrics = Metrics::new(&options.host_name);
         Ok(Self(Arc::new(Shared {
             store,
             options,
@@ -118,12 +121,18 @@ impl Hub {
             telemetry,
             twin_readers: Arc::new(Semaphore::new(TWIN_READERS_MAX)),
             closing: CancellationToken::new(),
+            metrics,
         })))
     }
 
     /// The name by which devices know the hub.
     pub fn host_name(&self) -> &str {
         &self.0.options.host_name
+    }
+
+    /// What the hub counts about itself.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Ends every session and stream, and lets no new one begin.

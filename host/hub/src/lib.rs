@@ -11,7 +11,9 @@ pub mod hub;
 pub mod error;
 pub mod identity;
 pub mod method;
+pub mod metrics;
 pub mod rest;
+pub mod server;
 pub mod session;
 pub mod telemetry;
 

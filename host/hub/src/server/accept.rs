@@ -1,0 +1,196 @@
+//! Accepting connections, their handshake, and the way to their face.
+//!
+//! Owns the tasks of connections, one each, and how they end. Leaves what is
+//! said over them to the faces.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::http::Http;
+use super::places::{Full, Place, Places};
+use super::{Ending, ServerLimits};
+use crate::hub::Hub;
+
+/// How long to wait after a connection could not be accepted, as when no file can be opened any more.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    /// MQTT over TLS.
+    Mqtt,
+    /// REST and MQTT over WebSocket, by TLS.
+    Https,
+    /// Metrics and health, without TLS.
+    Operations,
+}
+
+impl Face {
+    /// What its connections are called in the metrics.
+    fn transport(self) -> &'static str {
+        match self {
+            Self::Mqtt => "tls",
+            Self::Https => "https",
+            Self::Operations => "metrics",
+        }
+    }
+}
+
+/// Accepts connections; clones share places and tasks.
+#[derive(Clone)]
+pub(super) struct Acceptor {
+    hub: Hub,
+    tls: TlsAcceptor,
+    https: Http,
+    operations: Http,
+    limits: ServerLimits,
+    places: Places,
+    connections: TaskTracker,
+    /// No new connections.
+    stop: CancellationToken,
+    /// No connections at all.
+    cut: CancellationToken,
+}
+
+impl Acceptor {
+    pub(super) fn new(
+        hub: Hub,
+        tls: Arc<ServerConfig>,
+        limits: ServerLimits,
+        stop: CancellationToken,
+    ) -> Self {
+        let router = hub.rest();
+        Self {
+            tls: TlsAcceptor::from(tls),
+            https: Http::new(hub.clone(), router, limits),
+            operations: Http::new(hub.clone(), hub.operations(), limits),
+            limits,
+            places: Places::new(limits.connections_max, limits.connections_per_address_max),
+            connections: TaskTracker::new(),
+            stop,
+            cut: CancellationToken::new(),
+            hub,
+        }
+    }
+
+    /// Accepts connections of `listener` until the server stops.
+    pub(super) async fn accept(self, face: Face, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => self.admit(face, stream, address),
+                Err(err) if concerns_connection_only(&err) => {}
+                Err(err) => {
+                    // Out of files, as a rule: those who wait are served once others have gone.
+                    tracing::warn!(%err, "a connection was not accepted");
+                    self.hub.metrics().refused("accept_failed");
+                    sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until all connections have ended, at most so long; then cuts them off.
+    pub(super) async fn end(self, limit: Duration) -> Ending {
+        self.connections.close();
+        if timeout(limit, self.connections.wait()).await.is_ok() {
+            return Ending::Orderly;
+        }
+        let left = self.connections.len();
+        self.cut.cancel();
+        self.connections.wait().await;
+        Ending::Cut(left)
+    }
+
+    /// Gives a connection a place and a task, or closes it.
+    fn admit(&self, face: Face, stream: TcpStream, address: SocketAddr) {
+        let place = match self.places.take(address.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                let reason = match full {
+                    Full::All => "connections_limit",
+                    Full::Address => "address_limit",
+                };
+                tracing::debug!(%address, reason, "a connection was refused");
+                return self.hub.metrics().refused(reason);
+            }
+        };
+        let acceptor = self.clone();
+        self.connections.spawn(async move {
+            let cut = acceptor.cut.clone();
+            let serving = pin!(acceptor.serve(face, stream, address, place));
+            tokio::select! {
+                () = cut.cancelled() => {}
+                () = serving => {}
+            }
+        });
+    }
+
+    async fn serve(self, face: Face, stream: TcpStream, address: SocketAddr, _place: Place) {
+        let _open = self.hub.metrics().connection_opened(face.transport());
+        // Answers are short; without it each would wait for the acknowledgement of the one before.
+        if let Err(err) = stream.set_nodelay(true) {
+            tracing::debug!(%address, %err, "a connection went before it was served");
+            return;
+        }
+        if face == Face::Operations {
+            return self.operations.serve(stream, &self.stop).await;
+        }
+        let Some(stream) = self.handshake(stream, address).await else {
+            return;
+        };
+        match face {
+            Face::Mqtt => drop(stream),
+            Face::Https | Face::Operations => self.https.serve(stream, &self.stop).await,
+        }
+    }
+
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
+        let accepting = timeout(self.limits.handshake_timeout, self.tls.accept(stream));
+        let accepted = tokio::select! {
+            () = self.stop.cancelled() => return None,
+            accepted = accepting => accepted,
+        };
+        let reason = match accepted {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(err)) => {
+                tracing::debug!(%address, %err, "a handshake failed");
+                "handshake_failed"
+            }
+            Err(_) => {
+                tracing::debug!(%address, "a handshake took too long");
+                "handshake_timeout"
+            }
+        };
+        self.hub.metrics().refused(reason);
+        None
+    }
+}
+
+/// Whether accepting failed because of the one connection, which went before it was accepted.
+fn concerns_connection_only(err: &io::Error) -> bool {
+    matches!(
+        err.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}

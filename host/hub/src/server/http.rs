@@ -1,0 +1,140 @@
+//! HTTP over one connection, with limits on what a client may take of time and memory.
+
+use std::convert::Infallible;
+use std::future::Future as _;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::{Request, Response};
+use axum::{BoxError, Router};
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use super::ServerLimits;
+use super::stall::Stalling;
+use crate::hub::Hub;
+
+/// The longest head of a request; a token in it has far below 1 KiB. hyper's buffer has this size at most.
+const HEAD_MAX_BYTES: usize = 16 * 1024;
+
+/// The most headers of a request.
+const HEADERS_MAX: usize = 64;
+
+/// Serves HTTP connections by one router.
+#[derive(Clone)]
+pub(super) struct Http {
+    hub: Hub,
+    router: Router,
+    limits: ServerLimits,
+}
+
+impl Http {
+    pub(super) fn new(hub: Hub, router: Router, limits: ServerLimits) -> Self {
+        Self {
+            hub,
+            router,
+            limits,
+        }
+    }
+
+    /// Serves one connection until it ends; once `stop` is cancelled, the request at hand is its last.
+    pub(super) async fn serve<S>(&self, stream: S, stop: &CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request| self.answer(request));
+        let io = TokioIo::new(Stalling::new(stream, self.limits.http_stall_timeout));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.http_idle_timeout)
+            .max_buf_size(HEAD_MAX_BYTES)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(io, service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(err) = ended {
+            tracing::debug!(
+                error = wasm_edge_model::error::chain(&err),
+                "an HTTP connection broke"
+            );
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let limit = self.limits.http_stall_timeout;
+        let request = request.map(|body| Body::new(TimedBody::new(body, limit)));
+        let response = self.router.clone().call(request).await?;
+        let status = response.status().as_u16();
+        self.hub.metrics().request_answered(status);
+        Ok(response)
+    }
+}
+
+/// A body that has to be there as a whole within a time.
+struct TimedBody {
+    body: Incoming,
+    limit: Duration,
+    /// There once somebody had to wait for the body.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+/// The body took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the body of the request did not come within {} s", limit.as_secs())]
+struct BodyTimeout {
+    limit: Duration,
+}
+
+impl TimedBody {
+    fn new(body: Incoming, limit: Duration) -> Self {
+        Self {
+            body,
+            limit,
+            deadline: None,
+        }
+    }
+}
+
+impl HttpBody for TimedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let limit = self.limit;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
+        match deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(BodyTimeout { limit }.into()))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
