@@ -128,6 +128,26 @@ pub enum HubError {
         /// How many there may be at once.
         limit: usize,
     },
+    /// There is no such consumer of telemetry.
+    #[error("there is no consumer `{name}`")]
+    NoSuchConsumer {
+        /// His name.
+        name: String,
+    },
+    /// There are as many consumers of telemetry as there may be.
+    #[error("there are {limit} consumers already, as many as there may be")]
+    TooManyConsumers {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// What is stored of a consumer cannot be understood.
+    #[error("what is stored of the consumer `{name}` cannot be read: {problem}")]
+    Consumer {
+        /// His name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Too many others changed the same document at the same time.
     #[error("`{owner}` is being changed by too many at once")]
     Contended {

@@ -14,6 +14,9 @@
 //! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
 //! | `/wasm-edge/v1/telemetry` | GET, a stream |
 //! | `/wasm-edge/v1/telemetry/status` | GET |
+//! | `/wasm-edge/v1/events` | GET |
+//! | `/wasm-edge/v1/consumers` | GET |
+//! | `/wasm-edge/v1/consumers/{name}` | GET, PUT, DELETE |
 //! | `/wasm-edge/v1/twins/{d}/changes`, `/wasm-edge/v1/twins/{d}/modules/{m}/changes` | GET, a stream |
 //!
 //! Ids in paths are percent-encoded (`%24edgeAgent`). Query parameters that
@@ -26,11 +29,14 @@ use axum::routing::{get, post};
 use crate::hub::Hub;
 
 mod devices;
+mod events;
 mod failure;
+mod filter;
 mod request;
 mod streams;
 mod twins;
 
+pub use events::{CONSUMERS_PATH, EVENTS_PATH};
 pub use streams::{
     POSITION_HEADER, TELEMETRY_PATH, TELEMETRY_STATUS_PATH, TWIN_CHANGES_SUFFIX, TWINS_PATH,
 };
@@ -83,6 +89,7 @@ impl Hub {
             .merge(identities)
             .merge(twins)
             .merge(streams::routes())
+            .merge(events::routes())
             .fallback(failure::no_such_path)
             .method_not_allowed_fallback(failure::no_such_verb)
             .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))

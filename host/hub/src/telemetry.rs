@@ -19,6 +19,8 @@ use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::message::Message;
 use wasm_edge_model::time::Timestamp;
 
+pub mod consumer;
+pub mod filter;
 mod log;
 mod reader;
 mod record;

@@ -57,6 +57,8 @@ const TOO_MANY_CALLS: Code = Code(
     "DeviceMaximumActiveDirectMethodInvocationsExceeded",
 );
 const PATH: Code = Code(StatusCode::NOT_FOUND, 404_000, "NotFound");
+const CONSUMER_NOT_FOUND: Code = Code(StatusCode::NOT_FOUND, 404_000, "ConsumerNotFound");
+const TOO_MANY_CONSUMERS: Code = Code(StatusCode::FORBIDDEN, 403_000, "TooManyConsumers");
 const DEVICE_NOT_FOUND: Code = Code(StatusCode::NOT_FOUND, 404_001, "DeviceNotFound");
 const MODULE_NOT_FOUND: Code = Code(StatusCode::NOT_FOUND, 404_010, "ModuleNotFound");
 const NOT_ONLINE: Code = Code(StatusCode::NOT_FOUND, 404_103, "DeviceNotOnline");
@@ -184,8 +186,11 @@ fn code(err: &HubError) -> Code {
         HubError::NotOnline { .. } => NOT_ONLINE,
         HubError::NoAnswer { .. } | HubError::Unanswered { .. } => TIMEOUT,
         HubError::TooManyCalls { .. } => TOO_MANY_CALLS,
+        HubError::NoSuchConsumer { .. } => CONSUMER_NOT_FOUND,
+        HubError::TooManyConsumers { .. } => TOO_MANY_CONSUMERS,
         HubError::TooManyReaders { .. } | HubError::Contended { .. } | HubError::Busy => THROTTLED,
         HubError::Record { .. }
+        | HubError::Consumer { .. }
         | HubError::Store(_)
         | HubError::Telemetry(_)
         | HubError::Folder { .. }

@@ -5,15 +5,13 @@
 //! read from disk, twin changes come as one.
 
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,16 +19,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasm_edge_model::identity::TwinOwner;
 
 use super::failure::Failure;
+use super::filter::Parameters;
 use super::request::Owner;
 use crate::error::HubError;
 use crate::hub::twins::service_json;
 use crate::hub::{Hub, TWIN_READERS_MAX};
 use crate::store::{Change, ChangeFeed, DocumentKey};
-use crate::telemetry::{
-    StartAt, StartAtError, Telemetry, TelemetryEvent, TelemetryReader, TelemetryStatus,
-};
+use crate::telemetry::filter::TelemetryFilter;
+use crate::telemetry::{StartAt, StartAtError, TelemetryEvent, TelemetryReader, TelemetryStatus};
 
-/// Where telemetry is read; `device` and `module` in the query choose whose, `from` where it begins.
+/// Where telemetry is read; in the query, `device`, `module`, `property` and `where` choose which, `from` where it
+/// begins.
 pub const TELEMETRY_PATH: &str = "/wasm-edge/v1/telemetry";
 
 /// Where what is kept of it is told.
@@ -55,36 +54,14 @@ pub(super) fn routes() -> Router<Hub> {
         .route(&module, get(twin_changes))
 }
 
-/// Whose telemetry to show, from where on; what is not given is not looked at.
-#[derive(Deserialize)]
-struct Filter {
-    from: Option<String>,
-    device: Option<String>,
-    module: Option<String>,
-}
-
-impl Filter {
-    fn takes(&self, telemetry: &Telemetry) -> bool {
-        let source = &telemetry.source;
-        let module = source.module().map(|module| module.as_str());
-        self.device
-            .as_deref()
-            .is_none_or(|device| device == source.device().as_str())
-            && self
-                .module
-                .as_deref()
-                .is_none_or(|wanted| Some(wanted) == module)
-    }
-}
-
 async fn telemetry(
     State(hub): State<Hub>,
-    filter: Result<Query<Filter>, QueryRejection>,
+    Parameters(mut parameters): Parameters,
 ) -> Result<Response, Failure> {
-    let Query(filter) = filter.map_err(|err| Failure::invalid(err.to_string()))?;
-    let from = filter.from.as_deref().map(str::parse).transpose();
+    let from = parameters.take("from").map(|text| text.parse()).transpose();
     let from: Option<StartAt> =
         from.map_err(|err: StartAtError| Failure::invalid(err.to_string()))?;
+    let filter = parameters.filter()?;
     let reader = hub.telemetry(from.unwrap_or_default())?;
     let begins_at = reader.begins_at();
     let mut response = lines(stream::unfold((reader, filter), next_telemetry));
@@ -99,7 +76,7 @@ async fn telemetry_status(State(hub): State<Hub>) -> Json<TelemetryStatus> {
     Json(hub.telemetry_status())
 }
 
-type TelemetryState = (TelemetryReader, Filter);
+type TelemetryState = (TelemetryReader, TelemetryFilter);
 
 async fn next_telemetry((mut reader, filter): TelemetryState) -> Option<(Value, TelemetryState)> {
     loop {

@@ -29,6 +29,9 @@ const WAITING_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of messages that are written together.
 pub(super) const GROUP_MAX_BYTES: usize = 1024 * 1024;
 
+/// Places in the log that are remembered for readers that go on later: some for each consumer.
+const PLACES_MAX: usize = 256;
+
 /// What a message is taken to cost beside its body and properties.
 const MESSAGE_OVERHEAD_BYTES: usize = 512;
 
@@ -55,6 +58,9 @@ pub(super) struct Shared {
     pub(super) written: watch::Sender<Written>,
     /// The segments, oldest first. Written by the writing thread, looked at by readers that begin.
     pub(super) segments: Mutex<VecDeque<Segment>>,
+    /// Where readers left off: positions with their places, the newest last. Without one a reader looks for its
+    /// place from the begin of the segment. Written by readers that end; short sections only.
+    places: Mutex<VecDeque<(u64, Position)>>,
     /// Whether the disk takes nothing at the moment. Written by the writing thread.
     pub(super) failing: AtomicBool,
 }
@@ -181,6 +187,16 @@ impl TelemetryLog {
         }
     }
 
+    /// Notes where the message at `position` is found.
+    pub(super) fn remember(&self, position: u64, at: Position) {
+        let mut places = self.shared.places();
+        places.retain(|(known, _)| *known != position);
+        if places.len() >= PLACES_MAX {
+            places.pop_front();
+        }
+        places.push_back((position, at));
+    }
+
     pub(super) fn log(&self) -> &LogReader {
         &self.log
     }
@@ -217,7 +233,10 @@ impl TelemetryLog {
                 ),
             }),
             StartAt::Position(position) => Ok(Start {
-                at: self.shared.find(position),
+                at: match position == written.next {
+                    true => written.at,
+                    false => self.shared.find(position),
+                },
                 expected: Some(position),
             }),
         }
@@ -238,6 +257,7 @@ impl Shared {
             filled: Condvar::new(),
             written: watch::Sender::new(written),
             segments: Mutex::new(writer.segments()),
+            places: Mutex::default(),
             failing: AtomicBool::new(false),
         }
     }
@@ -283,9 +303,19 @@ impl Shared {
         queue.closed
     }
 
-    /// The segment in which the message at `position` is, or would be.
+    /// Where the message at `position` is, or would be, or some record before it.
     fn find(&self, position: u64) -> Position {
+        let place = self
+            .places()
+            .iter()
+            .find(|(known, _)| *known == position)
+            .map(|(_, at)| *at);
         let segments = self.segments();
+        // The segment may be gone since.
+        let is_kept = |at: &Position| segments.iter().any(|segment| segment.id == at.segment);
+        if let Some(at) = place.filter(is_kept) {
+            return at;
+        }
         let found = segments
             .iter()
             .rfind(|segment| segment.first.is_some_and(|first| first <= position));
@@ -297,6 +327,10 @@ impl Shared {
 
     pub(super) fn segments(&self) -> MutexGuard<'_, VecDeque<Segment>> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self) -> MutexGuard<'_, VecDeque<(u64, Position)>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

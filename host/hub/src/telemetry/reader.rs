@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinHandle;
 use wasm_edge_model::error::chain;
-use wasm_edge_store::log::{Cursor, LogError, RecordKind};
+use wasm_edge_store::log::{Cursor, LogError, Position, RecordKind};
 
 use super::log::Written;
 use super::{StartAt, Telemetry, TelemetryEvent, TelemetryStatus, record};
@@ -34,7 +34,9 @@ pub struct TelemetryReader {
     place: Option<Place>,
     reading: Option<JoinHandle<Batch>>,
     /// What was read and is to be given out.
-    events: VecDeque<TelemetryEvent>,
+    events: VecDeque<Read>,
+    /// The position behind the last message that was given out, and where one finds it.
+    given_out: Option<(u64, Position)>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -44,13 +46,19 @@ struct Place {
     cursor: Cursor,
     /// The position of the message that comes next; not known before the first of all.
     expected: Option<u64>,
-    /// A message that was read and is not safely on disk yet.
-    early: Option<Box<Telemetry>>,
+    /// A message that was read and is not safely on disk yet, and where the next one is.
+    early: Option<(Box<Telemetry>, Position)>,
+}
+
+/// An event, and where the message behind it is found.
+struct Read {
+    event: TelemetryEvent,
+    behind: Position,
 }
 
 struct Batch {
     place: Place,
-    events: VecDeque<TelemetryEvent>,
+    events: VecDeque<Read>,
     /// Messages from here on were left for later.
     limit: u64,
     read: Result<(), LogError>,
@@ -85,6 +93,7 @@ impl Hub {
             }),
             reading: None,
             events: VecDeque::new(),
+            given_out: None,
             _permit: permit,
         })
     }
@@ -112,7 +121,10 @@ impl TelemetryReader {
 
     async fn next_event(&mut self) -> Option<TelemetryEvent> {
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some(Read { event, behind }) = self.events.pop_front() {
+                if let TelemetryEvent::Message(telemetry) = &event {
+                    self.given_out = Some((telemetry.position + 1, behind));
+                }
                 return Some(event);
             }
             // Marked as seen before looking, so that no message falls in between.
@@ -148,6 +160,15 @@ impl TelemetryReader {
     }
 }
 
+/// Whoever goes on later, as consumers do with each request, need not look for the place.
+impl Drop for TelemetryReader {
+    fn drop(&mut self) {
+        if let Some((position, at)) = self.given_out {
+            self.hub.telemetry_log().remember(position, at);
+        }
+    }
+}
+
 impl Place {
     /// Reads on until there is a batch, or all below `limit` is read. Blocks.
     fn read(mut self, limit: u64) -> Batch {
@@ -161,14 +182,14 @@ impl Place {
         }
     }
 
-    fn fill(&mut self, limit: u64, events: &mut VecDeque<TelemetryEvent>) -> Result<(), LogError> {
+    fn fill(&mut self, limit: u64, events: &mut VecDeque<Read>) -> Result<(), LogError> {
         let mut bytes = 0;
         while events.len() < BATCH_MAX_MESSAGES && bytes < BATCH_MAX_BYTES {
-            let Some(telemetry) = self.one()? else {
+            let Some((telemetry, behind)) = self.one()? else {
                 break;
             };
             if telemetry.position >= limit {
-                self.early = Some(telemetry);
+                self.early = Some((telemetry, behind));
                 break;
             }
             let expected = self.expected.unwrap_or(telemetry.position);
@@ -176,16 +197,18 @@ impl Place {
                 continue;
             }
             if telemetry.position > expected {
-                events.push_back(TelemetryEvent::Lost(telemetry.position - expected));
+                let event = TelemetryEvent::Lost(telemetry.position - expected);
+                events.push_back(Read { event, behind });
             }
             self.expected = Some(telemetry.position + 1);
             bytes += telemetry.message.size_bytes();
-            events.push_back(TelemetryEvent::Message(telemetry));
+            let event = TelemetryEvent::Message(telemetry);
+            events.push_back(Read { event, behind });
         }
         Ok(())
     }
 
-    fn one(&mut self) -> Result<Option<Box<Telemetry>>, LogError> {
+    fn one(&mut self) -> Result<Option<(Box<Telemetry>, Position)>, LogError> {
         if let Some(early) = self.early.take() {
             return Ok(Some(early));
         }
@@ -194,7 +217,7 @@ impl Place {
             if found.kind == RecordKind::Entry
                 && let Some(telemetry) = record::decode(found.payload)
             {
-                return Ok(Some(Box::new(telemetry)));
+                return Ok(Some((Box::new(telemetry), self.cursor.position())));
             }
         }
         Ok(None)

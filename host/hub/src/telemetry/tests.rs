@@ -20,14 +20,14 @@ fn message(number: usize, body_bytes: usize) -> Message {
     message
 }
 
-async fn send(hub: &Hub, number: usize, body_bytes: usize) -> Result<(), HubError> {
+pub(super) async fn send(hub: &Hub, number: usize, body_bytes: usize) -> Result<(), HubError> {
     let now = NOW.parse().unwrap();
     let message = message(number, body_bytes);
     let taken = hub.telemetry_log().append(module("d", "m"), now, message)?;
     taken.await.map_err(|_| HubError::Closed)
 }
 
-async fn send_all(hub: &Hub, numbers: std::ops::Range<usize>) {
+pub(super) async fn send_all(hub: &Hub, numbers: std::ops::Range<usize>) {
     for number in numbers {
         send(hub, number, 1).await.unwrap();
     }
@@ -75,7 +75,7 @@ const RETENTION: Retention = Retention {
     max_age: Duration::from_secs(24 * 60 * 60),
 };
 
-fn again(volume: &SimulatedVolume) -> Hub {
+pub(super) fn again(volume: &SimulatedVolume) -> Hub {
     hub_on_volume(volume, RETENTION)
 }
 
