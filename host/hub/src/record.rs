@@ -4,6 +4,8 @@
 //! meaning to [`crate::identity`] and the model's twin. Identity and twin are
 //! one document, so that they come and go together.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wasm_edge_model::identity::TwinOwner;
@@ -12,8 +14,13 @@ use wasm_edge_model::twin::Twin;
 
 use crate::identity::{Authentication, Identity, IdentityStatus};
 
-/// The version of the stored form that this build writes and reads.
-const RECORD_FORMAT: u32 = 1;
+/// The version of the stored form that this build writes; it reads all from 1 on.
+///
+/// | Format | Since |
+/// | --- | --- |
+/// | 1 | identity and twin |
+/// | 2 | `modelId`, `configurations`, `configured` |
+const RECORD_FORMAT: u32 = 2;
 
 /// An identity with its twin.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +30,22 @@ pub(crate) struct Record {
     /// what a deletion that was interrupted left behind, and counts as absent.
     pub(crate) device_generation_id: String,
     pub(crate) twin: Twin,
+    /// The model of digital twins that the device said it has; empty when it said nothing.
+    pub(crate) model_id: String,
+    /// The configurations that are for this twin, by their ids.
+    pub(crate) configurations: BTreeMap<String, ConfigurationStatus>,
+    /// The paths of desired properties that configurations set, to be removed when no
+    /// configuration sets them any more; a path without names means all properties.
+    pub(crate) configured: Vec<Vec<String>>,
+}
+
+/// What has become of a configuration at a twin that it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ConfigurationStatus {
+    /// Others, or a fault, keep it from having any effect.
+    Targeted,
+    /// Desired properties are as it says.
+    Applied,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,6 +54,12 @@ struct StoredRecord {
     format: u32,
     identity: StoredIdentity,
     twin: Twin,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    model_id: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    configurations: BTreeMap<String, ConfigurationStatus>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    configured: Vec<Vec<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,10 +87,10 @@ impl Record {
     pub(crate) fn decode(owner: &TwinOwner, content: &[u8]) -> Result<Self, String> {
         let versioned: Versioned =
             serde_json::from_slice(content).map_err(|err| err.to_string())?;
-        if versioned.format != RECORD_FORMAT {
+        if !(1..=RECORD_FORMAT).contains(&versioned.format) {
             let found = versioned.format;
             return Err(format!(
-                "it has format {found}, this version reads {RECORD_FORMAT}"
+                "it has format {found}, this version reads 1 to {RECORD_FORMAT}"
             ));
         }
         let stored: StoredRecord =
@@ -81,6 +110,9 @@ impl Record {
                 managed_by: identity.managed_by,
             },
             twin: stored.twin,
+            model_id: stored.model_id,
+            configurations: stored.configurations,
+            configured: stored.configured,
         })
     }
 
@@ -100,6 +132,9 @@ impl Record {
                 managed_by: identity.managed_by,
             },
             twin: self.twin.clone(),
+            model_id: self.model_id.clone(),
+            configurations: self.configurations.clone(),
+            configured: self.configured.clone(),
         };
         let json = serde_json::to_vec(&stored);
         Bytes::from(json.expect("keys are texts and numbers finite, which JSON can hold"))
@@ -112,31 +147,48 @@ mod tests {
 
     use super::*;
 
-    /// As the first version wrote it; must be readable as long as format 1 is.
-    const STORED: &str = include_str!("record/format-1.json");
+    /// As each format was written; must be readable as long as the format is.
+    const FORMAT_1: &str = include_str!("record/format-1.json");
+    const FORMAT_2: &str = include_str!("record/format-2.json");
 
     fn owner() -> TwinOwner {
         TwinOwner::Device(DeviceId::new("d1").unwrap())
     }
 
     #[test]
-    fn the_first_format_is_read_and_written_as_it_was() {
-        let record = Record::decode(&owner(), STORED.as_bytes()).unwrap();
+    fn the_first_format_is_read_and_written_as_the_newest() {
+        let record = Record::decode(&owner(), FORMAT_1.as_bytes()).unwrap();
         assert_eq!(record.identity.generation_id, "639211680000001234");
         assert_eq!(record.twin.desired.properties()["interval"], 5);
+        assert_eq!(record.model_id, "");
+        assert!(record.configurations.is_empty() && record.configured.is_empty());
+        let mut expected: serde_json::Value = serde_json::from_str(FORMAT_1).unwrap();
+        expected["format"] = 2.into();
         let written: serde_json::Value = serde_json::from_slice(&record.encode()).unwrap();
-        assert_eq!(
-            written,
-            serde_json::from_str::<serde_json::Value>(STORED).unwrap()
-        );
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn the_second_format_is_read_and_written_as_it_was() {
+        let record = Record::decode(&owner(), FORMAT_2.as_bytes()).unwrap();
+        assert_eq!(record.model_id, "dtmi:com:example:Thermostat;1");
+        assert_eq!(record.configurations["slow"], ConfigurationStatus::Targeted);
+        assert_eq!(record.configured, [["limits", "high"]]);
+        let written: serde_json::Value = serde_json::from_slice(&record.encode()).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(FORMAT_2).unwrap();
+        assert_eq!(written, expected);
     }
 
     #[test]
     fn other_formats_are_refused_by_name() {
         for (content, expected) in [
             (
-                r#"{"format":2,"shape":"new"}"#,
-                "it has format 2, this version reads 1",
+                r#"{"format":3,"shape":"new"}"#,
+                "it has format 3, this version reads 1 to 2",
+            ),
+            (
+                r#"{"format":0}"#,
+                "it has format 0, this version reads 1 to 2",
             ),
             ("{}", "missing field `format`"),
         ] {

@@ -6,6 +6,8 @@
 //! goes before its modules, which then count as absent. Leaves the form of
 //! identities to [`crate::identity`].
 
+use std::collections::BTreeMap;
+
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::time::Timestamp;
 use wasm_edge_model::twin::Twin;
@@ -295,6 +297,9 @@ impl Hub {
             identity,
             device_generation_id,
             twin: Twin::new(now),
+            model_id: String::new(),
+            configurations: BTreeMap::new(),
+            configured: Vec::new(),
         })
     }
 

@@ -114,7 +114,7 @@ async fn a_damaged_document_is_named_and_kept() {
         .unwrap();
     let err = hub.twin_json(&owner).await.unwrap_err();
     let expected = "the stored document of `/devices/d/modules/m` cannot be read: \
-                    it has format 9, this version reads 1";
+                    it has format 9, this version reads 1 to 2";
     assert_eq!(err.to_string(), expected);
     hub.ensure_module(&module_identity("d", "m"))
         .await

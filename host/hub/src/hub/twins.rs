@@ -12,6 +12,9 @@ use crate::error::HubError;
 use crate::identity::{ConnectionView, Identity, IdentityStatus};
 use crate::record::Record;
 
+/// Longest id of a model of digital twins, as in the Digital Twins Definition Language.
+pub const MODEL_ID_MAX_BYTES: usize = 2048;
+
 /// A change of tags and desired properties.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TwinPatch {
@@ -199,6 +202,27 @@ impl Hub {
         .await
     }
 
+    /// Notes which model of digital twins a device or module says it has.
+    ///
+    /// A model id longer than [`MODEL_ID_MAX_BYTES`] is passed over: it is for show only.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`], [`HubError::Store`] and its kin.
+    pub async fn note_model(&self, owner: &TwinOwner, model_id: &str) -> Result<(), HubError> {
+        if model_id.len() > MODEL_ID_MAX_BYTES {
+            tracing::debug!(%owner, "a model id is too long and passed over");
+            return Ok(());
+        }
+        self.change(owner, |record| {
+            if record.model_id == model_id {
+                return Ok(((), Write::Nothing));
+            }
+            model_id.clone_into(&mut record.model_id);
+            Ok(((), Write::Record))
+        })
+        .await
+    }
+
     async fn change_twin(
         &self,
         owner: &TwinOwner,
@@ -243,7 +267,7 @@ pub(crate) fn service_json(record: &Record, connection: ConnectionView) -> Value
         "cloudToDeviceMessageCount": 0,
         "authenticationType": authentication.kind,
         "x509Thumbprint": authentication.thumbprints,
-        "modelId": "",
+        "modelId": record.model_id,
     });
     let special = match owner.module() {
         Some(module) => json!({ "moduleId": module }),
@@ -258,10 +282,20 @@ pub(crate) fn service_json(record: &Record, connection: ConnectionView) -> Value
             json.extend(members);
         }
     }
+    if !record.configurations.is_empty() {
+        json.insert("configurations".to_owned(), configurations_json(record));
+    }
     if let Some(scope) = record.identity.device_scope() {
         json.insert("deviceScope".to_owned(), Value::from(scope));
     }
     Value::Object(json)
+}
+
+/// The configurations that are for a twin: `{"id": {"status": "Applied"}}`.
+pub(crate) fn configurations_json(record: &Record) -> Value {
+    let entries = record.configurations.iter();
+    let entries = entries.map(|(id, status)| (id.clone(), json!({ "status": status })));
+    Value::Object(entries.collect())
 }
 
 #[cfg(test)]
