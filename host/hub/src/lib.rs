@@ -12,6 +12,7 @@ pub mod error;
 pub mod identity;
 pub mod method;
 pub mod metrics;
+pub mod mqtt;
 pub mod rest;
 pub mod server;
 pub mod session;

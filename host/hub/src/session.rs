@@ -5,16 +5,20 @@
 //! network to the faces; the embedding process uses it as it is. The way of
 //! a module of the device to its hub.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::message::{Message, MessageError, SystemProperty};
-use wasm_edge_model::twin::{TwinError, diff};
+use wasm_edge_model::twin::TwinError;
 
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -23,8 +27,11 @@ use crate::record::Record;
 use crate::store::{Change, ChangeFeed, DocumentKey};
 
 pub(crate) mod connections;
+pub(crate) mod desired;
 
 use connections::Connection;
+pub use desired::DesiredChange;
+use desired::Told;
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -86,24 +93,10 @@ pub enum SessionEvent {
     Desired(DesiredChange),
     /// A direct method is called.
     Method(MethodRequest),
+    /// There may be messages to the device: see [`Hub::pending_commands`].
+    Commands,
     /// The session is over; the same comes again if asked again.
     Closed(CloseReason),
-}
-
-/// A change of the desired properties.
-///
-/// Several changes may come as one, and nothing is ever left out: the patch
-/// leads from `previous_version` to `version`. Who has another version than
-/// `previous_version` reads the twin; who has `version` or a newer one passes
-/// the change over.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DesiredChange {
-    /// A merge patch; null deletes a key. Empty when properties were set to what they were.
-    pub patch: Map<String, Value>,
-    /// The version that the patch starts from.
-    pub previous_version: u64,
-    /// The version that it leads to.
-    pub version: u64,
 }
 
 /// What a connected device or module does; clones share the session.
@@ -119,10 +112,27 @@ struct Shared {
     told: Mutex<Told>,
 }
 
-#[derive(Debug, Default)]
-struct Told {
-    desired: Map<String, Value>,
-    version: u64,
+/// Says when a message is on disk.
+pub(crate) struct Receipt(oneshot::Receiver<()>);
+
+/// The hub closed before the message was on disk.
+#[derive(Debug)]
+pub(crate) struct Lost;
+
+/// A message that was not taken.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: SessionError,
+    #[expect(dead_code, reason = "for faces that send it again")]
+    pub(crate) message: Message,
+}
+
+impl Future for Receipt {
+    type Output = Result<(), Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(ctx).map_err(|_| Lost)
+    }
 }
 
 /// What a connected device or module hears. The session lasts as long as this value.
@@ -130,8 +140,14 @@ pub struct SessionEvents {
     session: Session,
     feed: ChangeFeed,
     methods: mpsc::Receiver<MethodRequest>,
-    /// Whether the documents may have changed since they were compared.
+    /// Whether the documents may have changed since they were read.
     stale: bool,
+    /// Reads them. Kept here, so that who drops a wait and begins another does not begin to read again.
+    reading: Option<BoxFuture<'static, Result<Record, SessionError>>>,
+    /// Whether there may be messages to the device that nobody was told of.
+    commands: bool,
+    /// What is to be told next.
+    changes: VecDeque<DesiredChange>,
 }
 
 impl Hub {
@@ -166,6 +182,9 @@ impl Hub {
             feed,
             methods,
             stale: true,
+            reading: None,
+            commands: owner.module().is_none(),
+            changes: VecDeque::new(),
         };
         Ok((session, events))
     }
@@ -228,16 +247,30 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError::Closed`], [`SessionError::Message`], [`SessionError::Hub`].
-    pub async fn send(&self, mut message: Message) -> Result<(), SessionError> {
-        self.begin()?;
+    pub async fn send(&self, message: Message) -> Result<(), SessionError> {
+        let receipt = self.begin_send(message).map_err(|refused| refused.error)?;
+        receipt.await.map_err(|Lost| self.failed(HubError::Closed))
+    }
+
+    /// As [`Session::send`], in two steps: the hub takes messages in the order of these calls, and
+    /// the receipt says when one is on disk. A message that the hub has no room for comes back.
+    pub(crate) fn begin_send(&self, mut message: Message) -> Result<Receipt, Box<Refused>> {
+        let refused = |error, message| Box::new(Refused { error, message });
+        if let Err(error) = self.begin() {
+            return Err(refused(error, message));
+        }
         let hub = &self.0.hub;
         let enqueued = hub.now();
         stamp(&mut message, self.owner(), &enqueued.to_string());
-        message.check().map_err(SessionError::Message)?;
+        if let Err(error) = message.check() {
+            return Err(refused(SessionError::Message(error), message));
+        }
         let source = self.owner().clone();
         let taken = hub.telemetry_log().append(source, enqueued, message);
-        let written = taken.map_err(|err| self.failed(err))?;
-        written.await.map_err(|_| self.failed(HubError::Closed))
+        match taken {
+            Ok(written) => Ok(Receipt(written)),
+            Err(refusal) => Err(refused(self.failed(refusal.error), refusal.message)),
+        }
     }
 
     /// Says whether direct methods may be called; at first they may not.
@@ -306,11 +339,27 @@ impl SessionEvents {
             if let Some(reason) = connection.closed() {
                 return SessionEvent::Closed(reason);
             }
-            if self.stale {
-                if let Some(change) = self.compare().await {
-                    return SessionEvent::Desired(change);
+            if let Some(change) = self.changes.pop_front() {
+                return SessionEvent::Desired(change);
+            }
+            if self.stale && self.reading.is_none() {
+                self.stale = false;
+                let session = self.session.clone();
+                self.reading = Some(Box::pin(async move { session.record().await }));
+            }
+            if let Some(reading) = &mut self.reading {
+                tokio::select! {
+                    biased;
+                    () = connection.ended() => {}
+                    read = reading => {
+                        self.reading = None;
+                        self.compare(read);
+                    }
                 }
                 continue;
+            }
+            if std::mem::take(&mut self.commands) {
+                return SessionEvent::Commands;
             }
             tokio::select! {
                 biased;
@@ -327,12 +376,17 @@ impl SessionEvents {
     fn note(&mut self, change: Option<Change>) {
         let owner = self.session.owner();
         let device = TwinOwner::Device(owner.device().clone());
+        let is_device = owner.module().is_none();
         match change {
             // The device's document tells whether it is enabled, or there at all.
             Some(Change::Document(key)) => {
                 self.stale |= key == DocumentKey::of(owner) || key == DocumentKey::of(&device);
+                self.commands |= is_device && key.is_command();
             }
-            Some(Change::Missed) => self.stale = true,
+            Some(Change::Missed) => {
+                self.stale = true;
+                self.commands = is_device;
+            }
             None => {
                 self.session.close(CloseReason::HubClosed);
             }
@@ -340,49 +394,25 @@ impl SessionEvents {
     }
 
     /// Compares the desired properties with those that the session was told.
-    async fn compare(&mut self) -> Option<DesiredChange> {
-        let session = self.session.clone();
-        // Only then: a dropped future must leave the mark.
-        let compared = session.record().await;
-        self.stale = false;
-        let record = match compared {
-            Ok(record) => record,
-            Err(SessionError::Closed(_)) => return None,
+    fn compare(&mut self, read: Result<Record, SessionError>) {
+        let session = &self.session;
+        match read {
+            Ok(record) => {
+                let recent = session.0.connection.recent();
+                self.changes.extend(session.told().tell(&record, recent));
+            }
+            Err(SessionError::Closed(_)) => {}
             Err(err) => {
                 tracing::warn!(owner = %session.owner(), ?err, "a session ended: its twin cannot be read");
                 session.close(CloseReason::HubFailed);
-                return None;
             }
-        };
-        let mut told = session.told();
-        let desired = &record.twin.desired;
-        // An older one was read before the session itself read a newer.
-        if desired.version() <= told.version {
-            return None;
         }
-        let change = DesiredChange {
-            patch: diff(&told.desired, desired.properties()),
-            previous_version: told.version,
-            version: desired.version(),
-        };
-        *told = Told::of(&record);
-        Some(change)
     }
 }
 
 impl Drop for SessionEvents {
     fn drop(&mut self) {
         self.session.close(CloseReason::Abandoned);
-    }
-}
-
-impl Told {
-    fn of(record: &Record) -> Self {
-        let desired = &record.twin.desired;
-        Self {
-            desired: desired.properties().clone(),
-            version: desired.version(),
-        }
     }
 }
 

@@ -138,6 +138,11 @@ impl DocumentKey {
         Some(TwinOwner::Module(ModuleIdentity { device, module }))
     }
 
+    /// Whether the document is a message to a device.
+    pub fn is_command(&self) -> bool {
+        self.0.starts_with(COMMANDS)
+    }
+
     /// The id of the device that the document belongs to, if it belongs to one.
     pub fn device(&self) -> Option<&str> {
         if let Some(device) = self.0.strip_prefix(DEVICES) {

@@ -173,6 +173,8 @@ async fn pass_on(mut events: SessionEvents, device: mpsc::Sender<SessionEvent>) 
                 }
             }
             session::SessionEvent::Desired(_) => SessionEvent::Gap,
+            // Messages to a device are none of its modules'.
+            session::SessionEvent::Commands => continue,
             session::SessionEvent::Method(request) => {
                 let (respond, answer) = oneshot::channel();
                 let (name, payload) = (request.name.clone(), request.payload.to_string());

@@ -5,12 +5,13 @@
 
 use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::TwinOwner;
-use wasm_edge_model::twin::{ServiceChange, Twin, TwinError};
+use wasm_edge_model::twin::{Applied, ServiceChange, Twin, TwinError};
 
 use super::{Hub, IfMatch, Write};
 use crate::error::HubError;
 use crate::identity::{ConnectionView, Identity, IdentityStatus};
 use crate::record::Record;
+use crate::session::desired::{Announcement, ChangeKind};
 
 /// Longest id of a model of digital twins, as in the Digital Twins Definition Language.
 pub const MODEL_ID_MAX_BYTES: usize = 2048;
@@ -119,7 +120,8 @@ impl Hub {
             tags: patch.tags.as_ref(),
             desired: patch.desired.as_ref(),
         };
-        self.change_twin(owner, &if_match, |twin| twin.patch(change, now).map(drop))
+        let kind = ChangeKind::Patch;
+        self.change_twin(owner, &if_match, kind, |twin| twin.patch(change, now))
             .await
     }
 
@@ -139,7 +141,8 @@ impl Hub {
             tags: Some(replacement.tags.as_ref().unwrap_or(&empty)),
             desired: Some(replacement.desired.as_ref().unwrap_or(&empty)),
         };
-        self.change_twin(owner, &if_match, |twin| twin.replace(change, now).map(drop))
+        let kind = ChangeKind::Replacement;
+        self.change_twin(owner, &if_match, kind, |twin| twin.replace(change, now))
             .await
     }
 
@@ -155,21 +158,26 @@ impl Hub {
             tags: None,
             desired: Some(desired),
         };
+        let mut announced = None;
         self.change(owner, |record| {
+            announced = None;
             let before = record.twin.desired.properties().clone();
-            record
+            let applied = record
                 .twin
                 .replace(change, now)
                 .map_err(|source| refused(owner, source))?;
             let unchanged = before == *record.twin.desired.properties();
-            let write = if unchanged && same == Same::LeftAlone {
-                Write::Nothing
-            } else {
-                Write::Record
-            };
-            Ok(((), write))
+            if unchanged && same == Same::LeftAlone {
+                return Ok(((), Write::Nothing));
+            }
+            announced = self.announce(owner, applied, ChangeKind::Replacement);
+            Ok(((), Write::Record))
         })
-        .await
+        .await?;
+        if let Some(announced) = announced {
+            announced.keep();
+        }
+        Ok(())
     }
 
     /// Merges a patch of the session of `generation_id` into the reported properties; answers
@@ -227,18 +235,36 @@ impl Hub {
         &self,
         owner: &TwinOwner,
         if_match: &IfMatch,
-        mut change: impl FnMut(&mut Twin) -> Result<(), TwinError>,
+        kind: ChangeKind,
+        mut change: impl FnMut(&mut Twin) -> Result<Option<Applied>, TwinError>,
     ) -> Result<Value, HubError> {
         let connection = self.connection_view(owner);
-        self.change(owner, |record| {
+        let mut announced = None;
+        let changed = self.change(owner, |record| {
+            announced = None;
             if_match.check(owner, || record.twin.etag())?;
             let version = record.twin.version;
-            change(&mut record.twin).map_err(|source| refused(owner, source))?;
+            let applied = change(&mut record.twin).map_err(|source| refused(owner, source))?;
             let same = record.twin.version == version;
+            announced = self.announce(owner, applied, kind);
             let json = service_json(record, connection);
             Ok((json, if same { Write::Nothing } else { Write::Record }))
-        })
-        .await
+        });
+        let changed = changed.await?;
+        if let Some(announced) = announced {
+            announced.keep();
+        }
+        Ok(changed)
+    }
+
+    /// Before a change of desired properties is written: afterwards its session may look already.
+    fn announce(
+        &self,
+        owner: &TwinOwner,
+        applied: Option<Applied>,
+        kind: ChangeKind,
+    ) -> Option<Announcement> {
+        self.connections().announce(owner, applied?, kind)
     }
 }
 

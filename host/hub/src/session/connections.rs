@@ -13,8 +13,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::time::Timestamp;
+use wasm_edge_model::twin::Applied;
 
 use super::CloseReason;
+use super::desired::{Announcement, ChangeKind, Recent};
 use crate::identity::ConnectionView;
 use crate::method::{CALLS_PER_TARGET_MAX, MethodRequest};
 
@@ -50,6 +52,8 @@ pub(crate) struct Connection {
     accepts_methods: AtomicBool,
     requests: mpsc::Sender<MethodRequest>,
     calls: Arc<Semaphore>,
+    /// Changes of desired properties that this process made and the session was not told yet.
+    recent: Recent,
     reason: OnceLock<CloseReason>,
     ended: CancellationToken,
 }
@@ -80,6 +84,10 @@ impl Connection {
 
     pub(crate) fn ended(&self) -> WaitForCancellationFuture<'_> {
         self.ended.cancelled()
+    }
+
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     pub(crate) fn seen(&self, now: Timestamp) {
@@ -114,6 +122,7 @@ impl Connections {
             accepts_methods: AtomicBool::new(false),
             requests,
             calls: Arc::new(Semaphore::new(CALLS_PER_TARGET_MAX)),
+            recent: Recent::default(),
             reason: OnceLock::new(),
             ended: CancellationToken::new(),
         });
@@ -180,6 +189,21 @@ impl Connections {
             }
             _ => None,
         }
+    }
+
+    /// Tells the session of an identity, if it has one, how its desired properties are about to be
+    /// changed.
+    pub(crate) fn announce(
+        &self,
+        owner: &TwinOwner,
+        applied: Applied,
+        kind: ChangeKind,
+    ) -> Option<Announcement> {
+        let connection = match self.known().get(owner) {
+            Some(Known::Connected(connection)) => Arc::clone(connection),
+            _ => return None,
+        };
+        Announcement::new(connection, applied, kind)
     }
 
     /// Tells of every change of what the other functions answer.

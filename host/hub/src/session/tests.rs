@@ -37,6 +37,7 @@ async fn closed(events: &mut SessionEvents) -> CloseReason {
 fn change(patch: Value, previous_version: u64, version: u64) -> DesiredChange {
     DesiredChange {
         patch: map(patch),
+        replacement: None,
         previous_version,
         version,
     }
@@ -99,12 +100,21 @@ async fn desired_changes_are_told_as_patches_with_versions() {
     hub.replace_twin(&owner, &other, IfMatch::Any)
         .await
         .unwrap();
+    let replaced = desired(&mut events).await;
+    let expected = DesiredChange {
+        replacement: Some(map(json!({ "d": 4 }))),
+        ..change(json!({ "a": null, "d": 4 }), 3, 4)
+    };
+    assert_eq!(replaced, expected);
+    assert_eq!(
+        Value::Object(replaced.notification()),
+        json!({ "d": 4, "$version": 4 })
+    );
+    patch(&hub, &owner, json!({ "d": 4, "gone": null })).await;
     assert_eq!(
         desired(&mut events).await,
-        change(json!({ "a": null, "d": 4 }), 3, 4)
+        change(json!({ "d": 4, "gone": null }), 4, 5)
     );
-    patch(&hub, &owner, json!({ "d": 4 })).await;
-    assert_eq!(desired(&mut events).await, change(json!({}), 4, 5));
     assert_eq!(session.twin().await.unwrap().desired_version, 5);
 }
 
@@ -124,6 +134,86 @@ async fn many_changes_come_as_one_and_none_is_left_out() {
     let all = json!({ "n": 99, "k0": true, "k1": true, "k2": true });
     assert_eq!(desired(&mut events).await, change(all, 1, 101));
     assert!(events.next().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_few_changes_at_once_are_told_one_by_one_as_they_were_made() {
+    let (hub, owner) = hub_with_module().await;
+    let (_session, mut events) = hub.connect(&owner).await.unwrap();
+    patch(&hub, &owner, json!({ "a": { "x": 1, "y": 2 }, "b": 1 })).await;
+    patch(&hub, &owner, json!({ "b": 1 })).await;
+    let other = TwinPatch {
+        tags: None,
+        desired: Some(map(json!({ "a": { "x": 1 } }))),
+    };
+    hub.replace_twin(&owner, &other, IfMatch::Any)
+        .await
+        .unwrap();
+    patch(&hub, &owner, json!({ "a": null })).await;
+    let first = json!({ "a": { "x": 1, "y": 2 }, "b": 1 });
+    assert_eq!(desired(&mut events).await, change(first, 1, 2));
+    assert_eq!(desired(&mut events).await, change(json!({ "b": 1 }), 2, 3));
+    let replaced = DesiredChange {
+        replacement: Some(map(json!({ "a": { "x": 1 } }))),
+        ..change(json!({ "a": { "x": 1, "y": null }, "b": null }), 3, 4)
+    };
+    assert_eq!(desired(&mut events).await, replaced);
+    assert_eq!(
+        desired(&mut events).await,
+        change(json!({ "a": null }), 4, 5)
+    );
+    assert!(events.next().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_change_by_another_process_is_told_as_a_difference() {
+    let (hub, owner) = hub_with_module().await;
+    let (_session, mut events) = hub.connect(&owner).await.unwrap();
+    patch(&hub, &owner, json!({ "a": 1 })).await;
+    let theirs = map(json!({ "a": 1, "b": null, "c": 2 }));
+    hub.change(&owner, |record| {
+        let change = wasm_edge_model::twin::ServiceChange {
+            tags: None,
+            desired: Some(&theirs),
+        };
+        record.twin.patch(change, hub.now()).unwrap();
+        Ok(((), crate::hub::Write::Record))
+    })
+    .await
+    .unwrap();
+    let both = change(json!({ "a": 1, "c": 2 }), 1, 3);
+    assert_eq!(desired(&mut events).await, both);
+}
+
+#[tokio::test]
+async fn a_change_that_was_refused_is_not_told() {
+    let (hub, owner) = hub_with_module().await;
+    let (_session, mut events) = hub.connect(&owner).await.unwrap();
+    let change_of = |desired| TwinPatch {
+        tags: None,
+        desired: Some(map(desired)),
+    };
+    let stale = IfMatch::Etag("stale".into());
+    let lost = change_of(json!({ "lost": 1 }));
+    hub.patch_twin(&owner, &lost, stale).await.unwrap_err();
+    patch(&hub, &owner, json!({ "a": 1 })).await;
+    assert_eq!(desired(&mut events).await, change(json!({ "a": 1 }), 1, 2));
+}
+
+#[tokio::test]
+async fn a_device_is_told_once_to_look_for_messages() {
+    let (hub, _) = hub_with_module().await;
+    let (_session, mut events) = hub.connect(&device("d")).await.unwrap();
+    let event = events.next().await;
+    assert!(matches!(event, SessionEvent::Commands), "{event:?}");
+    assert!(events.next().now_or_never().is_none());
+    let key = DocumentKey::command(&device_id("d"), 7);
+    let content = Some(bytes::Bytes::from_static(b"{}"));
+    let expected = crate::store::Expected::Absent;
+    let written = hub.store().compare_and_set(&key, expected, content).await;
+    written.unwrap();
+    let event = events.next().await;
+    assert!(matches!(event, SessionEvent::Commands), "{event:?}");
 }
 
 #[tokio::test]

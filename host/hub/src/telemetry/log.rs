@@ -81,6 +81,13 @@ pub(super) struct Waiting {
     pub(super) done: oneshot::Sender<()>,
 }
 
+/// A message that there is no room for, or no time any more.
+#[derive(Debug)]
+pub(crate) struct NotTaken {
+    pub(crate) error: HubError,
+    pub(crate) message: Message,
+}
+
 /// How far the log is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Written {
@@ -144,7 +151,7 @@ impl TelemetryLog {
         source: TwinOwner,
         enqueued: Timestamp,
         message: Message,
-    ) -> Result<oneshot::Receiver<()>, HubError> {
+    ) -> Result<oneshot::Receiver<()>, Box<NotTaken>> {
         let telemetry = Telemetry {
             // Given out when it is written.
             position: 0,
@@ -262,14 +269,17 @@ impl Shared {
         }
     }
 
-    fn put(&self, waiting: Waiting) -> Result<(), HubError> {
+    fn put(&self, waiting: Waiting) -> Result<(), Box<NotTaken>> {
         let cost = cost(&waiting.telemetry);
         let mut queue = self.queue();
-        if queue.closed {
-            return Err(HubError::Closed);
-        }
-        if queue.bytes + cost > WAITING_MAX_BYTES {
-            return Err(HubError::Busy);
+        let error = match &*queue {
+            queue if queue.closed => Some(HubError::Closed),
+            queue if queue.bytes + cost > WAITING_MAX_BYTES => Some(HubError::Busy),
+            _ => None,
+        };
+        if let Some(error) = error {
+            let message = waiting.telemetry.message;
+            return Err(Box::new(NotTaken { error, message }));
         }
         queue.bytes += cost;
         queue.waiting.push_back(waiting);

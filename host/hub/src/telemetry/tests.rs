@@ -23,7 +23,8 @@ fn message(number: usize, body_bytes: usize) -> Message {
 pub(super) async fn send(hub: &Hub, number: usize, body_bytes: usize) -> Result<(), HubError> {
     let now = NOW.parse().unwrap();
     let message = message(number, body_bytes);
-    let taken = hub.telemetry_log().append(module("d", "m"), now, message)?;
+    let taken = hub.telemetry_log().append(module("d", "m"), now, message);
+    let taken = taken.map_err(|refused| refused.error)?;
     taken.await.map_err(|_| HubError::Closed)
 }
 
@@ -246,7 +247,7 @@ async fn what_waits_for_a_disk_that_takes_nothing_is_bounded() {
     };
     let waiting: Vec<_> = std::iter::from_fn(|| append().ok()).take(1000).collect();
     assert!((130..150).contains(&waiting.len()), "{}", waiting.len());
-    assert!(matches!(append().unwrap_err(), HubError::Busy));
+    assert!(matches!(append().unwrap_err().error, HubError::Busy));
     volume.fail(0..0, Failure::Device);
     assert!(join_all(waiting).await.iter().all(Result::is_ok));
     append().unwrap().await.unwrap();
