@@ -93,7 +93,7 @@ pub enum SessionEvent {
     Desired(DesiredChange),
     /// A direct method is called.
     Method(MethodRequest),
-    /// There may be messages to the device: see [`Hub::pending_commands`].
+    /// There may be messages to the device: whoever delivers them looks.
     Commands,
     /// The session is over; the same comes again if asked again.
     Closed(CloseReason),
