@@ -162,6 +162,12 @@ pub enum HubError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The stored shared access policies cannot be understood, or none can be made.
+    #[error("the stored shared access policies cannot be read: {problem}")]
+    Policies {
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The store failed.
     #[error("the hub's store failed")]
     Store(#[from] StoreError),

@@ -11,12 +11,16 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::time::Timestamp;
 use wasm_edge_store::file::open_folder;
 use wasm_edge_store::volume::{FolderVolume, Volume};
 
+use crate::access::certificate::Authorities;
+use crate::access::refusal::Refusals;
+use crate::access::throttle::{Operation, Throttled, Throttles, Tier};
 use crate::error::HubError;
 use crate::identity::{ConnectionView, IdentityStatus};
 use crate::metrics::Metrics;
@@ -50,6 +54,10 @@ pub struct HubOptions {
     pub clock: Clock,
     /// How much telemetry is kept.
     pub retention: Retention,
+    /// Other names of the hub's host, which tokens may name.
+    pub other_names: Vec<String>,
+    /// How much may be asked of it.
+    pub tier: Tier,
 }
 
 impl HubOptions {
@@ -60,6 +68,8 @@ impl HubOptions {
             host_name: host_name.into(),
             clock,
             retention: Retention::default(),
+            other_names: Vec::new(),
+            tier: Tier::default(),
         }
     }
 }
@@ -84,6 +94,9 @@ struct Shared {
     twin_readers: Arc<Semaphore>,
     closing: CancellationToken,
     metrics: Metrics,
+    authorities: Authorities,
+    refusals: Refusals,
+    throttles: Throttles,
 }
 
 impl Hub {
@@ -114,6 +127,7 @@ impl Hub {
     ) -> Result<Self, HubError> {
         let telemetry = TelemetryLog::open(telemetry, options.retention)?;
         let metrics = Metrics::new(&options.host_name);
+        let throttles = Throttles::new(options.tier, Instant::now());
         Ok(Self(Arc::new(Shared {
             store,
             options,
@@ -122,6 +136,9 @@ impl Hub {
             twin_readers: Arc::new(Semaphore::new(TWIN_READERS_MAX)),
             closing: CancellationToken::new(),
             metrics,
+            authorities: Authorities::none(),
+            refusals: Refusals::new(),
+            throttles,
         })))
     }
 
@@ -133,6 +150,30 @@ impl Hub {
     /// What the hub counts about itself.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// All names of the hub's host, the one by which devices know it first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let options = &self.0.options;
+        let others = options.other_names.iter().map(String::as_str);
+        std::iter::once(&*options.host_name).chain(others)
+    }
+
+    /// Takes room for an operation over a network, or says when there will be some.
+    ///
+    /// # Errors
+    /// [`Throttled`], by a tier other than [`Tier::Unlimited`].
+    pub fn throttle(&self, operation: Operation) -> Result<(), Throttled> {
+        self.0.throttles.take(operation, Instant::now())
+    }
+
+    /// What was refused since the hub was opened.
+    pub fn refusals(&self) -> &Refusals {
+        &self.0.refusals
+    }
+
+    pub(crate) fn authorities(&self) -> &Authorities {
+        &self.0.authorities
     }
 
     /// Ends every session and stream, and lets no new one begin.

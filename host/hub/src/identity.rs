@@ -6,15 +6,14 @@
 //!
 //! Source: Azure IoT Hub, REST reference of devices and modules.
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 use wasm_edge_model::identity::TwinOwner;
+use wasm_edge_model::shared_access::{KEY_MAX_BYTES, KEY_MIN_BYTES, SharedKey};
 use wasm_edge_model::time::Timestamp;
 
 mod request;
@@ -23,12 +22,6 @@ pub use request::{IdentityRequest, IdentitySpec, KeyRequest};
 
 /// Length of a key that the hub makes.
 pub const KEY_BYTES: usize = 32;
-
-/// Shortest key that is taken from outside.
-pub const KEY_MIN_BYTES: usize = 16;
-
-/// Longest key that is taken from outside.
-pub const KEY_MAX_BYTES: usize = 64;
 
 /// Longest text that a person writes into an identity: the reason of its status, who manages it.
 pub const NOTE_MAX_BYTES: usize = 128;
@@ -160,10 +153,23 @@ impl SymmetricKeys {
     /// [`IdentityError::Random`].
     pub fn generate() -> Result<Self, IdentityError> {
         Ok(Self {
-            primary: SharedKey::generate()?,
-            secondary: SharedKey::generate()?,
+            primary: new_key()?,
+            secondary: new_key()?,
         })
     }
+
+    /// Whether `key` is one of the two.
+    pub(crate) fn contains(&self, key: &SharedKey) -> bool {
+        self.primary == *key || self.secondary == *key
+    }
+}
+
+fn new_key() -> Result<SharedKey, IdentityError> {
+    let mut key = [0; KEY_BYTES];
+    SystemRandom::new()
+        .fill(&mut key)
+        .map_err(|_| IdentityError::Random)?;
+    Ok(SharedKey::from_bytes(&key).expect("a key of this length is one"))
 }
 
 /// Thumbprints of the two certificates of a self-signed identity.
@@ -176,63 +182,6 @@ pub struct Thumbprints {
     /// The second.
     #[serde(rename = "secondaryThumbprint")]
     pub secondary: Option<String>,
-}
-
-/// A key that the hub shares with a device or module: base64 of 16 to 64 bytes.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct SharedKey(String);
-
-impl SharedKey {
-    /// Checks a text and makes it a key; `name` says in an error which key it is.
-    ///
-    /// # Errors
-    /// [`IdentityError::Key`].
-    pub fn new(name: &'static str, text: &str) -> Result<Self, IdentityError> {
-        match BASE64.decode(text) {
-            Ok(key) if (KEY_MIN_BYTES..=KEY_MAX_BYTES).contains(&key.len()) => {
-                Ok(Self(text.to_owned()))
-            }
-            _ => Err(IdentityError::Key { name }),
-        }
-    }
-
-    /// A new random key.
-    ///
-    /// # Errors
-    /// [`IdentityError::Random`].
-    pub fn generate() -> Result<Self, IdentityError> {
-        let mut key = [0; KEY_BYTES];
-        SystemRandom::new()
-            .fill(&mut key)
-            .map_err(|_| IdentityError::Random)?;
-        Ok(Self(BASE64.encode(key)))
-    }
-
-    /// The key as it is written in connection strings.
-    pub fn as_base64(&self) -> &str {
-        &self.0
-    }
-
-    /// The key itself, to sign with.
-    pub fn decode(&self) -> Vec<u8> {
-        BASE64
-            .decode(&self.0)
-            .expect("the constructors let only base64 through")
-    }
-}
-
-impl fmt::Debug for SharedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedKey(..)")
-    }
-}
-
-impl<'de> Deserialize<'de> for SharedKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::new("key", &text).map_err(serde::de::Error::custom)
-    }
 }
 
 /// What is known of the connection of an identity; not stored.

@@ -4,10 +4,11 @@
 //! to the daemon, which it does not know, and the meaning of twins and
 //! messages to the model. An embedding process opens a [`hub::Hub`] and
 //! connects its modules through [`session`]s; others come through the faces,
-//! of which [`rest`] is the first.
+//! such as [`rest`], which ask [`access`] who they are.
 
 pub mod hub;
 
+pub mod access;
 pub mod error;
 pub mod identity;
 pub mod method;

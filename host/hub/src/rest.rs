@@ -1,8 +1,8 @@
 //! The REST face: IoT Hub's service API, and what wasm-edge adds to it.
 //!
-//! Owns paths, headers and bodies. Leaves who may ask to the caller, who
-//! mounts the router where only the right ones reach it, and everything else
-//! to the hub. Errors look as IoT Hub's do.
+//! Owns paths, headers and bodies, and the gate that stands before them on a
+//! network. Leaves to [`crate::access`] who may ask for what (a route needs a
+//! row in its table), and everything else to the hub. Errors look as IoT Hub's do.
 //!
 //! | Path | Verbs |
 //! | --- | --- |
@@ -12,6 +12,7 @@
 //! | `/devices/{d}/applyConfigurationContent` | POST |
 //! | `/twins/{d}`, `/twins/{d}/modules/{m}` | GET, PATCH, PUT |
 //! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
+//! | `/wasm-edge/v1/access-policies` | GET |
 //! | `/wasm-edge/v1/telemetry` | GET, a stream |
 //! | `/wasm-edge/v1/telemetry/status` | GET |
 //! | `/wasm-edge/v1/events` | GET |
@@ -28,14 +29,17 @@ use axum::routing::{get, post};
 
 use crate::hub::Hub;
 
+mod access;
 mod devices;
 mod events;
 mod failure;
 mod filter;
+mod gate;
 mod request;
 mod streams;
 mod twins;
 
+pub use access::ACCESS_POLICIES_PATH;
 pub use events::{CONSUMERS_PATH, EVENTS_PATH};
 pub use streams::{
     POSITION_HEADER, TELEMETRY_PATH, TELEMETRY_STATUS_PATH, TWIN_CHANGES_SUFFIX, TWINS_PATH,
@@ -48,7 +52,7 @@ impl Hub {
     /// The hub's REST face.
     ///
     /// It asks nobody for credentials: mount it only where every caller may
-    /// do everything. It answers unknown paths itself; a router that it is
+    /// do everything, and [`Hub::rest_for_network`] elsewhere. It answers unknown paths itself; a router that it is
     /// merged into must not.
     pub fn rest(&self) -> Router {
         let identities = Router::new()
@@ -88,6 +92,7 @@ impl Hub {
         Router::new()
             .merge(identities)
             .merge(twins)
+            .route(ACCESS_POLICIES_PATH, get(access::policies))
             .merge(streams::routes())
             .merge(events::routes())
             .fallback(failure::no_such_path)

@@ -12,6 +12,9 @@
 pub mod identity;
 pub mod time;
 
+pub mod connection_string;
+pub mod shared_access;
+
 pub mod error;
 pub mod json;
 

@@ -27,12 +27,19 @@ pub(crate) fn hub_on_volume(volume: &SimulatedVolume, retention: Retention) -> H
     hub_with(database, volume.clone(), retention)
 }
 
+/// A hub on a disk in memory, opened so.
+pub(crate) fn hub_with_options(options: HubOptions) -> Hub {
+    let disk = SimulatedDisk::new(Vec::new(), Fault::None);
+    let database = Database::on_disk(DATABASE_FILE, disk, DATABASE_FORMAT).unwrap();
+    let store = Arc::new(EmbeddedStore::new(database));
+    Hub::with_store(store, Arc::new(SimulatedVolume::new(1)), options).unwrap()
+}
+
 fn hub_with(database: Database, telemetry: SimulatedVolume, retention: Retention) -> Hub {
-    let clock: Clock = Arc::new(|| NOW.parse().unwrap());
     let options = HubOptions {
-        host_name: "hub.test".to_owned(),
-        clock,
+        clock: Arc::new(|| NOW.parse().unwrap()),
         retention,
+        ..HubOptions::new("hub.test")
     };
     let store = Arc::new(EmbeddedStore::new(database));
     Hub::with_store(store, Arc::new(telemetry), options).unwrap()

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 use wasm_edge_model::identity::TwinOwner;
+use wasm_edge_model::shared_access::SharedKey;
 
 use super::{
-    Authentication, AuthenticationKind, IdentityError, IdentityStatus, NOTE_MAX_BYTES, SharedKey,
+    Authentication, AuthenticationKind, IdentityError, IdentityStatus, NOTE_MAX_BYTES,
     SymmetricKeys, THUMBPRINT_MAX_BYTES, Thumbprints,
 };
 
@@ -133,8 +134,8 @@ impl AuthenticationRequest {
         let symmetric_key = match (given(keys.primary_key), given(keys.secondary_key)) {
             (None, None) => return Ok(KeyRequest::Generate),
             (Some(primary), Some(secondary)) => SymmetricKeys {
-                primary: SharedKey::new("primaryKey", &primary)?,
-                secondary: SharedKey::new("secondaryKey", &secondary)?,
+                primary: key("primaryKey", &primary)?,
+                secondary: key("secondaryKey", &secondary)?,
             },
             (Some(_), None) => {
                 return Err(IdentityError::OneKey {
@@ -186,6 +187,10 @@ fn check_id(
         }),
         _ => Ok(()),
     }
+}
+
+fn key(name: &'static str, text: &str) -> Result<SharedKey, IdentityError> {
+    SharedKey::new(text).map_err(|_| IdentityError::Key { name })
 }
 
 fn note(name: &'static str, text: Option<String>) -> Result<Option<String>, IdentityError> {

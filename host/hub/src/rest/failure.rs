@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::time::Timestamp;
 
+use crate::access::throttle::Throttled;
 use crate::error::HubError;
 
 /// The header that names the error's code.
@@ -49,6 +50,11 @@ const SYSTEM_MODULE: Code = Code(
     StatusCode::UNAUTHORIZED,
     401_100,
     "SystemModuleModifyUnauthorizedAccess",
+);
+const UNAUTHORIZED: Code = Code(
+    StatusCode::UNAUTHORIZED,
+    401_002,
+    "IotHubUnauthorizedAccess",
 );
 const DEVICE_DISABLED: Code = Code(StatusCode::FORBIDDEN, 403_012, "DeviceDisabled");
 const TOO_MANY_CALLS: Code = Code(
@@ -111,6 +117,20 @@ impl Failure {
             message: message.into(),
             form: Form::Classic,
         }
+    }
+
+    /// What everybody hears who may not do what he asks for, whatever the reason.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(UNAUTHORIZED, "Unauthorized")
+    }
+
+    /// The answer to what came too often.
+    pub(super) fn throttled(throttled: Throttled) -> Response {
+        let seconds = throttled.retry_after.as_secs_f64().ceil().to_string();
+        let mut response = Self::new(THROTTLED, throttled.to_string()).into_response();
+        let seconds = HeaderValue::from_str(&seconds).expect("digits can be in a header");
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        response
     }
 
     /// A failure about a call of a direct method before it is on its way.
@@ -191,6 +211,7 @@ fn code(err: &HubError) -> Code {
         HubError::TooManyReaders { .. } | HubError::Contended { .. } | HubError::Busy => THROTTLED,
         HubError::Record { .. }
         | HubError::Consumer { .. }
+        | HubError::Policies { .. }
         | HubError::Store(_)
         | HubError::Telemetry(_)
         | HubError::Folder { .. }
