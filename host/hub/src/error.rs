@@ -11,6 +11,7 @@ use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::twin::TwinError;
 use wasm_edge_store::log::LogError;
 
+use crate::command::COMMAND_SIZE_MAX_BYTES;
 use crate::identity::IdentityError;
 use crate::store::StoreError;
 
@@ -119,6 +120,20 @@ pub enum HubError {
         owner: TwinOwner,
         /// How many there may be at once.
         limit: usize,
+    },
+    /// As many messages wait for the device as may.
+    #[error("{limit} messages wait for the device `{device}` already, as many as may")]
+    TooManyCommands {
+        /// The device.
+        device: DeviceId,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A message to a device is too large.
+    #[error("the message has {size_bytes} bytes, more than {COMMAND_SIZE_MAX_BYTES}")]
+    CommandTooLarge {
+        /// Body, and names and values of application properties.
+        size_bytes: usize,
     },
     /// As many follow what the hub tells as may do so at once.
     #[error("{limit} readers follow {what} already, as many as may")]

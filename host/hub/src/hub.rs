@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cap_std::fs::Dir;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -21,8 +22,9 @@ use wasm_edge_store::volume::{FolderVolume, Volume};
 use crate::access::certificate::Authorities;
 use crate::access::refusal::Refusals;
 use crate::access::throttle::{Operation, Throttled, Throttles, Tier};
+use crate::command::CommandLimits;
 use crate::error::HubError;
-use crate::identity::{ConnectionView, IdentityStatus};
+use crate::identity::{ConnectionView, Identity, IdentityStatus};
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::session::connections::Connections;
@@ -30,6 +32,7 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::{ChangeFeed, DocumentKey, Expected, HubStore, Revision, Swap};
 use crate::telemetry::{Retention, TELEMETRY_FOLDER, TelemetryLog};
 
+mod commands;
 pub mod configuration;
 mod methods;
 pub mod registry;
@@ -58,6 +61,8 @@ pub struct HubOptions {
     pub other_names: Vec<String>,
     /// How much may be asked of it.
     pub tier: Tier,
+    /// How long messages to devices wait, and how often each is tried.
+    pub commands: CommandLimits,
 }
 
 impl HubOptions {
@@ -70,6 +75,7 @@ impl HubOptions {
             retention: Retention::default(),
             other_names: Vec::new(),
             tier: Tier::default(),
+            commands: CommandLimits::default(),
         }
     }
 }
@@ -212,6 +218,10 @@ impl Hub {
         &self.0.twin_readers
     }
 
+    pub(crate) fn command_limits(&self) -> CommandLimits {
+        self.0.options.commands
+    }
+
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.0.closing
     }
@@ -224,8 +234,18 @@ impl Hub {
         &*self.0.store
     }
 
-    pub(crate) fn connection_view(&self, owner: &TwinOwner) -> ConnectionView {
-        self.0.connections.view(owner)
+    /// What is known of an identity beside its document.
+    pub(crate) async fn view(&self, identity: &Identity) -> Result<ConnectionView, HubError> {
+        let commands = self.command_count(identity).await?;
+        Ok(self.view_with(identity, commands))
+    }
+
+    /// As [`Hub::view`], when so many messages are known to wait for it.
+    pub(crate) fn view_with(&self, identity: &Identity, commands: usize) -> ConnectionView {
+        ConnectionView {
+            commands,
+            ..self.0.connections.view(&identity.owner)
+        }
     }
 
     /// Reads what there is under the id of `owner`.
@@ -322,13 +342,18 @@ impl Hub {
         expected: Expected,
         record: Option<&Record>,
     ) -> Result<bool, HubError> {
-        let key = DocumentKey::of(owner);
         let content = record.map(Record::encode);
-        let swap = self
-            .0
-            .store
-            .compare_and_set(&key, expected, content)
-            .await?;
+        self.swap(&DocumentKey::of(owner), expected, content).await
+    }
+
+    /// Writes or deletes any document; `false` when another came first.
+    pub(crate) async fn swap(
+        &self,
+        key: &DocumentKey,
+        expected: Expected,
+        content: Option<Bytes>,
+    ) -> Result<bool, HubError> {
+        let swap = self.0.store.compare_and_set(key, expected, content).await?;
         Ok(swap != Swap::Conflict)
     }
 

@@ -184,7 +184,7 @@ pub struct Thumbprints {
     pub secondary: Option<String>,
 }
 
-/// What is known of the connection of an identity; not stored.
+/// What is known of an identity beside its own document: its connection, and what waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionView {
     /// Whether it has a session now.
@@ -193,6 +193,8 @@ pub struct ConnectionView {
     pub updated: Timestamp,
     /// When it was heard of last, since the hub was started.
     pub last_activity: Timestamp,
+    /// How many messages wait for it; none for a module.
+    pub commands: usize,
 }
 
 impl ConnectionView {
@@ -201,6 +203,7 @@ impl ConnectionView {
         connected: false,
         updated: Timestamp::UNSET,
         last_activity: Timestamp::UNSET,
+        commands: 0,
     };
 
     /// `Connected` or `Disconnected`.
@@ -235,7 +238,7 @@ impl Identity {
             "connectionState": connection.state(),
             "connectionStateUpdatedTime": connection.updated,
             "lastActivityTime": connection.last_activity,
-            "cloudToDeviceMessageCount": 0,
+            "cloudToDeviceMessageCount": connection.commands,
             "authentication": self.authentication.to_json(),
         });
         match self.owner.module() {

@@ -9,6 +9,7 @@
 pub mod hub;
 
 pub mod access;
+pub mod command;
 pub mod error;
 pub mod identity;
 pub mod method;

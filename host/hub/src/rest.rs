@@ -9,10 +9,12 @@
 //! | `/devices` | GET |
 //! | `/devices/{d}`, `/devices/{d}/modules/{m}` | GET, PUT, DELETE |
 //! | `/devices/{d}/modules` | GET |
+//! | `/devices/{d}/commands` | DELETE |
 //! | `/devices/{d}/applyConfigurationContent` | POST |
 //! | `/twins/{d}`, `/twins/{d}/modules/{m}` | GET, PATCH, PUT |
 //! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
 //! | `/wasm-edge/v1/access-policies` | GET |
+//! | `/wasm-edge/v1/devices/{d}/messages/devicebound` | POST |
 //! | `/wasm-edge/v1/telemetry` | GET, a stream |
 //! | `/wasm-edge/v1/telemetry/status` | GET |
 //! | `/wasm-edge/v1/events` | GET |
@@ -30,6 +32,7 @@ use axum::routing::{get, post};
 use crate::hub::Hub;
 
 mod access;
+mod commands;
 mod devices;
 mod events;
 mod failure;
@@ -93,6 +96,7 @@ impl Hub {
             .merge(identities)
             .merge(twins)
             .route(ACCESS_POLICIES_PATH, get(access::policies))
+            .merge(commands::routes())
             .merge(streams::routes())
             .merge(events::routes())
             .fallback(failure::no_such_path)

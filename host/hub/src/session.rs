@@ -381,7 +381,7 @@ impl SessionEvents {
             // The device's document tells whether it is enabled, or there at all.
             Some(Change::Document(key)) => {
                 self.stale |= key == DocumentKey::of(owner) || key == DocumentKey::of(&device);
-                self.commands |= is_device && key.is_command();
+                self.commands |= is_device && key.is_command_queue();
             }
             Some(Change::Missed) => {
                 self.stale = true;

@@ -67,6 +67,7 @@ pub trait HubStore: fmt::Debug + Send + Sync + 'static {
 /// | --- | --- |
 /// | `devices/{device}`, `modules/{device}/{module}` | identity and twin |
 /// | `sessions/{device}/`, `sessions/{device}/{module}` | what outlives a connection |
+/// | `queues/{device}` | the order of the messages to a device |
 /// | `commands/{device}/{number}` | a message to a device |
 /// | `configurations/{id}` | a configuration of many devices |
 /// | `consumers/{name}` | how far somebody has read the telemetry |
@@ -89,6 +90,12 @@ impl DocumentKey {
     pub fn session(owner: &TwinOwner) -> Self {
         let module = owner.module().map_or("", ModuleId::as_str);
         Self(format!("{SESSIONS}{}/{module}", owner.device()))
+    }
+
+    /// The document that says which messages wait for `device`, in which order: it changes with
+    /// every new one.
+    pub fn command_queue(device: &DeviceId) -> Self {
+        Self(format!("{QUEUES}{device}"))
     }
 
     /// The document that holds a message to `device`; numbers are in the order of their texts.
@@ -138,15 +145,18 @@ impl DocumentKey {
         Some(TwinOwner::Module(ModuleIdentity { device, module }))
     }
 
-    /// Whether the document is a message to a device.
-    pub fn is_command(&self) -> bool {
-        self.0.starts_with(COMMANDS)
+    /// Whether the document says which messages wait for a device: then there may be a new one.
+    pub fn is_command_queue(&self) -> bool {
+        self.0.starts_with(QUEUES)
     }
 
     /// The id of the device that the document belongs to, if it belongs to one.
     pub fn device(&self) -> Option<&str> {
-        if let Some(device) = self.0.strip_prefix(DEVICES) {
-            return Some(device);
+        let of_device = [DEVICES, QUEUES]
+            .iter()
+            .find_map(|kind| self.0.strip_prefix(kind));
+        if of_device.is_some() {
+            return of_device;
         }
         let rest = [MODULES, SESSIONS, COMMANDS]
             .iter()
@@ -158,14 +168,16 @@ impl DocumentKey {
 const DEVICES: &str = "devices/";
 const MODULES: &str = "modules/";
 const SESSIONS: &str = "sessions/";
+const QUEUES: &str = "queues/";
 const COMMANDS: &str = "commands/";
 const CONFIGURATIONS: &str = "configurations/";
 const CONSUMERS: &str = "consumers/";
 const SETTINGS: &str = "settings/";
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     DEVICES,
     MODULES,
     SESSIONS,
+    QUEUES,
     COMMANDS,
     CONFIGURATIONS,
     CONSUMERS,
@@ -183,6 +195,8 @@ pub enum Collection {
     ModulesOf(DeviceId),
     /// What outlives the connections of one device and its modules.
     SessionsOf(DeviceId),
+    /// The queues of all devices that were sent messages.
+    CommandQueues,
     /// The messages to one device.
     CommandsOf(DeviceId),
     /// All configurations.
@@ -199,6 +213,7 @@ impl Collection {
             Self::Modules => MODULES.to_owned(),
             Self::ModulesOf(device) => format!("{MODULES}{device}/"),
             Self::SessionsOf(device) => format!("{SESSIONS}{device}/"),
+            Self::CommandQueues => QUEUES.to_owned(),
             Self::CommandsOf(device) => format!("{COMMANDS}{device}/"),
             Self::Configurations => CONFIGURATIONS.to_owned(),
             Self::Consumers => CONSUMERS.to_owned(),

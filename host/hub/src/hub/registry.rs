@@ -12,6 +12,7 @@ use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::time::Timestamp;
 use wasm_edge_model::twin::Twin;
 
+use super::commands::documents::Keep;
 use super::{Found, Hub, IfMatch, SWAP_TRIES_MAX, Slot, Write, decode};
 use crate::error::HubError;
 use crate::identity::{Identity, IdentityError, IdentitySpec, IdentityStatus, new_generation_id};
@@ -97,7 +98,9 @@ impl Hub {
     ) -> Result<Identity, HubError> {
         let identity = self.make(owner, spec).await?;
         if let TwinOwner::Device(device) = owner {
-            self.remove_modules(device, Some(&identity.generation_id))
+            let generation_id = &*identity.generation_id;
+            self.remove_modules(device, Some(generation_id)).await?;
+            self.remove_commands(device, Keep::Generation(generation_id))
                 .await?;
             if identity.edge {
                 self.ensure_system_modules(device).await?;
@@ -151,7 +154,8 @@ impl Hub {
         Ok(updated)
     }
 
-    /// Deletes a device with its modules and all their twins; their sessions end.
+    /// Deletes a device with its modules, all their twins, and what waits for them; their sessions
+    /// end, and what outlived their connections goes.
     ///
     /// # Errors
     /// [`HubError::NotFound`], [`HubError::PreconditionFailed`],
@@ -167,7 +171,9 @@ impl Hub {
         // device of this id is made again.
         self.connections()
             .close_device(device, CloseReason::IdentityDeleted);
-        self.remove_modules(device, None).await
+        self.remove_modules(device, None).await?;
+        self.remove_commands(device, Keep::Nothing).await?;
+        self.remove_sessions(&owner).await
     }
 
     /// Deletes a module with its twin; its session ends.
@@ -187,7 +193,7 @@ impl Hub {
         self.delete(&owner, &if_match).await?;
         self.connections()
             .close(&owner, CloseReason::IdentityDeleted);
-        Ok(())
+        self.remove_sessions(&owner).await
     }
 
     /// The devices whose ids come after `after`, in the order of their bytes: one page.
@@ -259,6 +265,8 @@ impl Hub {
                 self.check_room(owner, &device.identity.generation_id)
                     .await?;
             }
+            // What a deletion that was interrupted left behind: nobody has connected yet.
+            self.remove_sessions(owner).await?;
             let record = self.new_record(owner, spec.clone(), device.as_ref())?;
             let expected = leftover.map_or(Expected::Absent, Expected::Revision);
             if self.write(owner, expected, Some(&record)).await? {
@@ -364,6 +372,35 @@ impl Hub {
                     self.write(&owner, Expected::Revision(document.revision), None)
                         .await?;
                 }
+                after = Some(key);
+            }
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes what outlives the connections of `owner`, and of its modules if it is a device.
+    async fn remove_sessions(&self, owner: &TwinOwner) -> Result<(), HubError> {
+        if owner.module().is_some() {
+            let key = DocumentKey::session(owner);
+            if let Some(found) = self.store().read(&key).await? {
+                self.swap(&key, Expected::Revision(found.revision), None)
+                    .await?;
+            }
+            return Ok(());
+        }
+        let collection = Collection::SessionsOf(owner.device().clone());
+        let mut after = None;
+        loop {
+            let page = self
+                .store()
+                .scan(&collection, after.as_ref(), DEVICES_PER_PAGE_MAX)
+                .await?;
+            for (key, document) in page.documents {
+                // A conflict means that another removed or replaced it.
+                self.swap(&key, Expected::Revision(document.revision), None)
+                    .await?;
                 after = Some(key);
             }
             if !page.more {

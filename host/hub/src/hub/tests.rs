@@ -20,6 +20,18 @@ pub(crate) fn hub_on(disk: SimulatedDisk) -> Hub {
     hub_with(database, SimulatedVolume::new(1), Retention::default())
 }
 
+/// A hub on a disk in memory that reads the time from `clock`.
+pub(crate) fn hub_with_clock(clock: Clock) -> Hub {
+    let disk = SimulatedDisk::new(Vec::new(), Fault::None);
+    let database = Database::on_disk(DATABASE_FILE, disk, DATABASE_FORMAT).unwrap();
+    let options = HubOptions {
+        clock,
+        ..HubOptions::new("hub.test")
+    };
+    let store = Arc::new(EmbeddedStore::new(database));
+    Hub::with_store(store, Arc::new(SimulatedVolume::new(1)), options).unwrap()
+}
+
 /// A hub whose telemetry goes to `volume`.
 pub(crate) fn hub_on_volume(volume: &SimulatedVolume, retention: Retention) -> Hub {
     let disk = SimulatedDisk::new(Vec::new(), Fault::None);

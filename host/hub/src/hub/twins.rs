@@ -100,8 +100,9 @@ impl Hub {
     /// # Errors
     /// [`HubError::NotFound`], [`HubError::Store`] and its kin.
     pub async fn twin_json(&self, owner: &TwinOwner) -> Result<Value, HubError> {
-        let found = self.load(owner).await?;
-        Ok(service_json(&found.record, self.connection_view(owner)))
+        let record = self.load(owner).await?.record;
+        let view = self.view(&record.identity).await?;
+        Ok(service_json(&record, view))
     }
 
     /// Merges a change into tags and desired properties; answers the new twin.
@@ -238,7 +239,6 @@ impl Hub {
         kind: ChangeKind,
         mut change: impl FnMut(&mut Twin) -> Result<Option<Applied>, TwinError>,
     ) -> Result<Value, HubError> {
-        let connection = self.connection_view(owner);
         let mut announced = None;
         let changed = self.change(owner, |record| {
             announced = None;
@@ -247,14 +247,15 @@ impl Hub {
             let applied = change(&mut record.twin).map_err(|source| refused(owner, source))?;
             let same = record.twin.version == version;
             announced = self.announce(owner, applied, kind);
-            let json = service_json(record, connection);
-            Ok((json, if same { Write::Nothing } else { Write::Record }))
+            let write = if same { Write::Nothing } else { Write::Record };
+            Ok((record.clone(), write))
         });
-        let changed = changed.await?;
+        let record = changed.await?;
         if let Some(announced) = announced {
             announced.keep();
         }
-        Ok(changed)
+        let view = self.view(&record.identity).await?;
+        Ok(service_json(&record, view))
     }
 
     /// Before a change of desired properties is written: afterwards its session may look already.
@@ -290,7 +291,7 @@ pub(crate) fn service_json(record: &Record, connection: ConnectionView) -> Value
         "statusUpdateTime": record.identity.status_updated,
         "connectionState": connection.state(),
         "lastActivityTime": connection.last_activity,
-        "cloudToDeviceMessageCount": 0,
+        "cloudToDeviceMessageCount": connection.commands,
         "authenticationType": authentication.kind,
         "x509Thumbprint": authentication.thumbprints,
         "modelId": record.model_id,

@@ -26,7 +26,14 @@ pub(super) async fn list(
     let devices = hub
         .devices(None, query.top.unwrap_or(DEVICES_PER_PAGE_MAX))
         .await?;
-    Ok(all(&hub, &devices))
+    let Some(last) = devices.last() else {
+        return Ok(Json(Value::Array(Vec::new())));
+    };
+    let counts = hub.command_counts(None, last.owner.device()).await?;
+    let shown = devices
+        .iter()
+        .map(|device| device.to_json(hub.view_with(device, counts.of(device))));
+    Ok(Json(shown.collect()))
 }
 
 pub(super) async fn modules(
@@ -34,7 +41,10 @@ pub(super) async fn modules(
     Owner(owner): Owner,
 ) -> Result<Json<Value>, Failure> {
     let modules = hub.modules(owner.device()).await?;
-    Ok(all(&hub, &modules))
+    let shown = modules
+        .iter()
+        .map(|module| module.to_json(hub.view_with(module, 0)));
+    Ok(Json(shown.collect()))
 }
 
 pub(super) async fn read(
@@ -42,7 +52,7 @@ pub(super) async fn read(
     Owner(owner): Owner,
 ) -> Result<Json<Value>, Failure> {
     let identity = hub.identity(&owner).await?;
-    Ok(one(&hub, &identity))
+    shown(&hub, &identity).await
 }
 
 /// Creates without `If-Match`, updates with it.
@@ -60,7 +70,7 @@ pub(super) async fn write(
         None => hub.create(&owner, spec).await?,
         Some(if_match) => hub.update(&owner, spec, if_match).await?,
     };
-    Ok(one(&hub, &identity))
+    shown(&hub, &identity).await
 }
 
 pub(super) async fn delete(
@@ -85,15 +95,6 @@ pub(super) async fn apply(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn one(hub: &Hub, identity: &Identity) -> Json<Value> {
-    Json(identity.to_json(hub.connection_view(&identity.owner)))
-}
-
-fn all(hub: &Hub, identities: &[Identity]) -> Json<Value> {
-    Json(
-        identities
-            .iter()
-            .map(|identity| one(hub, identity).0)
-            .collect(),
-    )
+async fn shown(hub: &Hub, identity: &Identity) -> Result<Json<Value>, Failure> {
+    Ok(Json(identity.to_json(hub.view(identity).await?)))
 }

@@ -56,6 +56,11 @@ const UNAUTHORIZED: Code = Code(
     401_002,
     "IotHubUnauthorizedAccess",
 );
+const QUEUE_FULL: Code = Code(
+    StatusCode::FORBIDDEN,
+    403_004,
+    "DeviceMaximumQueueDepthExceeded",
+);
 const DEVICE_DISABLED: Code = Code(StatusCode::FORBIDDEN, 403_012, "DeviceDisabled");
 const TOO_MANY_CALLS: Code = Code(
     StatusCode::FORBIDDEN,
@@ -76,6 +81,7 @@ const PRECONDITION: Code = Code(
     412_001,
     "PreconditionFailed",
 );
+const MESSAGE_TOO_LARGE: Code = Code(StatusCode::PAYLOAD_TOO_LARGE, 413_001, "MessageTooLarge");
 const BODY_TOO_LARGE: Code = Code(
     StatusCode::PAYLOAD_TOO_LARGE,
     413_001,
@@ -208,6 +214,8 @@ fn code(err: &HubError) -> Code {
         HubError::TooManyCalls { .. } => TOO_MANY_CALLS,
         HubError::NoSuchConsumer { .. } => CONSUMER_NOT_FOUND,
         HubError::TooManyConsumers { .. } => TOO_MANY_CONSUMERS,
+        HubError::TooManyCommands { .. } => QUEUE_FULL,
+        HubError::CommandTooLarge { .. } => MESSAGE_TOO_LARGE,
         HubError::TooManyReaders { .. } | HubError::Contended { .. } | HubError::Busy => THROTTLED,
         HubError::Record { .. }
         | HubError::Consumer { .. }

@@ -86,11 +86,14 @@ impl Body {
             .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))
     }
 
+    pub(super) fn text(&self) -> Result<&str, Failure> {
+        std::str::from_utf8(&self.0)
+            .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))
+    }
+
     /// The body as JSON in which no object has a key twice: which one was meant nobody knows.
     pub(super) fn document(&self) -> Result<Value, Failure> {
-        let text = std::str::from_utf8(&self.0)
-            .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))?;
-        let document = json::read(text, DOCUMENT_LIMITS)
+        let document = json::read(self.text()?, DOCUMENT_LIMITS)
             .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))?;
         match document.repeated_keys.first() {
             Some(repeated) => Err(Failure::invalid(format!(

@@ -149,8 +149,11 @@ impl TwinWatch {
             };
             if self.shown.as_ref() != Some(&now) {
                 self.shown = Some(now);
-                let json = service_json(&record, self.hub.connection_view(&self.owner));
-                return Some((json, self));
+                let view = self.hub.view(&record.identity).await.unwrap_or_else(|err| {
+                    tracing::warn!(owner = %self.owner, ?err, "nobody knows how many messages wait");
+                    self.hub.view_with(&record.identity, 0)
+                });
+                return Some((service_json(&record, view), self));
             }
             tokio::select! {
                 () = closing.cancelled() => return None,

@@ -77,7 +77,7 @@ async fn identities_are_read_and_listed() {
     let (hub, owner) = hub_with_module().await;
     let identity = hub.identity(&owner).await.unwrap();
     let read = get_json(&hub, "/devices/d/modules/m?api-version=2021-04-12").await;
-    assert_eq!(read, identity.to_json(hub.connection_view(&owner)));
+    assert_eq!(read, identity.to_json(hub.view(&identity).await.unwrap()));
     let keys = identity.authentication.symmetric_key.unwrap();
     let shown = &read["authentication"]["symmetricKey"]["primaryKey"];
     assert_eq!(shown, keys.primary.as_base64());

@@ -217,6 +217,7 @@ impl Connections {
                 connected: connection.closed().is_none(),
                 updated: connection.since,
                 last_activity: connection.last_activity(),
+                commands: 0,
             },
             Some(Known::Gone {
                 updated,
@@ -225,6 +226,7 @@ impl Connections {
                 connected: false,
                 updated: *updated,
                 last_activity: *last_activity,
+                commands: 0,
             },
             None => ConnectionView::NEVER,
         }

@@ -207,11 +207,9 @@ async fn a_device_is_told_once_to_look_for_messages() {
     let event = events.next().await;
     assert!(matches!(event, SessionEvent::Commands), "{event:?}");
     assert!(events.next().now_or_never().is_none());
-    let key = DocumentKey::command(&device_id("d"), 7);
-    let content = Some(bytes::Bytes::from_static(b"{}"));
-    let expected = crate::store::Expected::Absent;
-    let written = hub.store().compare_and_set(&key, expected, content).await;
-    written.unwrap();
+    hub.send_command(&device_id("d"), Message::default(), Default::default())
+        .await
+        .unwrap();
     let event = events.next().await;
     assert!(matches!(event, SessionEvent::Commands), "{event:?}");
 }
@@ -292,7 +290,7 @@ async fn identity_and_twin_show_who_is_connected() {
     let twin = hub.twin_json(&owner).await.unwrap();
     assert_eq!(twin["connectionState"], "Connected");
     assert_eq!(twin["lastActivityTime"], crate::hub::tests::NOW);
-    let view = hub.connection_view(&owner);
+    let view = hub.connections().view(&owner);
     assert_eq!(
         hub.identity(&owner).await.unwrap().to_json(view)["connectionState"],
         "Connected"
