@@ -206,7 +206,8 @@ impl Hub {
         denied: &Denied,
         owner: Option<&TwinOwner>,
     ) {
-        self.refusals().note(denied, owner);
+        self.metrics().refused(denied.reason());
+        self.refusals().note(denied, owner, Instant::now());
         if !denied.is_fault() {
             let steps = started.elapsed().as_millis() / REFUSAL_STEP.as_millis() + 1;
             let steps = u32::try_from(steps).unwrap_or(u32::MAX);

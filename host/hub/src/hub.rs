@@ -20,7 +20,7 @@ use wasm_edge_store::file::open_folder;
 use wasm_edge_store::volume::{FolderVolume, Volume};
 
 use crate::access::certificate::Authorities;
-use crate::access::refusal::Refusals;
+use crate::access::refusal::RefusalLog;
 use crate::access::throttle::{Operation, Throttled, Throttles, Tier};
 use crate::command::CommandLimits;
 use crate::error::HubError;
@@ -101,7 +101,7 @@ struct Shared {
     closing: CancellationToken,
     metrics: Metrics,
     authorities: Authorities,
-    refusals: Refusals,
+    refusals: RefusalLog,
     throttles: Throttles,
 }
 
@@ -133,7 +133,8 @@ impl Hub {
     ) -> Result<Self, HubError> {
         let telemetry = TelemetryLog::open(telemetry, options.retention)?;
         let metrics = Metrics::new(&options.host_name);
-        let throttles = Throttles::new(options.tier, Instant::now());
+        let now = Instant::now();
+        let throttles = Throttles::new(options.tier, now);
         Ok(Self(Arc::new(Shared {
             store,
             options,
@@ -143,7 +144,7 @@ impl Hub {
             closing: CancellationToken::new(),
             metrics,
             authorities: Authorities::none(),
-            refusals: Refusals::new(),
+            refusals: RefusalLog::new(now),
             throttles,
         })))
     }
@@ -170,11 +171,14 @@ impl Hub {
     /// # Errors
     /// [`Throttled`], by a tier other than [`Tier::Unlimited`].
     pub fn throttle(&self, operation: Operation) -> Result<(), Throttled> {
-        self.0.throttles.take(operation, Instant::now())
+        let taken = self.0.throttles.take(operation, Instant::now());
+        if taken.is_err() {
+            self.metrics().throttled(operation.name());
+        }
+        taken
     }
 
-    /// What was refused since the hub was opened.
-    pub fn refusals(&self) -> &Refusals {
+    pub(crate) fn refusals(&self) -> &RefusalLog {
         &self.0.refusals
     }
 

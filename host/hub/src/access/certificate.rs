@@ -264,3 +264,6 @@ impl Hub {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,8 @@
-//! Refusals: why somebody was not let in, in the log and in figures.
+//! Refusals: why somebody was not let in, for the log and the figures.
 //!
 //! Owns the reasons. Leaves to the faces what they answer, which is the same
 //! for all of them.
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -84,27 +82,6 @@ pub enum Denied {
     Hub(#[source] HubError),
 }
 
-/// The names of the reasons, as figures show them, in the order of [`Denied::index`].
-const REASONS: [&str; 17] = [
-    "no_credentials",
-    "malformed_token",
-    "other_resource",
-    "expired",
-    "unknown_identity",
-    "disabled",
-    "not_by_token",
-    "signature",
-    "unknown_policy",
-    "no_right",
-    "not_by_certificate",
-    "malformed_certificate",
-    "certificate_expired",
-    "thumbprint",
-    "authority",
-    "common_name",
-    "fault",
-];
-
 impl Denied {
     /// Whether the hub failed, rather than refused: trying again may help.
     pub fn is_fault(&self) -> bool {
@@ -113,89 +90,79 @@ impl Denied {
 
     /// The reason as figures name it, such as `signature`.
     pub fn reason(&self) -> &'static str {
-        REASONS[self.index()]
-    }
-
-    fn index(&self) -> usize {
         match self {
-            Self::NoCredentials => 0,
-            Self::Token(_) => 1,
-            Self::OtherResource => 2,
-            Self::Expired { .. } => 3,
-            Self::Unknown => 4,
-            Self::Disabled => 5,
-            Self::NotByToken => 6,
-            Self::Signature => 7,
-            Self::UnknownPolicy => 8,
-            Self::NoRight => 9,
-            Self::NotByCertificate => 10,
-            Self::Certificate => 11,
-            Self::CertificateExpired => 12,
-            Self::Thumbprint => 13,
-            Self::Authority { .. } => 14,
-            Self::CommonName => 15,
-            Self::Hub(_) => 16,
+            Self::NoCredentials => "no_credentials",
+            Self::Token(_) => "malformed_token",
+            Self::OtherResource => "other_resource",
+            Self::Expired { .. } => "expired",
+            Self::Unknown => "unknown_identity",
+            Self::Disabled => "disabled",
+            Self::NotByToken => "not_by_token",
+            Self::Signature => "signature",
+            Self::UnknownPolicy => "unknown_policy",
+            Self::NoRight => "no_right",
+            Self::NotByCertificate => "not_by_certificate",
+            Self::Certificate => "malformed_certificate",
+            Self::CertificateExpired => "certificate_expired",
+            Self::Thumbprint => "thumbprint",
+            Self::Authority { .. } => "authority",
+            Self::CommonName => "common_name",
+            Self::Hub(_) => "fault",
         }
     }
 }
 
-/// What was refused since the hub was opened.
-pub struct Refusals {
-    counts: [AtomicU64; REASONS.len()],
-    /// Room for lines in the log, and how many found none. Written at each refusal; short sections only.
-    log: Mutex<(Bucket, u64)>,
+/// Writes refusals to the log, not more of them than the log can take.
+#[derive(Debug)]
+pub(crate) struct RefusalLog {
+    /// Room for lines, and how many found none. Written at each refusal; short sections only.
+    room: Mutex<(Bucket, u64)>,
 }
 
-impl Refusals {
-    /// Nothing was refused.
-    pub(crate) fn new() -> Self {
-        let bucket = Bucket::new(LOGGED_PER_SECOND, Duration::from_secs(1), Instant::now());
+impl RefusalLog {
+    pub(crate) fn new(now: Instant) -> Self {
+        let bucket = Bucket::new(LOGGED_PER_SECOND, Duration::from_secs(1), now);
         Self {
-            counts: Default::default(),
-            log: Mutex::new((bucket, 0)),
+            room: Mutex::new((bucket, 0)),
         }
     }
 
-    /// How many were refused for each reason.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let counts = self
-            .counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        REASONS.into_iter().zip(counts)
-    }
-
-    pub(crate) fn note(&self, denied: &Denied, owner: Option<&TwinOwner>) {
-        self.counts[denied.index()].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn note(&self, denied: &Denied, owner: Option<&TwinOwner>, now: Instant) {
         let owner = owner.map(tracing::field::display);
         if denied.is_fault() {
-            tracing::error!(
-                owner,
-                error = chain(denied),
-                "nobody can be let in or refused"
-            );
-            return;
+            let error = chain(denied);
+            tracing::error!(owner, error, "nobody can be let in or refused");
+        } else if let Some(unlogged) = self.take_room(now) {
+            let reason = chain(denied);
+            tracing::debug!(owner, reason, unlogged, "access was refused");
         }
-        let unlogged = {
-            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-            let (bucket, unlogged) = &mut *log;
-            if bucket.take(1, Instant::now()).is_err() {
-                *unlogged += 1;
-                return;
-            }
-            std::mem::take(unlogged)
-        };
-        tracing::debug!(
-            owner,
-            reason = chain(denied),
-            unlogged,
-            "access was refused"
-        );
+    }
+
+    /// Room for a line, with how many before it found none.
+    fn take_room(&self, now: Instant) -> Option<u64> {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bucket, unlogged) = &mut *room;
+        if bucket.take(1, now).is_err() {
+            *unlogged += 1;
+            return None;
+        }
+        Some(std::mem::take(unlogged))
     }
 }
 
-impl fmt::Debug for Refusals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.counts()).finish()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_takes_ten_refusals_each_second_and_tells_how_many_it_did_not() {
+        let start = Instant::now();
+        let log = RefusalLog::new(start);
+        let taken = (0..1000).filter(|_| log.take_room(start).is_some());
+        assert_eq!(taken.count(), 10);
+        let later = start + Duration::from_millis(100);
+        assert_eq!(log.take_room(later), Some(990));
+        assert_eq!(log.take_room(later), None);
+        assert_eq!(log.take_room(later + Duration::from_secs(1)), Some(1));
     }
 }

@@ -119,3 +119,6 @@ pub(crate) fn rule(method: &Method, path: &str) -> Option<Rule> {
         operation,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,22 @@ pub enum Operation {
     Configuration,
 }
 
+impl Operation {
+    /// The operation as figures name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Connection => "connection",
+            Self::Telemetry => "telemetry",
+            Self::TwinRead => "twin_read",
+            Self::TwinUpdate => "twin_update",
+            Self::Query => "query",
+            Self::Method { .. } => "method",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
 /// Something came too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("too much is asked at once; there is room again in {} ms", retry_after.as_millis())]

@@ -157,3 +157,6 @@ fn measured(operation: Operation, parts: &Parts) -> Operation {
         bytes: length.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests;
