@@ -427,9 +427,8 @@ mod tests {
         let mut found = Vec::new();
         for child in command.get_subcommands() {
             let name = format!("{prefix}{}", child.get_name());
-            if child.has_subcommands() {
-                found.extend(commands_below(child, &format!("{name} ")));
-            } else {
+            found.extend(commands_below(child, &format!("{name} ")));
+            if !child.is_subcommand_required_set() {
                 found.push((name, child.clone()));
             }
         }

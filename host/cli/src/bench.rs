@@ -4,6 +4,7 @@
 //! what was sent is an error and no figure. Nothing fails for being slow.
 
 mod flow;
+mod hub;
 mod process;
 mod report;
 mod rows;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::folder::DataFolder;
 
-use crate::args::bench::BenchArgs;
+use crate::args::bench::{BenchArgs, BenchCommand};
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -75,6 +76,9 @@ impl Effort {
 
 /// Measures the rows that were asked for and prints them.
 pub(crate) fn bench(args: &BenchArgs, output: &Output) -> anyhow::Result<ExitStatus> {
+    if let Some(BenchCommand::Hub(args)) = &args.command {
+        return hub::bench(args, output);
+    }
     if args.list {
         output.table(&report::list())?;
         return Ok(ExitStatus::Ok);

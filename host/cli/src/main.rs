@@ -17,6 +17,8 @@ mod lines_file;
 mod live;
 #[cfg(feature = "hub")]
 mod logging;
+#[cfg(feature = "hub")]
+mod open_files;
 mod output;
 #[cfg(feature = "hub")]
 mod run;

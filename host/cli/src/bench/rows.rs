@@ -13,6 +13,12 @@ pub(super) enum Unit {
     Nanoseconds,
     /// Rate at the receiver; more is better.
     MessagesPerSecond,
+    /// New connections; more is better.
+    ConnectionsPerSecond,
+    /// Changes of twins; more is better.
+    PatchesPerSecond,
+    /// Requests with their answers; more is better.
+    CallsPerSecond,
     /// Memory, binary kilobytes; less is better.
     Kibibytes,
     /// Bytes of one message; less is better.
@@ -27,6 +33,9 @@ impl Unit {
             Self::Microseconds => "µs",
             Self::Nanoseconds => "ns",
             Self::MessagesPerSecond => "messages/s",
+            Self::ConnectionsPerSecond => "connections/s",
+            Self::PatchesPerSecond => "patches/s",
+            Self::CallsPerSecond => "calls/s",
             Self::Kibibytes => "KiB",
             Self::Bytes => "B",
         }
@@ -34,7 +43,13 @@ impl Unit {
 
     /// Whether a larger number is the better one.
     pub(super) fn more_is_better(self) -> bool {
-        self == Self::MessagesPerSecond
+        matches!(
+            self,
+            Self::MessagesPerSecond
+                | Self::ConnectionsPerSecond
+                | Self::PatchesPerSecond
+                | Self::CallsPerSecond
+        )
     }
 }
 
@@ -51,7 +66,7 @@ pub(super) struct Row {
     pub(super) budget: Option<f64>,
 }
 
-const fn row(id: &'static str, what: &'static str, unit: Unit) -> Row {
+pub(super) const fn row(id: &'static str, what: &'static str, unit: Unit) -> Row {
     Row {
         id,
         what,
@@ -60,7 +75,7 @@ const fn row(id: &'static str, what: &'static str, unit: Unit) -> Row {
     }
 }
 
-const fn promised(id: &'static str, what: &'static str, unit: Unit, budget: f64) -> Row {
+pub(super) const fn promised(id: &'static str, what: &'static str, unit: Unit, budget: f64) -> Row {
     Row {
         id,
         what,
