@@ -12,6 +12,7 @@ use wasm_edge_model::twin::TwinError;
 use wasm_edge_store::log::LogError;
 
 use crate::command::COMMAND_SIZE_MAX_BYTES;
+use crate::hub::queries::QueryFailure;
 use crate::identity::IdentityError;
 use crate::store::StoreError;
 
@@ -83,6 +84,9 @@ pub enum HubError {
         /// What is wrong, and what is right.
         problem: String,
     },
+    /// A query has no answer.
+    #[error(transparent)]
+    Query(#[from] QueryFailure),
     /// The content of a deployment does not have the right form.
     #[error("{problem}")]
     InvalidConfiguration {

@@ -35,6 +35,7 @@ use crate::telemetry::{Retention, TELEMETRY_FOLDER, TelemetryLog};
 mod commands;
 pub mod configuration;
 mod methods;
+pub mod queries;
 pub mod registry;
 pub mod twins;
 
@@ -98,6 +99,7 @@ struct Shared {
     connections: Connections,
     telemetry: TelemetryLog,
     twin_readers: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
     closing: CancellationToken,
     metrics: Metrics,
     authorities: Authorities,
@@ -141,6 +143,7 @@ impl Hub {
             connections: Connections::default(),
             telemetry,
             twin_readers: Arc::new(Semaphore::new(TWIN_READERS_MAX)),
+            queries: Arc::new(Semaphore::new(queries::QUERIES_MAX)),
             closing: CancellationToken::new(),
             metrics,
             authorities: Authorities::none(),
@@ -224,6 +227,10 @@ impl Hub {
 
     pub(crate) fn command_limits(&self) -> CommandLimits {
         self.0.options.commands
+    }
+
+    pub(crate) fn query_places(&self) -> &Arc<Semaphore> {
+        &self.0.queries
     }
 
     pub(crate) fn closing(&self) -> &CancellationToken {

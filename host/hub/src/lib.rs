@@ -15,6 +15,7 @@ pub mod identity;
 pub mod method;
 pub mod metrics;
 pub mod mqtt;
+pub mod query;
 pub mod rest;
 pub mod server;
 pub mod session;

@@ -11,6 +11,7 @@
 //! | `/devices/{d}/modules` | GET |
 //! | `/devices/{d}/commands` | DELETE |
 //! | `/devices/{d}/applyConfigurationContent` | POST |
+//! | `/devices/query` | POST |
 //! | `/twins/{d}`, `/twins/{d}/modules/{m}` | GET, PATCH, PUT |
 //! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
 //! | `/wasm-edge/v1/access-policies` | GET |
@@ -38,6 +39,7 @@ mod events;
 mod failure;
 mod filter;
 mod gate;
+mod query;
 mod request;
 mod streams;
 mod twins;
@@ -61,6 +63,7 @@ impl Hub {
         let identities = Router::new()
             .route("/devices", get(devices::list))
             .route("/devices/", get(devices::list))
+            .route("/devices/query", post(query::query))
             .route(
                 "/devices/{device}",
                 get(devices::read)

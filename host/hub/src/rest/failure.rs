@@ -15,6 +15,7 @@ use wasm_edge_model::time::Timestamp;
 
 use crate::access::throttle::Throttled;
 use crate::error::HubError;
+use crate::hub::queries::QueryFailure;
 
 /// The header that names the error's code.
 const ERROR_CODE_HEADER: HeaderName = HeaderName::from_static("iothub-errorcode");
@@ -208,6 +209,8 @@ fn code(err: &HubError) -> Code {
         HubError::Identity { .. } | HubError::Twin { .. } | HubError::Invalid { .. } => {
             ARGUMENT_INVALID
         }
+        HubError::Query(QueryFailure::TooMany { .. }) => THROTTLED,
+        HubError::Query(_) => ARGUMENT_INVALID,
         HubError::InvalidConfiguration { .. } => CONFIGURATION,
         HubError::NotOnline { .. } => NOT_ONLINE,
         HubError::NoAnswer { .. } | HubError::Unanswered { .. } => TIMEOUT,
