@@ -14,6 +14,8 @@ pub(crate) mod far_hub;
 pub(crate) mod hub;
 pub(crate) mod module;
 pub(crate) mod queue;
+#[cfg(feature = "hub")]
+pub(crate) mod retention;
 pub(crate) mod route;
 #[cfg(feature = "hub")]
 pub(crate) mod run;

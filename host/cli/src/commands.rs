@@ -8,6 +8,8 @@ pub(crate) mod check;
 mod completions;
 mod deploy;
 #[cfg(feature = "hub")]
+mod foreground;
+#[cfg(feature = "hub")]
 mod hub;
 mod inspect;
 mod list;

@@ -9,10 +9,14 @@ mod client;
 mod commands;
 #[cfg(feature = "hub")]
 mod config_file;
+#[cfg(feature = "hub")]
+mod data_folder;
 mod deployment_file;
 mod duration;
 mod exit_codes;
 mod failure;
+#[cfg(feature = "hub")]
+mod hub_server;
 mod lines_file;
 mod live;
 #[cfg(feature = "hub")]

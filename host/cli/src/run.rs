@@ -25,11 +25,11 @@ use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
-use wasm_edge_daemon::folder::{DataFolder, FolderError};
+use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_hub::hub::{Hub, HubOptions};
-use wasm_edge_hub::telemetry::{Retention, StartAt};
+use wasm_edge_hub::telemetry::StartAt;
 use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 
@@ -39,7 +39,7 @@ use crate::failure::Failure;
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
-use crate::{config_file, deployment_file};
+use crate::{config_file, data_folder, deployment_file};
 use console::Console;
 use narrator::Narrator;
 use target::Loaded;
@@ -82,7 +82,7 @@ pub(crate) async fn run(
         watched.push((target, source));
     }
     let path = folder::of(&args, &targets)?;
-    let folder = Arc::new(open_folder(&path)?);
+    let folder = Arc::new(data_folder::open(&path)?);
     let (running, console) = start(folder, &targets, &args, &config, output, stop.clone()).await?;
     let narrator = Narrator::open(&running.devices, output);
     let applied = apply(&running, &targets, &args, output, &stop).await;
@@ -109,22 +109,6 @@ pub(crate) async fn run(
     }
     tracing::info!(took = ?begun.elapsed(), "ended in order");
     ended
-}
-
-fn open_folder(path: &std::path::Path) -> anyhow::Result<DataFolder> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot make `{}`", parent.display()))?;
-    }
-    DataFolder::open(path).map_err(|err| {
-        let hint = if matches!(err, FolderError::Locked { .. }) {
-            "another process may run it: `wasm-edge list` shows; `--data-dir DIR` takes another folder"
-        } else {
-            "`--data-dir DIR` takes another folder"
-        };
-        let what = format!("cannot use the data folder `{}`", path.display());
-        Failure::new(ExitStatus::Failure, what).hint(hint).caused_by(err).into()
-    })
 }
 
 async fn start(
@@ -195,10 +179,7 @@ async fn start(
 
 fn hub_options(args: &RunArgs) -> HubOptions {
     HubOptions {
-        retention: Retention {
-            max_bytes: args.telemetry_max_bytes,
-            max_age: args.telemetry_max_age,
-        },
+        retention: args.retention.retention(),
         ..HubOptions::new(HUB_HOST_NAME)
     }
 }

@@ -65,6 +65,8 @@ pub struct ServerLimits {
     pub connections_per_address_max: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
+    /// How long an MQTT client may take to say who it is.
+    pub connect_timeout: Duration,
     /// How long an HTTP connection may wait for the whole head of its next request.
     pub http_idle_timeout: Duration,
     /// How long a client may take to send the body of a request, and how long it may take
@@ -75,12 +77,13 @@ pub struct ServerLimits {
 }
 
 impl Default for ServerLimits {
-    /// 10,000 connections, half of them from one address; 10 s, 60 s, 30 s and 5 s.
+    /// 10,000 connections, half of them from one address; 10 s, 30 s, 60 s, 30 s and 5 s.
     fn default() -> Self {
         Self {
             connections_max: 10_000,
             connections_per_address_max: 5_000,
             handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(30),
             http_idle_timeout: Duration::from_secs(60),
             http_stall_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(5),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use wasm_edge_hub::telemetry::{RETENTION_MIN_BYTES, Retention};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
+use crate::args::retention::RetentionArgs;
 use crate::duration;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
@@ -75,14 +75,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// How much telemetry the hub keeps; the oldest goes first, read or not
-    #[arg(long, value_name = "BYTES", default_value_t = Retention::default().max_bytes)]
-    #[arg(value_parser = clap::value_parser!(u64).range(RETENTION_MIN_BYTES..))]
-    pub(crate) telemetry_max_bytes: u64,
-
-    /// How long the hub keeps telemetry, as far as it runs
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration::parse)]
-    pub(crate) telemetry_max_age: Duration,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
 
     /// The folder given by `--data-dir`, which is an option of every command.
     #[arg(skip)]

@@ -3,7 +3,9 @@
 //! One file per branch. Which hub is asked `running` finds: that of `--hub`, else that of the process on this machine.
 
 pub(crate) mod asked;
+mod ca;
 mod device;
+mod serve;
 
 use super::wait;
 use crate::args::GlobalArgs;
@@ -18,6 +20,8 @@ pub(super) fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     match command {
+        HubCommand::Serve(args) => serve::execute(*args, global, output),
+        HubCommand::Ca(args) => ca::execute(args, global, output),
         HubCommand::Device(command) => wait(device::execute(command, global, output)),
     }
 }

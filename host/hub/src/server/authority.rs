@@ -12,7 +12,9 @@
 //! ```
 
 use std::io;
+use std::path::Path;
 
+use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -118,6 +120,21 @@ impl Authority {
     pub fn read(hub: &Dir) -> Result<Option<Self>, AuthorityError> {
         match hub.open_dir(PKI_FOLDER) {
             Ok(folder) => Self::read_in(&folder),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(AuthorityError::Io {
+                file: AUTHORITY_FILE,
+                source,
+            }),
+        }
+    }
+
+    /// As [`Authority::read`], for a process that does not hold the data folder. Blocks.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub fn read_at(hub: &Path) -> Result<Option<Self>, AuthorityError> {
+        match Dir::open_ambient_dir(hub, ambient_authority()) {
+            Ok(hub) => Self::read(&hub),
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(AuthorityError::Io {
                 file: AUTHORITY_FILE,
@@ -366,7 +383,6 @@ pub(super) fn write(folder: &Dir, file: &'static str, text: &str) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use cap_std::ambient_authority;
     use cap_std::fs::PermissionsExt as _;
     use wasm_edge_store::file::PRIVATE_FILE_MODE;
 
