@@ -12,6 +12,7 @@ pub mod console;
 pub mod deployment;
 pub mod home;
 pub mod http;
+pub mod hub;
 pub mod lines;
 pub mod numbers;
 pub mod outcome;

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::http::Http;
-use super::places::{Full, Place, Places};
+use super::places::{Full, Places};
 use super::{Ending, ServerLimits};
 use crate::hub::Hub;
+use crate::mqtt::{self, Ended, Peer, Transport};
 
 /// How long to wait after a connection could not be accepted, as when no file can be opened any more.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -49,7 +49,9 @@ impl Face {
 
 /// Accepts connections; clones share places and tasks.
 #[derive(Clone)]
-pub(super) struct Acceptor {
+pub(super) struct Acceptor(Arc<Shared>);
+
+struct Shared {
     hub: Hub,
     tls: TlsAcceptor,
     https: Http,
@@ -70,25 +72,25 @@ impl Acceptor {
         limits: ServerLimits,
         stop: CancellationToken,
     ) -> Self {
-        let router = hub.rest();
-        Self {
+        let places = Places::new(limits.connections_max, limits.connections_per_address_max);
+        Self(Arc::new(Shared {
             tls: TlsAcceptor::from(tls),
-            https: Http::new(hub.clone(), router, limits),
+            https: Http::new(hub.clone(), hub.rest(), limits),
             operations: Http::new(hub.clone(), hub.operations(), limits),
             limits,
-            places: Places::new(limits.connections_max, limits.connections_per_address_max),
+            places,
             connections: TaskTracker::new(),
             stop,
             cut: CancellationToken::new(),
             hub,
-        }
+        }))
     }
 
     /// Accepts connections of `listener` until the server stops.
     pub(super) async fn accept(self, face: Face, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.0.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -97,7 +99,7 @@ impl Acceptor {
                 Err(err) => {
                     // Out of files, as a rule: those who wait are served once others have gone.
                     tracing::warn!(%err, "a connection was not accepted");
-                    self.hub.metrics().refused("accept_failed");
+                    self.0.hub.metrics().refused("accept_failed");
                     sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -106,19 +108,20 @@ impl Acceptor {
 
     /// Waits until all connections have ended, at most so long; then cuts them off.
     pub(super) async fn end(self, limit: Duration) -> Ending {
-        self.connections.close();
-        if timeout(limit, self.connections.wait()).await.is_ok() {
+        let connections = &self.0.connections;
+        connections.close();
+        if timeout(limit, connections.wait()).await.is_ok() {
             return Ending::Orderly;
         }
-        let left = self.connections.len();
-        self.cut.cancel();
-        self.connections.wait().await;
+        let left = connections.len();
+        self.0.cut.cancel();
+        connections.wait().await;
         Ending::Cut(left)
     }
 
     /// Gives a connection a place and a task, or closes it.
     fn admit(&self, face: Face, stream: TcpStream, address: SocketAddr) {
-        let place = match self.places.take(address.ip()) {
+        let place = match self.0.places.take(address.ip()) {
             Ok(place) => place,
             Err(full) => {
                 let reason = match full {
@@ -126,37 +129,45 @@ impl Acceptor {
                     Full::Address => "address_limit",
                 };
                 tracing::debug!(%address, reason, "a connection was refused");
-                return self.hub.metrics().refused(reason);
+                return self.0.hub.metrics().refused(reason);
             }
         };
         let acceptor = self.clone();
-        self.connections.spawn(async move {
-            let cut = acceptor.cut.clone();
-            let serving = pin!(acceptor.serve(face, stream, address, place));
+        self.0.connections.spawn(async move {
             tokio::select! {
-                () = cut.cancelled() => {}
-                () = serving => {}
+                () = acceptor.0.cut.cancelled() => {}
+                () = acceptor.serve(face, stream, address) => {}
             }
+            drop(place);
         });
     }
 
-    async fn serve(self, face: Face, stream: TcpStream, address: SocketAddr, _place: Place) {
-        let _open = self.hub.metrics().connection_opened(face.transport());
+    /// Serves a connection. What is waited for is boxed: the task keeps no room for what is over.
+    async fn serve(&self, face: Face, stream: TcpStream, address: SocketAddr) {
+        let metrics = self.0.hub.metrics();
+        let _open = metrics.connection_opened(face.transport());
         // Answers are short; without it each would wait for the acknowledgement of the one before.
         if let Err(err) = stream.set_nodelay(true) {
             tracing::debug!(%address, %err, "a connection went before it was served");
             return;
         }
         if face == Face::Operations {
-            return self.operations.serve(stream, &self.stop).await;
+            return Box::pin(self.0.operations.serve(stream, &self.0.stop)).await;
         }
-        let Some(stream) = self.handshake(stream, address).await else {
+        let Some(stream) = Box::pin(self.handshake(stream, address)).await else {
             return;
         };
-        match face {
-            Face::Mqtt => drop(stream),
-            Face::Https | Face::Operations => self.https.serve(stream, &self.stop).await,
+        if face == Face::Https {
+            return Box::pin(self.0.https.serve(stream, &self.0.stop)).await;
         }
+        let peer = Peer {
+            address,
+            transport: Transport::Tls,
+            connect_timeout: self.0.limits.connect_timeout,
+        };
+        let ended = Box::pin(mqtt::serve(self.0.hub.clone(), stream, peer)).await;
+        metrics.connection_ended(face.transport(), reason(&ended));
+        tracing::debug!(%address, reason = %ended, "a connection ended");
     }
 
     async fn handshake(
@@ -164,9 +175,9 @@ impl Acceptor {
         stream: TcpStream,
         address: SocketAddr,
     ) -> Option<TlsStream<TcpStream>> {
-        let accepting = timeout(self.limits.handshake_timeout, self.tls.accept(stream));
+        let accepting = timeout(self.0.limits.handshake_timeout, self.0.tls.accept(stream));
         let accepted = tokio::select! {
-            () = self.stop.cancelled() => return None,
+            () = self.0.stop.cancelled() => return None,
             accepted = accepting => accepted,
         };
         let reason = match accepted {
@@ -180,8 +191,22 @@ impl Acceptor {
                 "handshake_timeout"
             }
         };
-        self.hub.metrics().refused(reason);
+        self.0.hub.metrics().refused(reason);
         None
+    }
+}
+
+/// The end of a connection as a label of the metrics.
+fn reason(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Disconnected => "disconnected",
+        Ended::Lost => "lost",
+        Ended::NoConnect => "connect_timeout",
+        Ended::Silent => "silent",
+        Ended::Unread => "unread",
+        Ended::Expired => "expired",
+        Ended::Session(_) => "session_ended",
+        Ended::HubFailed => "hub_failed",
     }
 }
 
