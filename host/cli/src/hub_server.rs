@@ -13,7 +13,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use wasm_edge_daemon::api::socket::ControlSocket;
-use wasm_edge_hub::hub::{Hub, HubOptions};
+use wasm_edge_hub::hub::Hub;
 use wasm_edge_hub::server::{Certificates, Ending};
 use wasm_edge_model::error::chain;
 
@@ -40,10 +40,11 @@ pub(crate) async fn serve(
     let folder = data_folder::open(&folder::of(data_dir)?)?;
     let hub_folder = folder.hub()?;
     let first_start = hub_folder.entries()?.next().is_none();
-    let hub = Hub::open(&hub_folder, hub_options(args)).await?;
+    let hub = Hub::open(&hub_folder, args.hub_options()).await?;
     let server = listening::bind(&hub, &folder, args, output).await?;
     let certificates = server.certificates();
     let path = std::fs::canonicalize(folder.path())?;
+    let policies = hub.access_policies().await?;
     let info = info::Info::of(&hub, &server, args, &path);
     let router = hub.rest().merge(hub.operations()).merge(info.route());
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
@@ -54,7 +55,7 @@ pub(crate) async fn serve(
         ));
     }
     let mut serving = tokio::spawn(server.run(stop.clone()));
-    let told = info.tell(&hub, first_start, output).await;
+    let told = info.tell(&policies, first_start, output);
     if told.is_err() {
         stop.cancel();
     }
@@ -82,15 +83,6 @@ pub(crate) async fn serve(
         }
     }
     Ok(ExitStatus::Ok)
-}
-
-fn hub_options(args: &ServeArgs) -> HubOptions {
-    let host_name = args.host_names.first();
-    let host_name = host_name.expect("clap gives a default").as_str();
-    HubOptions {
-        retention: args.retention.retention(),
-        ..HubOptions::new(host_name)
-    }
 }
 
 /// Waits for the end to begin; answers when that was.

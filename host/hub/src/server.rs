@@ -10,6 +10,7 @@
 //! handshake, for a request's head and body, and for taking what it is sent.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::certificate::AuthorityError;
 use crate::hub::Hub;
 
 pub mod authority;
@@ -52,6 +54,9 @@ pub struct ServerOptions {
     pub metrics: Vec<SocketAddr>,
     /// Where the certificate comes from.
     pub certificate: CertificateSource,
+    /// Files with certificates of authorities (PEM) that may issue certificates of devices,
+    /// besides the local authority.
+    pub client_authorities: Vec<PathBuf>,
     /// What clients may take.
     pub limits: ServerLimits,
 }
@@ -122,6 +127,9 @@ pub enum ServerError {
     /// The libraries do not take the settings.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
+    /// The authorities of client certificates cannot be used.
+    #[error("the authorities of client certificates cannot be used")]
+    ClientAuthorities(#[from] AuthorityError),
     /// The folder of the hub cannot be opened.
     #[error("the hub's folder cannot be used")]
     Folder(#[source] std::io::Error),
@@ -160,7 +168,8 @@ impl Server {
         let listeners = Listeners::bind(&options)?;
         let addresses = listeners.addresses();
         let folder = folder.try_clone().map_err(ServerError::Folder)?;
-        let certificates = Certificates::load(options.certificate, folder, hub.clone()).await?;
+        let (source, clients) = (options.certificate, options.client_authorities);
+        let certificates = Certificates::load(source, clients, folder, hub.clone()).await?;
         let tls = Arc::new(tls::config(
             Arc::clone(&certificates.0.provider),
             Arc::clone(&certificates.0.shown),
@@ -229,6 +238,7 @@ pub struct Certificates(Arc<Shared>);
 
 struct Shared {
     source: CertificateSource,
+    client_authorities: Vec<PathBuf>,
     folder: Dir,
     provider: Arc<CryptoProvider>,
     shown: Arc<Shown>,
@@ -236,35 +246,41 @@ struct Shared {
 }
 
 impl Certificates {
-    async fn load(source: CertificateSource, folder: Dir, hub: Hub) -> Result<Self, ServerError> {
+    async fn load(
+        source: CertificateSource,
+        client_authorities: Vec<PathBuf>,
+        folder: Dir,
+        hub: Hub,
+    ) -> Result<Self, ServerError> {
         let loading = spawn_blocking(move || {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let loaded = source.load(&folder, &provider, Timestamp::now())?;
             hub.metrics().certificate_expires(loaded.expires);
             let shown = Arc::new(Shown::new(&loaded));
-            Ok(Self(Arc::new(Shared {
+            let shared = Shared {
                 source,
+                client_authorities,
                 folder,
                 provider,
                 shown,
                 hub,
-            })))
+            };
+            shared.trust_client_authorities()?;
+            Ok(Self(Arc::new(shared)))
         });
         loading.await.map_err(|_| ServerError::Interrupted)?
     }
 
-    /// Reads the certificate again and shows it from the next handshake on.
+    /// Reads the certificate and the authorities of clients again; both are good from the next
+    /// handshake on.
     ///
     /// # Errors
-    /// [`ServerError::Certificate`]; the one that was shown stays.
+    /// [`ServerError::Certificate`], [`ServerError::ClientAuthorities`]; what was read before stays.
     pub async fn reload(&self) -> Result<(), ServerError> {
         let shared = Arc::clone(&self.0);
         let loading = spawn_blocking(move || {
-            let now = Timestamp::now();
-            let loaded = shared.source.load(&shared.folder, &shared.provider, now)?;
-            shared.shown.replace(&loaded);
-            shared.hub.metrics().certificate_expires(loaded.expires);
-            Ok(())
+            shared.load_again()?;
+            shared.trust_client_authorities()
         });
         loading.await.map_err(|_| ServerError::Interrupted)?
     }
@@ -279,11 +295,29 @@ impl Certificates {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(RENEWAL_PERIOD) => {}
             }
-            if let Err(err) = self.reload().await {
+            let shared = Arc::clone(&self.0);
+            let renewed = spawn_blocking(move || shared.load_again()).await;
+            if let Ok(Err(err)) = renewed {
                 let error = wasm_edge_model::error::chain(&err);
                 tracing::error!(error, "the certificate of the server could not be renewed");
             }
         }
+    }
+}
+
+impl Shared {
+    fn load_again(&self) -> Result<(), ServerError> {
+        let now = Timestamp::now();
+        let loaded = self.source.load(&self.folder, &self.provider, now)?;
+        self.shown.replace(&loaded);
+        self.hub.metrics().certificate_expires(loaded.expires);
+        Ok(())
+    }
+
+    fn trust_client_authorities(&self) -> Result<(), ServerError> {
+        let files = &self.client_authorities;
+        let authorities = certificate::client_authorities(files, &self.folder)?;
+        Ok(self.hub.trust_client_authorities(&authorities)?)
     }
 }
 

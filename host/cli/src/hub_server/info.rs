@@ -1,19 +1,25 @@
 //! What a running hub tells about itself: to who started it, and on the control socket.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use wasm_edge_hub::access::policy::AccessPolicy;
 use wasm_edge_hub::hub::Hub;
 use wasm_edge_hub::server::Server;
 use wasm_edge_hub::server::authority::{CA_FILE, PKI_FOLDER};
+use wasm_edge_model::connection_string::{ConnectionString, HostAddress, Party};
 use wasm_edge_model::time::Timestamp;
 
-use crate::args::hub::serve::ServeArgs;
+use crate::args::hub::serve::{HTTPS_PORT, ServeArgs};
 use crate::output::text::Text;
 use crate::output::{Output, OutputError};
+
+/// The shared access policy that may do everything.
+const OWNER_POLICY: &str = "iothubowner";
 
 /// Where a hub is.
 #[derive(Clone, Debug, Serialize)]
@@ -61,31 +67,83 @@ impl Info {
     }
 
     /// Tells who started it where it listens and how to go on.
-    pub(super) async fn tell(
+    ///
+    /// With the connection strings as far as they are asked for: a program gets all of them, a
+    /// person the owner's at the first start, so that logs of services do not repeat it.
+    pub(super) fn tell(
         &self,
-        _hub: &Hub,
-        _first_start: bool,
+        policies: &[AccessPolicy],
+        first_start: bool,
         output: &Output,
     ) -> Result<(), OutputError> {
         if output.is_json() {
-            return output.json_line(self);
+            let connection_strings = policies
+                .iter()
+                .map(|policy| (policy.name.as_str(), self.connection_string(policy)));
+            let told = Told {
+                info: self,
+                connection_strings: connection_strings.collect(),
+            };
+            return output.json_line(&told);
         }
-        output.note(&Text::new().plain(&format!(
+        let note = |text: String| output.note(&Text::new().plain(&text));
+        note(format!(
             "the hub `{}` listens: MQTT on {}, HTTPS on {}",
             self.hub_host_name,
             list(&self.mqtt),
             list(&self.https)
-        )));
+        ));
         if !self.metrics.is_empty() {
-            let text = format!("metrics and health on {}", list(&self.metrics));
-            output.note(&Text::new().plain(&text));
+            note(format!("metrics and health on {}", list(&self.metrics)));
         }
         if let Some(file) = &self.ca_file {
-            let text = format!("clients trust it by `{file}` (`wasm-edge hub ca` prints it)");
-            output.note(&Text::new().plain(&text));
+            note(format!(
+                "clients trust it by `{file}`, which `wasm-edge hub ca` prints"
+            ));
         }
-        Ok(())
+        let owner = policies.iter().find(|policy| policy.name == OWNER_POLICY);
+        match owner {
+            Some(owner) if first_start => {
+                note(
+                    "`wasm-edge hub device create ID` makes a device; the owner connects with:"
+                        .to_owned(),
+                );
+                output.line(&Text::new().plain(&self.connection_string(owner)))
+            }
+            _ => {
+                note("`wasm-edge hub connection-string` prints the owner's".to_owned());
+                Ok(())
+            }
+        }
     }
+
+    /// The connection string of a shared access policy, with the port where it is not the usual one.
+    fn connection_string(&self, policy: &AccessPolicy) -> String {
+        let port = self.https.first().map(SocketAddr::port);
+        let host = match port.filter(|port| *port != HTTPS_PORT) {
+            Some(port) => format!("{}:{port}", self.hub_host_name),
+            None => self.hub_host_name.clone(),
+        };
+        let connection_string = ConnectionString {
+            host: HostAddress::parse(&host).expect("a host name with a port"),
+            gateway: None,
+            party: Party::Policy {
+                name: policy.name.clone(),
+                key: policy.keys.primary.clone(),
+            },
+        };
+        connection_string.reveal()
+    }
+}
+
+/// What is told to a program that starts a hub.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    #[serde(flatten)]
+    info: &'a Info,
+    /// By the names of the shared access policies.
+    connection_strings: BTreeMap<&'a str, String>,
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

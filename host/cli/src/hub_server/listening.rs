@@ -53,6 +53,7 @@ fn options(args: &ServeArgs, https_port: u16, ipv6: Ipv6) -> ServerOptions {
         https: args.https(https_port, ipv6),
         metrics: args.metrics.clone(),
         certificate,
+        client_authorities: args.client_authorities.clone(),
         limits: args.limits(),
     }
 }
@@ -78,7 +79,9 @@ fn failure(err: ServerError) -> Failure {
     let what = "cannot serve the hub";
     let (status, hint) = match &err {
         ServerError::Listen { source, .. } => (ExitStatus::Failure, listen_hint(source.kind())),
-        ServerError::Certificate(_) => (ExitStatus::BadConfig, None),
+        ServerError::Certificate(_) | ServerError::ClientAuthorities(_) => {
+            (ExitStatus::BadConfig, None)
+        }
         _ => (ExitStatus::Failure, None),
     };
     let failure = Failure::new(status, what).caused_by(err);

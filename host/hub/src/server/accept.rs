@@ -16,9 +16,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::http::Http;
+use super::http::{Client, Http};
 use super::places::{Full, Places};
 use super::{Ending, ServerLimits};
+use crate::access::certificate::PeerCertificate;
 use crate::hub::Hub;
 use crate::mqtt::{self, Ended, Peer, Transport};
 
@@ -75,7 +76,7 @@ impl Acceptor {
         let places = Places::new(limits.connections_max, limits.connections_per_address_max);
         Self(Arc::new(Shared {
             tls: TlsAcceptor::from(tls),
-            https: Http::new(hub.clone(), hub.rest(), limits),
+            https: Http::new(hub.clone(), hub.rest_for_network(), limits),
             operations: Http::new(hub.clone(), hub.operations(), limits),
             limits,
             places,
@@ -152,13 +153,24 @@ impl Acceptor {
             return;
         }
         if face == Face::Operations {
-            return Box::pin(self.0.operations.serve(stream, &self.0.stop)).await;
+            let certificate = None;
+            let client = Client {
+                address,
+                certificate,
+            };
+            return Box::pin(self.0.operations.serve(stream, client, &self.0.stop)).await;
         }
         let Some(stream) = Box::pin(self.handshake(stream, address)).await else {
             return;
         };
+        let shown = stream.get_ref().1.peer_certificates();
+        let certificate = shown.and_then(PeerCertificate::new);
         if face == Face::Https {
-            return Box::pin(self.0.https.serve(stream, &self.0.stop)).await;
+            let client = Client {
+                address,
+                certificate,
+            };
+            return Box::pin(self.0.https.serve(stream, client, &self.0.stop)).await;
         }
         let peer = Peer {
             address,

@@ -132,6 +132,28 @@ impl ResolvesServerCert for Shown {
     }
 }
 
+/// The authorities that may issue certificates of devices: the local one, and those in these files. Blocks.
+pub(super) fn client_authorities(
+    files: &[PathBuf],
+    hub: &Dir,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let mut authorities = vec![Authority::open(hub)?.certificate().clone()];
+    for file in files {
+        let pems = read_file(file)?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pems).collect();
+        match certificates {
+            Ok(certificates) if !certificates.is_empty() => authorities.extend(certificates),
+            _ => {
+                return Err(CertificateError::Content {
+                    path: file.clone(),
+                    expected: "certificate",
+                });
+            }
+        }
+    }
+    Ok(authorities)
+}
+
 fn of_files(
     chain_file: &Path,
     key_file: &Path,

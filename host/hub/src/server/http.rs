@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future as _;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tower_service::Service as _;
 
 use super::ServerLimits;
 use super::stall::Stalling;
+use crate::access::certificate::PeerCertificate;
 use crate::hub::Hub;
 
 /// The longest head of a request; a token in it has far below 1 KiB. hyper's buffer has this size at most.
@@ -28,6 +30,15 @@ const HEAD_MAX_BYTES: usize = 16 * 1024;
 
 /// The most headers of a request.
 const HEADERS_MAX: usize = 64;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    /// Where it connects from.
+    pub(super) address: SocketAddr,
+    /// The certificate of which it has shown to have the key.
+    pub(super) certificate: Option<PeerCertificate>,
+}
 
 /// Serves HTTP connections by one router.
 #[derive(Clone)]
@@ -47,11 +58,13 @@ impl Http {
     }
 
     /// Serves one connection until it ends; once `stop` is cancelled, the request at hand is its last.
-    pub(super) async fn serve<S>(&self, stream: S, stop: &CancellationToken)
+    ///
+    /// Handlers find the client, and its certificate if it showed one, in a request's extensions.
+    pub(super) async fn serve<S>(&self, stream: S, client: Client, stop: &CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(|request| self.answer(request));
+        let service = service_fn(|request| self.answer(request, &client));
         let io = TokioIo::new(Stalling::new(stream, self.limits.http_stall_timeout));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -69,15 +82,21 @@ impl Http {
             }
         };
         if let Err(err) = ended {
-            tracing::debug!(
-                error = wasm_edge_model::error::chain(&err),
-                "an HTTP connection broke"
-            );
+            let error = wasm_edge_model::error::chain(&err);
+            tracing::debug!(address = %client.address, error, "an HTTP connection broke");
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        client: &Client,
+    ) -> Result<Response<Body>, Infallible> {
         let limit = self.limits.http_stall_timeout;
+        if let Some(certificate) = &client.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        request.extensions_mut().insert(client.clone());
         let request = request.map(|body| Body::new(TimedBody::new(body, limit)));
         let response = self.router.clone().call(request).await?;
         let status = response.status().as_u16();

@@ -35,6 +35,14 @@ impl HostName {
         &self.0
     }
 
+    /// The name as it stands in URLs and tokens: an IPv6 address in brackets.
+    pub fn in_address(&self) -> String {
+        match self.0.contains(':') {
+            true => format!("[{}]", self.0),
+            false => self.0.clone(),
+        }
+    }
+
     /// Whether only this machine can reach it by this name.
     pub fn is_loopback(&self) -> bool {
         match self.0.parse::<IpAddr>() {
@@ -100,6 +108,16 @@ mod tests {
         ] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn an_address_of_ipv6_stands_in_brackets() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(text.parse::<HostName>().unwrap().in_address(), expected);
+        };
+        check("::1", "[::1]");
+        check("127.0.0.1", "127.0.0.1");
+        check("hub.test", "hub.test");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use wasm_edge_hub::access::throttle::Tier;
+use wasm_edge_hub::hub::HubOptions;
 use wasm_edge_hub::server::ServerLimits;
 use wasm_edge_hub::server::names::{HOST_NAMES_MAX, HostName};
 
@@ -58,11 +60,29 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) key: Option<PathBuf>,
 
+    /// An authority (PEM) that may issue certificates of devices, besides the local one; may be repeated
+    #[arg(long = "client-ca", value_name = "FILE", help_heading = "Certificates")]
+    pub(crate) client_authorities: Vec<PathBuf>,
+
+    /// How much may be asked of the hub
+    #[arg(long, value_enum, default_value_t)]
+    tier: TierArg,
+
     #[command(flatten)]
     pub(crate) retention: RetentionArgs,
 
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// How much may be asked of a hub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum TierArg {
+    /// Whatever comes.
+    #[default]
+    Unlimited,
+    /// As much as one unit of IoT Hub's tier S1.
+    S1,
 }
 
 /// What clients may take.
@@ -106,6 +126,22 @@ pub(crate) enum Ipv6 {
 }
 
 impl ServeArgs {
+    /// How the hub is opened.
+    pub(crate) fn hub_options(&self) -> HubOptions {
+        let mut names = self.host_names.iter().map(HostName::in_address);
+        let own = names.next().expect("clap gives a default");
+        let others = self.certificate_names();
+        HubOptions {
+            other_names: others.iter().map(HostName::in_address).collect(),
+            retention: self.retention.retention(),
+            tier: match self.tier {
+                TierArg::Unlimited => Tier::Unlimited,
+                TierArg::S1 => Tier::S1,
+            },
+            ..HubOptions::new(own)
+        }
+    }
+
     /// What clients may take.
     pub(crate) fn limits(&self) -> ServerLimits {
         let number = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
