@@ -24,6 +24,7 @@ use crate::access::refusal::RefusalLog;
 use crate::access::throttle::{Operation, Throttled, Throttles, Tier};
 use crate::command::CommandLimits;
 use crate::error::HubError;
+use crate::hub::statistics::Census;
 use crate::identity::{ConnectionView, Identity, IdentityStatus};
 use crate::metrics::Metrics;
 use crate::record::Record;
@@ -37,6 +38,7 @@ pub mod configuration;
 mod methods;
 pub mod queries;
 pub mod registry;
+pub mod statistics;
 pub mod twins;
 
 /// How often a change is tried again because another came first. Each round one of those who try
@@ -105,6 +107,7 @@ struct Shared {
     authorities: Authorities,
     refusals: RefusalLog,
     throttles: Throttles,
+    census: Census,
 }
 
 impl Hub {
@@ -149,6 +152,7 @@ impl Hub {
             authorities: Authorities::none(),
             refusals: RefusalLog::new(now),
             throttles,
+            census: Census::default(),
         })))
     }
 
@@ -231,6 +235,10 @@ impl Hub {
 
     pub(crate) fn query_places(&self) -> &Arc<Semaphore> {
         &self.0.queries
+    }
+
+    fn census(&self) -> &Census {
+        &self.0.census
     }
 
     pub(crate) fn closing(&self) -> &CancellationToken {

@@ -6,12 +6,14 @@
 //!
 //! | Path | Verbs |
 //! | --- | --- |
-//! | `/devices` | GET |
+//! | `/devices` | GET, POST (bulk) |
 //! | `/devices/{d}`, `/devices/{d}/modules/{m}` | GET, PUT, DELETE |
 //! | `/devices/{d}/modules` | GET |
 //! | `/devices/{d}/commands` | DELETE |
 //! | `/devices/{d}/applyConfigurationContent` | POST |
 //! | `/devices/query` | POST |
+//! | `/devices/{d}/modules/$edgeHub/devicesAndModulesInDeviceScope`, `/devices/{d}/modules/$edgeHub/deviceAndModuleInDeviceScope` | GET |
+//! | `/statistics/devices`, `/statistics/service` | GET |
 //! | `/twins/{d}`, `/twins/{d}/modules/{m}` | GET, PATCH, PUT |
 //! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
 //! | `/wasm-edge/v1/access-policies` | GET |
@@ -23,8 +25,9 @@
 //! | `/wasm-edge/v1/consumers/{name}` | GET, PUT, DELETE |
 //! | `/wasm-edge/v1/twins/{d}/changes`, `/wasm-edge/v1/twins/{d}/modules/{m}/changes` | GET, a stream |
 //!
-//! Ids in paths are percent-encoded (`%24edgeAgent`). Query parameters that
-//! are not known, such as `api-version`, are passed over.
+//! Ids in paths are percent-encoded (`%24edgeAgent`); a slash at the end is
+//! passed over, and so are query parameters that are not known and the value
+//! of `api-version`. What IoT Hub has beside these answers 501.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -33,16 +36,21 @@ use axum::routing::{get, post};
 use crate::hub::Hub;
 
 mod access;
+mod bulk;
 mod commands;
 mod devices;
 mod events;
 mod failure;
 mod filter;
 mod gate;
+mod paths;
 mod query;
 mod request;
+mod scope;
+mod statistics;
 mod streams;
 mod twins;
+mod unsupported;
 
 pub use access::ACCESS_POLICIES_PATH;
 pub use events::{CONSUMERS_PATH, EVENTS_PATH};
@@ -57,12 +65,16 @@ impl Hub {
     /// The hub's REST face.
     ///
     /// It asks nobody for credentials: mount it only where every caller may
-    /// do everything, and [`Hub::rest_for_network`] elsewhere. It answers unknown paths itself; a router that it is
-    /// merged into must not.
+    /// do everything, and [`Hub::rest_for_network`] elsewhere. It answers
+    /// unknown paths itself; a router that it is merged into must not.
     pub fn rest(&self) -> Router {
+        paths::around(self.routes())
+    }
+
+    /// The routes, without what happens around all of them.
+    pub(crate) fn routes(&self) -> Router {
         let identities = Router::new()
-            .route("/devices", get(devices::list))
-            .route("/devices/", get(devices::list))
+            .route("/devices", get(devices::list).post(bulk::apply))
             .route("/devices/query", post(query::query))
             .route(
                 "/devices/{device}",
@@ -100,6 +112,9 @@ impl Hub {
             .merge(twins)
             .route(ACCESS_POLICIES_PATH, get(access::policies))
             .merge(commands::routes())
+            .merge(scope::routes())
+            .merge(statistics::routes())
+            .merge(unsupported::routes())
             .merge(streams::routes())
             .merge(events::routes())
             .fallback(failure::no_such_path)

@@ -31,6 +31,10 @@ pub(crate) enum OwnCall {
     Methods,
 }
 
+/// Stands for all methods.
+const ANY: &str = "*";
+
+const NONE: Rights = Rights::of(&[]);
 const READ: Rights = Rights::of(&[Right::RegistryRead]);
 const WRITE: Rights = Rights::of(&[Right::RegistryWrite]);
 const SERVICE: Rights = Rights::of(&[Right::ServiceConnect]);
@@ -95,6 +99,17 @@ const TABLE: &[Row] = &[
     ("GET", "/wasm-edge/v1/consumers/{name}", Some(SERVICE), None, None),
     ("PUT", "/wasm-edge/v1/consumers/{name}", Some(SERVICE), None, None),
     ("DELETE", "/wasm-edge/v1/consumers/{name}", Some(SERVICE), None, None),
+    // What IoT Hub has and this hub has not: whoever is let in is told so.
+    (ANY, "/jobs", Some(NONE), None, None),
+    (ANY, "/jobs/{*rest}", Some(NONE), None, None),
+    (ANY, "/digitaltwins/{*rest}", Some(NONE), None, None),
+    (ANY, "/devices/{device}/files", Some(NONE), None, None),
+    (ANY, "/devices/{device}/files/{*rest}", Some(NONE), None, None),
+    (ANY, "/devices/{device}/messages/{*rest}", Some(NONE), None, None),
+    (ANY, "/devices/{device}/modules/{module}/messages/{*rest}", Some(NONE), None, None),
+    (ANY, "/devices/{device}/modules/{module}/devicesAndModulesInTargetDeviceScope", Some(NONE), Some(OwnCall::Scope), None),
+    (ANY, "/devices/{device}/modules/{module}/getDeviceAndModuleOnBehalfOf", Some(NONE), Some(OwnCall::Scope), None),
+    (ANY, "/messages/{*rest}", Some(NONE), None, None),
     // Keys of all services.
     ("GET", "/wasm-edge/v1/access-policies", None, None, None),
 ];
@@ -109,9 +124,9 @@ pub(crate) fn rule(method: &Method, path: &str) -> Option<Rule> {
     } else {
         method
     };
-    let row = TABLE
-        .iter()
-        .find(|(row_method, row_path, ..)| *row_method == method.as_str() && *row_path == path)?;
+    let row = TABLE.iter().find(|(row_method, row_path, ..)| {
+        (*row_method == method.as_str() || *row_method == ANY) && *row_path == path
+    })?;
     let &(_, _, rights, own, operation) = row;
     Some(Rule {
         rights,

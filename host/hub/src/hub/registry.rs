@@ -6,19 +6,19 @@
 //! goes before its modules, which then count as absent. Leaves the form of
 //! identities to [`crate::identity`].
 
-use std::collections::BTreeMap;
-
-use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
+use wasm_edge_model::identity::{DeviceId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::time::Timestamp;
-use wasm_edge_model::twin::Twin;
 
 use super::commands::documents::Keep;
-use super::{Found, Hub, IfMatch, SWAP_TRIES_MAX, Slot, Write, decode};
+use super::twins::TwinPatch;
+use super::{Found, Hub, IfMatch, SWAP_TRIES_MAX, Write, decode};
 use crate::error::HubError;
-use crate::identity::{Identity, IdentityError, IdentitySpec, IdentityStatus, new_generation_id};
-use crate::record::Record;
+use crate::identity::{Identity, IdentityError, IdentityRequest, IdentitySpec, IdentityStatus};
 use crate::session::CloseReason;
 use crate::store::{Collection, DocumentKey, Expected};
+
+mod leftovers;
+mod making;
 
 /// How many modules a device may have, beside `$edgeAgent` and `$edgeHub`; as IoT Hub.
 pub const MODULES_PER_DEVICE_MAX: usize = 50;
@@ -96,7 +96,20 @@ impl Hub {
         owner: &TwinOwner,
         spec: IdentitySpec,
     ) -> Result<Identity, HubError> {
-        let identity = self.make(owner, spec).await?;
+        self.create_with(owner, spec, &TwinPatch::default()).await
+    }
+
+    /// Makes a device or module whose twin has these tags and desired properties.
+    ///
+    /// # Errors
+    /// As [`Hub::create`], and [`HubError::Twin`].
+    pub async fn create_with(
+        &self,
+        owner: &TwinOwner,
+        spec: IdentitySpec,
+        twin: &TwinPatch,
+    ) -> Result<Identity, HubError> {
+        let identity = self.make(owner, spec, twin).await?;
         if let TwinOwner::Device(device) = owner {
             let generation_id = &*identity.generation_id;
             self.remove_modules(device, Some(generation_id)).await?;
@@ -120,32 +133,48 @@ impl Hub {
         spec: IdentitySpec,
         if_match: IfMatch,
     ) -> Result<Identity, HubError> {
+        self.update_with(owner, if_match, |_| Ok(spec.clone()))
+            .await
+    }
+
+    /// Changes of an identity what `request` names; the rest stays as it is.
+    ///
+    /// # Errors
+    /// As [`Hub::update`].
+    pub async fn update_as(
+        &self,
+        owner: &TwinOwner,
+        request: &IdentityRequest,
+        if_match: IfMatch,
+    ) -> Result<Identity, HubError> {
+        self.update_with(owner, if_match, |present| request.check_update(present))
+            .await
+    }
+
+    async fn update_with(
+        &self,
+        owner: &TwinOwner,
+        if_match: IfMatch,
+        spec: impl Fn(&Identity) -> Result<IdentitySpec, IdentityError>,
+    ) -> Result<Identity, HubError> {
         let now = self.now();
-        let authentication = spec.authentication.clone();
-        let updated = self
+        let (before, updated) = self
             .change(owner, |record| {
                 let identity = &mut record.identity;
                 if_match.check(owner, || identity.etag())?;
-                identity.authentication = authentication
-                    .clone()
-                    .resolve(Some(&identity.authentication))
+                let before = identity.status;
+                spec(identity)
+                    .and_then(|spec| become_as(identity, spec, now))
                     .map_err(|source| refused(owner, source))?;
-                if owner.module().is_none() {
-                    if identity.status != spec.status {
-                        identity.status_updated = now;
-                    }
-                    identity.status = spec.status;
-                    identity.status_reason.clone_from(&spec.status_reason);
-                    identity.edge = spec.edge;
-                }
-                identity.managed_by.clone_from(&spec.managed_by);
-                identity.etag_counter += 1;
-                Ok((identity.clone(), Write::Record))
+                Ok(((before, identity.clone()), Write::Record))
             })
             .await?;
         let device = owner.device();
-        if owner.module().is_none() && updated.edge {
-            self.ensure_system_modules(device).await?;
+        if owner.module().is_none() {
+            self.census().note(Some(before), Some(updated.status));
+            if updated.edge {
+                self.ensure_system_modules(device).await?;
+            }
         }
         if updated.status == IdentityStatus::Disabled {
             self.connections()
@@ -166,7 +195,8 @@ impl Hub {
         if_match: IfMatch,
     ) -> Result<(), HubError> {
         let owner = TwinOwner::Device(device.clone());
-        self.delete(&owner, &if_match).await?;
+        let deleted = self.delete(&owner, &if_match).await?;
+        self.census().note(Some(deleted.status), None);
         // From here on the modules count as absent; what a crash leaves of them goes when a
         // device of this id is made again.
         self.connections()
@@ -233,99 +263,6 @@ impl Hub {
         Ok(modules)
     }
 
-    /// Makes a module by its id alone, if it is missing.
-    pub(super) async fn make_module(&self, owner: &TwinOwner) -> Result<(), HubError> {
-        match self.make(owner, IdentitySpec::default()).await {
-            Ok(_) | Err(HubError::AlreadyExists { .. }) => Ok(()),
-            Err(err) => Err(err),
-        }
-    }
-
-    /// Makes the modules that every device of IoT Edge has, those that are missing.
-    async fn ensure_system_modules(&self, device: &DeviceId) -> Result<(), HubError> {
-        for module in [ModuleId::edge_agent(), ModuleId::edge_hub()] {
-            let module = ModuleIdentity {
-                device: device.clone(),
-                module,
-            };
-            self.make_module(&TwinOwner::Module(module)).await?;
-        }
-        Ok(())
-    }
-
-    async fn make(&self, owner: &TwinOwner, spec: IdentitySpec) -> Result<Identity, HubError> {
-        for _ in 0..SWAP_TRIES_MAX {
-            let Slot::Absent { leftover, device } = self.slot(owner).await? else {
-                return Err(HubError::AlreadyExists {
-                    owner: owner.clone(),
-                });
-            };
-            let device = device.map(|device| *device);
-            if let Some(device) = &device {
-                self.check_room(owner, &device.identity.generation_id)
-                    .await?;
-            }
-            // What a deletion that was interrupted left behind: nobody has connected yet.
-            self.remove_sessions(owner).await?;
-            let record = self.new_record(owner, spec.clone(), device.as_ref())?;
-            let expected = leftover.map_or(Expected::Absent, Expected::Revision);
-            if self.write(owner, expected, Some(&record)).await? {
-                return Ok(record.identity);
-            }
-        }
-        Err(HubError::Contended {
-            owner: owner.clone(),
-        })
-    }
-
-    fn new_record(
-        &self,
-        owner: &TwinOwner,
-        spec: IdentitySpec,
-        device: Option<&Record>,
-    ) -> Result<Record, HubError> {
-        let now = self.now();
-        let identity = Identity {
-            owner: owner.clone(),
-            generation_id: new_generation_id(now).map_err(|source| refused(owner, source))?,
-            etag_counter: 1,
-            status: spec.status,
-            status_reason: spec.status_reason,
-            status_updated: Timestamp::UNSET,
-            authentication: spec
-                .authentication
-                .resolve(None)
-                .map_err(|source| refused(owner, source))?,
-            edge: spec.edge && owner.module().is_none(),
-            managed_by: spec.managed_by,
-        };
-        let device = device.map_or(&identity, |device| &device.identity);
-        let device_generation_id = device.generation_id.clone();
-        Ok(Record {
-            identity,
-            device_generation_id,
-            twin: Twin::new(now),
-            model_id: String::new(),
-            configurations: BTreeMap::new(),
-            configured: Vec::new(),
-        })
-    }
-
-    /// Refuses one module too many. Two made at the same instant may both pass: the limit keeps a
-    /// device's share bounded and need not be exact.
-    async fn check_room(&self, owner: &TwinOwner, generation_id: &str) -> Result<(), HubError> {
-        if owner.module().is_some_and(|module| module.is_system()) {
-            return Ok(());
-        }
-        let modules = self.modules_of(owner.device(), generation_id).await?;
-        let users = modules.iter().filter(|module| !module.is_system_module());
-        if users.count() >= MODULES_PER_DEVICE_MAX {
-            let (device, limit) = (owner.device().clone(), MODULES_PER_DEVICE_MAX);
-            return Err(HubError::TooManyModules { device, limit });
-        }
-        Ok(())
-    }
-
     /// The modules of a device that were made for this generation of it.
     async fn modules_of(
         &self,
@@ -339,7 +276,7 @@ impl Hub {
             .await
     }
 
-    async fn delete(&self, owner: &TwinOwner, if_match: &IfMatch) -> Result<(), HubError> {
+    async fn delete(&self, owner: &TwinOwner, if_match: &IfMatch) -> Result<Identity, HubError> {
         for _ in 0..SWAP_TRIES_MAX {
             let Found { record, revision } = self.load(owner).await?;
             if_match.check(owner, || record.identity.etag())?;
@@ -347,66 +284,12 @@ impl Hub {
                 .write(owner, Expected::Revision(revision), None)
                 .await?
             {
-                return Ok(());
+                return Ok(record.identity);
             }
         }
         Err(HubError::Contended {
             owner: owner.clone(),
         })
-    }
-
-    /// Removes the documents of a device's modules, but for those of the generation `keep`.
-    async fn remove_modules(&self, device: &DeviceId, keep: Option<&str>) -> Result<(), HubError> {
-        let collection = Collection::ModulesOf(device.clone());
-        let mut after = None;
-        loop {
-            let page = self
-                .store()
-                .scan(&collection, after.as_ref(), DEVICES_PER_PAGE_MAX)
-                .await?;
-            for (key, document) in page.documents {
-                let owner = owner_of(&key)?;
-                let record = decode(&owner, &document.content)?;
-                if keep != Some(&*record.device_generation_id) {
-                    // A conflict means that another removed or replaced it.
-                    self.write(&owner, Expected::Revision(document.revision), None)
-                        .await?;
-                }
-                after = Some(key);
-            }
-            if !page.more {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Removes what outlives the connections of `owner`, and of its modules if it is a device.
-    async fn remove_sessions(&self, owner: &TwinOwner) -> Result<(), HubError> {
-        if owner.module().is_some() {
-            let key = DocumentKey::session(owner);
-            if let Some(found) = self.store().read(&key).await? {
-                self.swap(&key, Expected::Revision(found.revision), None)
-                    .await?;
-            }
-            return Ok(());
-        }
-        let collection = Collection::SessionsOf(owner.device().clone());
-        let mut after = None;
-        loop {
-            let page = self
-                .store()
-                .scan(&collection, after.as_ref(), DEVICES_PER_PAGE_MAX)
-                .await?;
-            for (key, document) in page.documents {
-                // A conflict means that another removed or replaced it.
-                self.swap(&key, Expected::Revision(document.revision), None)
-                    .await?;
-                after = Some(key);
-            }
-            if !page.more {
-                return Ok(());
-            }
-        }
     }
 
     /// Reads up to `limit` identities of a collection page by page, of one device generation if
@@ -438,6 +321,28 @@ impl Hub {
         }
         Ok(identities)
     }
+}
+
+/// Makes an identity what `spec` says.
+fn become_as(
+    identity: &mut Identity,
+    spec: IdentitySpec,
+    now: Timestamp,
+) -> Result<(), IdentityError> {
+    identity.authentication = spec
+        .authentication
+        .resolve(Some(&identity.authentication))?;
+    if identity.owner.module().is_none() {
+        if identity.status != spec.status {
+            identity.status_updated = now;
+        }
+        identity.status = spec.status;
+        identity.status_reason = spec.status_reason;
+        identity.edge = spec.edge;
+    }
+    identity.managed_by = spec.managed_by;
+    identity.etag_counter += 1;
+    Ok(())
 }
 
 fn refused(owner: &TwinOwner, source: IdentityError) -> HubError {

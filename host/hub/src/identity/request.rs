@@ -1,11 +1,11 @@
 //! What a caller asks an identity to be: read from the service API's JSON, checked, made real.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::shared_access::SharedKey;
 
 use super::{
-    Authentication, AuthenticationKind, IdentityError, IdentityStatus, NOTE_MAX_BYTES,
+    Authentication, AuthenticationKind, Identity, IdentityError, IdentityStatus, NOTE_MAX_BYTES,
     SymmetricKeys, THUMBPRINT_MAX_BYTES, Thumbprints,
 };
 
@@ -14,6 +14,7 @@ const THUMBPRINT_SHORT_BYTES: usize = 40;
 
 /// The body of a request to create or update an identity, as the service SDKs send it.
 ///
+/// What it leaves out is as it was, or as it is by default at a new identity.
 /// Members that the hub alone sets (etag, connection state and so on) are
 /// passed over: clients send back what they were given.
 #[derive(Debug, Default, Deserialize)]
@@ -22,8 +23,10 @@ pub struct IdentityRequest {
     device_id: Option<String>,
     module_id: Option<String>,
     status: Option<IdentityStatus>,
-    status_reason: Option<String>,
-    managed_by: Option<String>,
+    #[serde(deserialize_with = "given")]
+    status_reason: Option<Option<String>>,
+    #[serde(deserialize_with = "given")]
+    managed_by: Option<Option<String>>,
     capabilities: Option<CapabilitiesRequest>,
     authentication: Option<AuthenticationRequest>,
 }
@@ -31,10 +34,10 @@ pub struct IdentityRequest {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CapabilitiesRequest {
-    iot_edge: bool,
+    iot_edge: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct AuthenticationRequest {
     #[serde(rename = "type")]
@@ -44,7 +47,7 @@ struct AuthenticationRequest {
     thumbprints: Option<Thumbprints>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct KeysRequest {
     primary_key: Option<String>,
@@ -86,27 +89,53 @@ pub enum KeyRequest {
 }
 
 impl IdentityRequest {
-    /// Checks the request for the identity `owner`.
+    /// Checks the request for the new identity `owner`.
     ///
     /// Keys that are missing or empty are asked to be made.
     ///
     /// # Errors
     /// [`IdentityError`].
-    pub fn check(self, owner: &TwinOwner) -> Result<IdentitySpec, IdentityError> {
-        check_id("deviceId", self.device_id, Some(owner.device().as_str()))?;
+    pub fn check(&self, owner: &TwinOwner) -> Result<IdentitySpec, IdentityError> {
+        self.over(owner, IdentitySpec::default())
+    }
+
+    /// Checks the request for a change of `present`: what it leaves out stays as it is, and null
+    /// takes a text away.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub(crate) fn check_update(&self, present: &Identity) -> Result<IdentitySpec, IdentityError> {
+        let spec = IdentitySpec {
+            status: present.status,
+            status_reason: present.status_reason.clone(),
+            edge: present.edge,
+            managed_by: present.managed_by.clone(),
+            authentication: KeyRequest::Keep,
+        };
+        self.over(&present.owner, spec)
+    }
+
+    /// What `spec` becomes by what the request says.
+    fn over(&self, owner: &TwinOwner, spec: IdentitySpec) -> Result<IdentitySpec, IdentityError> {
+        check_id(
+            "deviceId",
+            self.device_id.as_deref(),
+            Some(owner.device().as_str()),
+        )?;
         check_id(
             "moduleId",
-            self.module_id,
+            self.module_id.as_deref(),
             owner.module().map(|module| module.as_str()),
         )?;
+        let edge = self.capabilities.as_ref().and_then(|all| all.iot_edge);
         Ok(IdentitySpec {
-            status: self.status.unwrap_or_default(),
-            status_reason: note("statusReason", self.status_reason)?,
-            edge: owner.module().is_none() && self.capabilities.unwrap_or_default().iot_edge,
-            managed_by: note("managedBy", self.managed_by)?,
-            authentication: match self.authentication {
-                None => KeyRequest::Keep,
-                Some(authentication) => authentication.check()?,
+            status: self.status.unwrap_or(spec.status),
+            status_reason: note("statusReason", &self.status_reason, spec.status_reason)?,
+            edge: owner.module().is_none() && edge.unwrap_or(spec.edge),
+            managed_by: note("managedBy", &self.managed_by, spec.managed_by)?,
+            authentication: match &self.authentication {
+                None => spec.authentication,
+                Some(authentication) => authentication.clone().check()?,
             },
         })
     }
@@ -174,15 +203,20 @@ impl KeyRequest {
     }
 }
 
+/// A member that is there, be it null: unlike one that is left out.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 fn check_id(
     name: &'static str,
-    found: Option<String>,
+    found: Option<&str>,
     expected: Option<&str>,
 ) -> Result<(), IdentityError> {
     match found {
-        Some(found) if Some(found.as_str()) != expected => Err(IdentityError::OtherId {
+        Some(found) if Some(found) != expected => Err(IdentityError::OtherId {
             name,
-            found,
+            found: found.to_owned(),
             expected: expected.unwrap_or_default().to_owned(),
         }),
         _ => Ok(()),
@@ -193,10 +227,18 @@ fn key(name: &'static str, text: &str) -> Result<SharedKey, IdentityError> {
     SharedKey::new(text).map_err(|_| IdentityError::Key { name })
 }
 
-fn note(name: &'static str, text: Option<String>) -> Result<Option<String>, IdentityError> {
+/// The text that is given, or else the present one.
+fn note(
+    name: &'static str,
+    given: &Option<Option<String>>,
+    present: Option<String>,
+) -> Result<Option<String>, IdentityError> {
+    let Some(text) = given else {
+        return Ok(present);
+    };
     match text {
         Some(text) if text.len() > NOTE_MAX_BYTES => Err(IdentityError::Note { name }),
-        text => Ok(text),
+        text => Ok(text.clone()),
     }
 }
 

@@ -63,12 +63,14 @@ pub(super) async fn write(
     body: Body,
 ) -> Result<Json<Value>, Failure> {
     let request: IdentityRequest = body.json()?;
-    let spec = request
-        .check(&owner)
-        .map_err(|err| Failure::invalid(err.to_string()))?;
     let identity = match condition {
-        None => hub.create(&owner, spec).await?,
-        Some(if_match) => hub.update(&owner, spec, if_match).await?,
+        None => {
+            let spec = request
+                .check(&owner)
+                .map_err(|err| Failure::invalid(err.to_string()))?;
+            hub.create(&owner, spec).await?
+        }
+        Some(if_match) => hub.update_as(&owner, &request, if_match).await?,
     };
     shown(&hub, &identity).await
 }

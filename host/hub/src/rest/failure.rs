@@ -28,6 +28,10 @@ pub(super) struct Failure {
     form: Form,
 }
 
+/// What the client is told, beside the answer: for those who expect it in another form.
+#[derive(Debug, Clone)]
+pub(super) struct Told(pub(super) String);
+
 /// How the body of an error reads.
 #[derive(Debug)]
 enum Form {
@@ -99,6 +103,7 @@ const THROTTLED: Code = Code(
     "ThrottlingException",
 );
 const SERVER: Code = Code(StatusCode::INTERNAL_SERVER_ERROR, 500_001, "ServerError");
+const NOT_IMPLEMENTED: Code = Code(StatusCode::NOT_IMPLEMENTED, 501_000, "NotImplemented");
 const UNAVAILABLE: Code = Code(
     StatusCode::SERVICE_UNAVAILABLE,
     503_001,
@@ -124,6 +129,21 @@ impl Failure {
             message: message.into(),
             form: Form::Classic,
         }
+    }
+
+    /// The answer to what IoT Hub has and this hub has not.
+    pub(super) fn not_supported(what: &str) -> Self {
+        Self::new(NOT_IMPLEMENTED, format!("this hub has no {what}"))
+    }
+
+    /// The name of the code.
+    pub(super) fn name(&self) -> &'static str {
+        self.code.2
+    }
+
+    /// What a person reads.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// What everybody hears who may not do what he asks for, whatever the reason.
@@ -245,6 +265,7 @@ impl IntoResponse for Failure {
         response
             .headers_mut()
             .insert(ERROR_CODE_HEADER, HeaderValue::from_static(name));
+        response.extensions_mut().insert(Told(self.message));
         response
     }
 }
@@ -255,6 +276,7 @@ fn method_body(failure: &Failure, timeout: Option<Duration>) -> Value {
         "errorCode": failure.code.1,
         "trackingId": tracking_id(),
         "message": failure.message,
+        "info": {},
         "timestampUtc": now().to_string(),
     });
     if let Some(timeout) = timeout {

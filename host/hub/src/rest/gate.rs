@@ -6,7 +6,7 @@
 
 use axum::Router;
 use axum::extract::{FromRequestParts as _, MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -16,6 +16,7 @@ use wasm_edge_model::shared_access::SharedAccessSignature;
 use wasm_edge_model::shared_access::resource::Scope;
 
 use super::failure::{Failure, no_such_path, no_such_verb};
+use super::paths::{self, CALLER_HEADER};
 use super::request::Owner;
 use crate::access::certificate::PeerCertificate;
 use crate::access::refusal::Denied;
@@ -24,9 +25,6 @@ use crate::access::throttle::Operation;
 use crate::access::{Caller, Credentials};
 use crate::hub::Hub;
 
-/// Names the module on whose behalf a method is called: `{d}/{m}`.
-const CALLER_HEADER: HeaderName = HeaderName::from_static("x-ms-edge-moduleid");
-
 impl Hub {
     /// The REST face for a network: [`Hub::rest`] behind a check of credentials and rights.
     ///
@@ -34,8 +32,8 @@ impl Hub {
     /// a [`PeerCertificate`]. Handlers find the [`Caller`] there; where it is
     /// missing, the request came in by [`Hub::rest`].
     pub fn rest_for_network(&self) -> Router {
-        self.rest()
-            .layer(middleware::from_fn_with_state(self.clone(), check))
+        let gate = middleware::from_fn_with_state(self.clone(), check);
+        paths::around(self.routes().layer(gate))
     }
 }
 

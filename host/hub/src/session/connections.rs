@@ -211,6 +211,16 @@ impl Connections {
         self.changed.subscribe()
     }
 
+    /// How many devices have a session.
+    pub(crate) fn connected_devices(&self) -> usize {
+        let known = self.known();
+        let connected = known.iter().filter(|(owner, known)| {
+            owner.module().is_none()
+                && matches!(known, Known::Connected(connection) if connection.closed().is_none())
+        });
+        connected.count()
+    }
+
     pub(crate) fn view(&self, owner: &TwinOwner) -> ConnectionView {
         match self.known().get(owner) {
             Some(Known::Connected(connection)) => ConnectionView {
