@@ -25,9 +25,17 @@ pub struct Answer {
 pub fn ask(data: &Path, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
     let mut stream = request(data, method, path, body)?;
     stream.set_read_timeout(Some(wait::LIMIT)).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8(answer).expect("answers are UTF-8");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    answer(bytes)
+}
+
+/// Reads an answer; `None` when there is none.
+///
+/// # Panics
+/// When it is not HTTP.
+pub fn answer(bytes: Vec<u8>) -> Option<Answer> {
+    let answer = String::from_utf8(bytes).expect("answers are UTF-8");
     if answer.is_empty() {
         return None;
     }
@@ -71,14 +79,20 @@ pub fn stream(data: &Path, path: &str) -> Lines {
 
 fn request(data: &Path, method: &str, path: &str, body: Option<&Value>) -> Option<UnixStream> {
     let mut stream = UnixStream::connect(data.join("control.sock")).ok()?;
-    let body = body.map(ToString::to_string).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request = request_text(method, path, &[], body);
     stream.write_all(request.as_bytes()).ok()?;
     Some(stream)
+}
+
+/// A request on a connection of its own; `headers` are whole lines without their ends.
+pub fn request_text(method: &str, path: &str, headers: &[&str], body: Option<&Value>) -> String {
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
 }
 
 /// A body in the chunked coding (RFC 9112, section 7.1) without it.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -88,7 +89,15 @@ impl HubOptions {
     /// # Panics
     /// When it ends instead, with all that it printed.
     pub fn start<'a>(&self, home: &'a Home) -> HubServe<'a> {
-        let mut process = Process::start(home.command(self.command_line(home)));
+        self.start_command(home, home.command(self.command_line(home)))
+    }
+
+    /// As [`HubOptions::start`], by another command.
+    ///
+    /// # Panics
+    /// When it ends instead, with all that it printed.
+    pub fn start_command<'a>(&self, home: &'a Home, command: Command) -> HubServe<'a> {
+        let mut process = Process::start(command);
         let told = process
             .stdout
             .find(0, |line| serde_json::from_str(line).ok());

@@ -21,4 +21,5 @@ pub mod process;
 pub mod run;
 pub mod soak;
 pub mod space;
+pub mod tls;
 pub mod wait;
