@@ -55,7 +55,7 @@ struct Reader<'a> {
 #[test]
 fn a_reader_can_type_what_the_readme_shows() {
     let document = fs::read_to_string(paths::repository().join("README.md")).expect("README.md");
-    let steps = steps(&document);
+    let steps = steps(&without_hub(&document));
     let commands = steps
         .iter()
         .filter(|step| matches!(step, Step::Command { .. }))
@@ -67,6 +67,16 @@ fn a_reader_can_type_what_the_readme_shows() {
         reader.take(step);
     }
     reader.end_run();
+}
+
+/// The document without the section that needs the ports of a hub; `tests/sdk` types that, where they are free.
+fn without_hub(document: &str) -> String {
+    const HEADING: &str = "\n## A hub for the Azure SDKs\n";
+    let (before, section) = document
+        .split_once(HEADING)
+        .expect("README.md has the section about the SDKs");
+    let after = section.split_once("\n## ").map_or("", |(_, after)| after);
+    format!("{before}\n## {after}")
 }
 
 #[test]

@@ -1,0 +1,99 @@
+"""One way to use the synchronous and the asynchronous clients of the device SDK, so that one test holds for both."""
+
+import asyncio
+import inspect
+import threading
+
+from azure.iot.device import aio
+import azure.iot.device as sync
+
+KINDS = {"sync": sync, "aio": aio}
+
+
+class Loop:
+    """An event loop in a thread, for the asynchronous clients."""
+
+    def __init__(self):
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine):
+        """Runs it to its end and answers what it answers."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def close(self):
+        """Ends the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Client:
+    """A client of the SDK whose methods all wait for what they do; its properties are the SDK's."""
+
+    def __init__(self, sdk, loop):
+        object.__setattr__(self, "_sdk", sdk)
+        object.__setattr__(self, "_loop", loop)
+
+    def __getattr__(self, name):
+        found = getattr(self._sdk, name)
+        if not inspect.ismethod(found) and not inspect.isfunction(found):
+            return found
+
+        def call(*args, **kwargs):
+            answer = found(*args, **kwargs)
+            return self._loop.run(answer) if inspect.iscoroutine(answer) else answer
+
+        return call
+
+    def __setattr__(self, name, value):
+        setattr(self._sdk, name, value)
+
+    def receive(self, name, *args, seconds):
+        """Calls one of the `receive_` methods; `None` when nothing comes within the time."""
+        if inspect.iscoroutinefunction(getattr(type(self._sdk), name)):
+            return self._loop.run(self._receive(getattr(self._sdk, name)(*args), seconds))
+        return getattr(self._sdk, name)(*args, timeout=seconds)
+
+    @staticmethod
+    async def _receive(coming, seconds):
+        try:
+            return await asyncio.wait_for(coming, seconds)
+        except asyncio.TimeoutError:
+            return None
+
+
+class Kind:
+    """The clients of one of the two kinds, made with what the hub at hand needs; all are shut down in the end."""
+
+    def __init__(self, name, hub, loop):
+        self._sdk = KINDS[name]
+        self._hub = hub
+        self._loop = loop
+        self._made = []
+
+    def device(self, way, *args, **kwargs):
+        """A device client, by the class method `create_from_<way>`."""
+        return self._make(self._sdk.IoTHubDeviceClient, way, args, kwargs)
+
+    def module(self, way, *args, **kwargs):
+        """A module client, by the class method `create_from_<way>`."""
+        return self._make(self._sdk.IoTHubModuleClient, way, args, kwargs)
+
+    def _make(self, cls, way, args, kwargs):
+        kwargs.setdefault("connection_retry_interval", 1)
+        if way != "edge_environment":
+            kwargs.setdefault("server_verification_cert", self._hub.ca)
+        client = Client(getattr(cls, f"create_from_{way}")(*args, **kwargs), self._loop)
+        self._made.append(client)
+        return client
+
+    def close(self):
+        """Shuts down what was made."""
+        for client in self._made:
+            try:
+                client.shutdown()
+            except sync.exceptions.ClientError:
+                # It was shut down already.
+                pass
