@@ -288,6 +288,7 @@ impl Hub {
                 if found.record.device_generation_id == device.identity.generation_id =>
             {
                 found.record.identity.status = device.identity.status;
+                found.device_etag_counter = device.identity.etag_counter;
                 Ok(Slot::Present(Box::new(found)))
             }
             found => Ok(Slot::Absent {
@@ -382,6 +383,7 @@ impl Hub {
         };
         let record = decode(owner, &document.content)?;
         Ok(Some(Found {
+            device_etag_counter: record.identity.etag_counter,
             record,
             revision: document.revision,
         }))
@@ -400,6 +402,8 @@ impl fmt::Debug for Hub {
 pub(crate) struct Found {
     pub(crate) record: Record,
     pub(crate) revision: Revision,
+    /// That of the identity of the device, also for a module.
+    pub(crate) device_etag_counter: u64,
 }
 
 /// What there is under an id.

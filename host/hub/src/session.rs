@@ -7,27 +7,27 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use wasm_edge_model::identity::TwinOwner;
-use wasm_edge_model::message::{Message, MessageError, SystemProperty};
+use wasm_edge_model::message::MessageError;
 use wasm_edge_model::twin::TwinError;
 
+use crate::access::Pass;
 use crate::error::HubError;
-use crate::hub::Hub;
+use crate::hub::{Found, Hub};
 use crate::method::MethodRequest;
 use crate::record::Record;
 use crate::store::{Change, ChangeFeed, DocumentKey};
 
 pub(crate) mod connections;
 pub(crate) mod desired;
+pub(crate) mod sending;
 
 use connections::Connection;
 pub use desired::DesiredChange;
@@ -45,6 +45,9 @@ pub enum CloseReason {
     /// The device was disabled.
     #[error("the device was disabled")]
     IdentityDisabled,
+    /// What let it in is good no more: another key, another certificate.
+    #[error("its credentials were revoked")]
+    AccessRevoked,
     /// The session's events are not read any more.
     #[error("the session was given up")]
     Abandoned,
@@ -86,6 +89,18 @@ pub struct SessionTwin {
     pub reported_version: u64,
 }
 
+impl SessionTwin {
+    fn of(record: &Record) -> Self {
+        let (desired, reported) = (&record.twin.desired, &record.twin.reported);
+        Self {
+            desired: desired.properties().clone(),
+            desired_version: desired.version(),
+            reported: reported.properties().clone(),
+            reported_version: reported.version(),
+        }
+    }
+}
+
 /// What happens to a session.
 #[derive(Debug)]
 pub enum SessionEvent {
@@ -110,30 +125,18 @@ struct Shared {
     /// The desired properties that the session was told last. Written by whoever reads the twin
     /// and by the events; short sections only.
     told: Mutex<Told>,
+    admission: Option<Admission>,
 }
 
-/// Says when a message is on disk.
-pub(crate) struct Receipt(oneshot::Receiver<()>);
-
-/// The hub closed before the message was on disk.
-#[derive(Debug)]
-pub(crate) struct Lost;
-
-/// A message that was not taken.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) error: SessionError,
-    #[expect(dead_code, reason = "for faces that send it again")]
-    pub(crate) message: Message,
+/// What let in a session that came over a network.
+struct Admission {
+    pass: Pass,
+    /// The identities for which the pass was found good last. Written and read by the events only.
+    checked: Mutex<Option<Etags>>,
 }
 
-impl Future for Receipt {
-    type Output = Result<(), Lost>;
-
-    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(ctx).map_err(|_| Lost)
-    }
-}
+/// Tells changes of an identity, and of its device, apart from those of their twins.
+type Etags = (u64, u64);
 
 /// What a connected device or module hears. The session lasts as long as this value.
 pub struct SessionEvents {
@@ -160,9 +163,36 @@ impl Hub {
     /// [`HubError::NotFound`], [`HubError::Disabled`], [`HubError::Closed`],
     /// [`HubError::Store`] and its kin.
     pub async fn connect(&self, owner: &TwinOwner) -> Result<(Session, SessionEvents), HubError> {
+        self.open_session(owner, None).await
+    }
+
+    /// As [`Hub::connect`], for somebody who came over a network: the session ends when what let him
+    /// in is good no more, apart from its expiry.
+    pub(crate) async fn connect_admitted(
+        &self,
+        pass: Pass,
+    ) -> Result<(Session, SessionEvents), HubError> {
+        let owner = pass.owner.clone();
+        self.open_session(&owner, Some(pass)).await
+    }
+
+    async fn open_session(
+        &self,
+        owner: &TwinOwner,
+        pass: Option<Pass>,
+    ) -> Result<(Session, SessionEvents), HubError> {
         // Listening before reading, so that no change falls in between.
         let feed = self.changes(owner.device());
         let found = self.load_enabled(owner).await?;
+        let generation_id = &found.record.identity.generation_id;
+        if pass
+            .as_ref()
+            .is_some_and(|pass| pass.generation_id != *generation_id)
+        {
+            return Err(HubError::NotFound {
+                owner: owner.clone(),
+            });
+        }
         let (connection, methods) = self.connections().open(owner, self.now());
         // After opening: a hub that closes meanwhile either shows here or finds the connection.
         if self.closing().is_cancelled() {
@@ -175,6 +205,11 @@ impl Hub {
             generation_id: found.record.identity.generation_id.clone(),
             connection,
             told: Mutex::new(Told::of(&found.record)),
+            // Checked once more when the events begin: something may have changed since.
+            admission: pass.map(|pass| Admission {
+                pass,
+                checked: Mutex::new(None),
+            }),
         };
         let session = Session(Arc::new(shared));
         let events = SessionEvents {
@@ -206,6 +241,14 @@ impl Session {
         self.0.connection.closed()
     }
 
+    /// Waits until the session is over.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn ended(&self) {
+        self.0.connection.ended().await;
+    }
+
     /// Reads the twin; later changes of desired properties are told from this version on.
     ///
     /// # Errors
@@ -214,12 +257,14 @@ impl Session {
         self.begin()?;
         let record = self.record().await?;
         *self.told() = Told::of(&record);
-        Ok(SessionTwin {
-            desired: record.twin.desired.properties().clone(),
-            desired_version: record.twin.desired.version(),
-            reported: record.twin.reported.properties().clone(),
-            reported_version: record.twin.reported.version(),
-        })
+        Ok(SessionTwin::of(&record))
+    }
+
+    /// Reads the twin for somebody who is told of every change of desired properties all the same.
+    pub(crate) async fn look(&self) -> Result<SessionTwin, SessionError> {
+        self.begin()?;
+        let record = self.record().await?;
+        Ok(SessionTwin::of(&record))
     }
 
     /// Merges a patch into the reported properties; answers their new version once it is on disk.
@@ -227,50 +272,19 @@ impl Session {
     /// # Errors
     /// [`SessionError::Closed`], [`SessionError::Twin`], [`SessionError::Hub`].
     pub async fn report(&self, patch: &Map<String, Value>) -> Result<u64, SessionError> {
+        self.report_on(patch, None).await
+    }
+
+    /// As [`Session::report`], if the reported properties have the expected version.
+    pub(crate) async fn report_on(
+        &self,
+        patch: &Map<String, Value>,
+        expected: Option<u64>,
+    ) -> Result<u64, SessionError> {
         self.begin()?;
-        let reported = self
-            .0
-            .hub
-            .report(self.owner(), &self.0.generation_id, patch)
-            .await;
+        let reporter = (self.owner(), &*self.0.generation_id);
+        let reported = self.0.hub.report(reporter, patch, expected).await;
         reported.map_err(|err| self.failed(err))
-    }
-
-    /// Sends telemetry; done when the hub has it on disk, and as long as it cannot be written, not done.
-    ///
-    /// Several may be under way at once: the hub takes them in the order in which they were first
-    /// polled. One that is dropped may be taken or not.
-    ///
-    /// The output that a module sent it to is its system property
-    /// `outputName`. Who sent it and when is set by the hub, whatever the
-    /// message says.
-    ///
-    /// # Errors
-    /// [`SessionError::Closed`], [`SessionError::Message`], [`SessionError::Hub`].
-    pub async fn send(&self, message: Message) -> Result<(), SessionError> {
-        let receipt = self.begin_send(message).map_err(|refused| refused.error)?;
-        receipt.await.map_err(|Lost| self.failed(HubError::Closed))
-    }
-
-    /// As [`Session::send`], in two steps: the hub takes messages in the order of these calls, and
-    /// the receipt says when one is on disk. A message that the hub has no room for comes back.
-    pub(crate) fn begin_send(&self, mut message: Message) -> Result<Receipt, Box<Refused>> {
-        let refused = |error, message| Box::new(Refused { error, message });
-        if let Err(error) = self.begin() {
-            return Err(refused(error, message));
-        }
-        let hub = &self.0.hub;
-        let enqueued = hub.now();
-        stamp(&mut message, self.owner(), &enqueued.to_string());
-        if let Err(error) = message.check() {
-            return Err(refused(SessionError::Message(error), message));
-        }
-        let source = self.owner().clone();
-        let taken = hub.telemetry_log().append(source, enqueued, message);
-        match taken {
-            Ok(written) => Ok(Receipt(written)),
-            Err(refusal) => Err(refused(self.failed(refusal.error), refusal.message)),
-        }
     }
 
     /// Says whether direct methods may be called; at first they may not.
@@ -292,20 +306,43 @@ impl Session {
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.told)
     }
 
     /// The record, as long as it is the one that the session began with.
     async fn record(&self) -> Result<Record, SessionError> {
-        let found = self
-            .0
-            .hub
-            .load_enabled(self.owner())
-            .await
-            .map_err(|err| self.failed(err))?;
+        self.found().await.map(|found| found.record)
+    }
+
+    async fn found(&self) -> Result<Found, SessionError> {
+        let found = self.0.hub.load_enabled(self.owner()).await;
+        let found = found.map_err(|err| self.failed(err))?;
         if found.record.identity.generation_id != self.0.generation_id {
             return Err(self.close(CloseReason::IdentityDeleted));
         }
+        Ok(found)
+    }
+
+    /// The record after a change, as long as what let the session in is still good.
+    async fn changed_record(&self) -> Result<Record, SessionError> {
+        let found = self.found().await?;
+        let Some(Admission { pass, checked }) = &self.0.admission else {
+            return Ok(found.record);
+        };
+        let etags = (
+            found.record.identity.etag_counter,
+            found.device_etag_counter,
+        );
+        if *lock(checked) == Some(etags) {
+            return Ok(found.record);
+        }
+        let admitted = self.0.hub.still_admitted(pass).await;
+        if !admitted.map_err(|err| self.failed(err))? {
+            // That it is gone or disabled is the better reason.
+            self.found().await?;
+            return Err(self.close(CloseReason::AccessRevoked));
+        }
+        *lock(checked) = Some(etags);
         Ok(found.record)
     }
 
@@ -345,7 +382,7 @@ impl SessionEvents {
             if self.stale && self.reading.is_none() {
                 self.stale = false;
                 let session = self.session.clone();
-                self.reading = Some(Box::pin(async move { session.record().await }));
+                self.reading = Some(Box::pin(async move { session.changed_record().await }));
             }
             if let Some(reading) = &mut self.reading {
                 tokio::select! {
@@ -410,6 +447,10 @@ impl SessionEvents {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Drop for SessionEvents {
     fn drop(&mut self) {
         self.session.close(CloseReason::Abandoned);
@@ -430,27 +471,6 @@ impl fmt::Debug for SessionEvents {
             .field("owner", self.session.owner())
             .finish_non_exhaustive()
     }
-}
-
-/// Notes who sent the message and when; what it says of that itself is dropped.
-fn stamp(message: &mut Message, owner: &TwinOwner, enqueued: &str) {
-    let output = message
-        .system
-        .get(SystemProperty::OutputName)
-        .map(str::to_owned);
-    message.system.remove_set_by_host();
-    message
-        .system
-        .set(SystemProperty::ConnectionDeviceId, owner.device().as_str());
-    if let Some(module) = owner.module() {
-        message
-            .system
-            .set(SystemProperty::ConnectionModuleId, module.as_str());
-        if let Some(output) = output {
-            message.system.set(SystemProperty::OutputName, output);
-        }
-    }
-    message.system.set(SystemProperty::EnqueuedTime, enqueued);
 }
 
 #[cfg(test)]

@@ -278,7 +278,9 @@ impl Hub {
 
     async fn delete(&self, owner: &TwinOwner, if_match: &IfMatch) -> Result<Identity, HubError> {
         for _ in 0..SWAP_TRIES_MAX {
-            let Found { record, revision } = self.load(owner).await?;
+            let Found {
+                record, revision, ..
+            } = self.load(owner).await?;
             if_match.check(owner, || record.identity.etag())?;
             if self
                 .write(owner, Expected::Revision(revision), None)

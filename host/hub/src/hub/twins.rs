@@ -181,13 +181,13 @@ impl Hub {
         Ok(())
     }
 
-    /// Merges a patch of the session of `generation_id` into the reported properties; answers
-    /// their new version.
+    /// Merges a patch of the session of an owner and a generation into the reported properties, if
+    /// they have the expected version; answers their new version.
     pub(crate) async fn report(
         &self,
-        owner: &TwinOwner,
-        generation_id: &str,
+        (owner, generation_id): (&TwinOwner, &str),
         patch: &Map<String, Value>,
+        expected: Option<u64>,
     ) -> Result<u64, HubError> {
         let now = self.now();
         self.change(owner, |record| {
@@ -200,6 +200,13 @@ impl Hub {
             if identity.status == IdentityStatus::Disabled {
                 return Err(HubError::Disabled {
                     device: owner.device().clone(),
+                });
+            }
+            let version = record.twin.reported.version();
+            if expected.is_some_and(|expected| expected != version) {
+                return Err(HubError::PreconditionFailed {
+                    owner: owner.clone(),
+                    etag: version.to_string(),
                 });
             }
             let applied = record

@@ -1,5 +1,6 @@
 use futures_util::FutureExt as _;
 use serde_json::json;
+use wasm_edge_model::message::{Message, SystemProperty};
 
 use super::*;
 use crate::hub::IfMatch;

@@ -217,7 +217,7 @@ async fn a_power_cut_leaves_what_was_answered_with_the_same_versions() {
     }
     let generation = before.identity(&owner).await.unwrap().generation_id;
     before
-        .report(&owner, &generation, &map(json!({ "r": true })))
+        .report((&owner, &generation), &map(json!({ "r": true })), None)
         .await
         .unwrap();
     let twin = before.twin_json(&owner).await.unwrap();
