@@ -16,12 +16,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::http::{Client, Http};
+use super::http::{Client, Http, Lease, network_router};
 use super::places::{Full, Places};
 use super::{Ending, ServerLimits};
 use crate::access::certificate::PeerCertificate;
 use crate::hub::Hub;
-use crate::mqtt::{self, Ended, Peer, Transport};
+use crate::mqtt::{self, Peer, Transport};
 
 /// How long to wait after a connection could not be accepted, as when no file can be opened any more.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -76,7 +76,7 @@ impl Acceptor {
         let places = Places::new(limits.connections_max, limits.connections_per_address_max);
         Self(Arc::new(Shared {
             tls: TlsAcceptor::from(tls),
-            https: Http::new(hub.clone(), hub.rest_for_network(), limits),
+            https: Http::new(hub.clone(), network_router(&hub, limits), limits),
             operations: Http::new(hub.clone(), hub.operations(), limits),
             limits,
             places,
@@ -134,17 +134,21 @@ impl Acceptor {
             }
         };
         let acceptor = self.clone();
+        let lease = Arc::new(Lease {
+            _place: place,
+            _task: self.0.connections.token(),
+        });
         self.0.connections.spawn(async move {
             tokio::select! {
                 () = acceptor.0.cut.cancelled() => {}
-                () = acceptor.serve(face, stream, address) => {}
+                () = acceptor.serve(face, stream, address, &lease) => {}
             }
-            drop(place);
+            drop(lease);
         });
     }
 
     /// Serves a connection. What is waited for is boxed: the task keeps no room for what is over.
-    async fn serve(&self, face: Face, stream: TcpStream, address: SocketAddr) {
+    async fn serve(&self, face: Face, stream: TcpStream, address: SocketAddr, lease: &Arc<Lease>) {
         let metrics = self.0.hub.metrics();
         let _open = metrics.connection_opened(face.transport());
         // Answers are short; without it each would wait for the acknowledgement of the one before.
@@ -153,10 +157,10 @@ impl Acceptor {
             return;
         }
         if face == Face::Operations {
-            let certificate = None;
             let client = Client {
                 address,
-                certificate,
+                certificate: None,
+                lease: Arc::clone(lease),
             };
             return Box::pin(self.0.operations.serve(stream, client, &self.0.stop)).await;
         }
@@ -169,17 +173,18 @@ impl Acceptor {
             let client = Client {
                 address,
                 certificate,
+                lease: Arc::clone(lease),
             };
             return Box::pin(self.0.https.serve(stream, client, &self.0.stop)).await;
         }
         let peer = Peer {
             address,
+            certificate,
             transport: Transport::Tls,
             connect_timeout: self.0.limits.connect_timeout,
         };
         let ended = Box::pin(mqtt::serve(self.0.hub.clone(), stream, peer)).await;
-        metrics.connection_ended(face.transport(), reason(&ended));
-        tracing::debug!(%address, reason = %ended, "a connection ended");
+        metrics.connection_ended(face.transport(), ended.reason());
     }
 
     async fn handshake(
@@ -205,20 +210,6 @@ impl Acceptor {
         };
         self.0.hub.metrics().refused(reason);
         None
-    }
-}
-
-/// The end of a connection as a label of the metrics.
-fn reason(ended: &Ended) -> &'static str {
-    match ended {
-        Ended::Disconnected => "disconnected",
-        Ended::Lost => "lost",
-        Ended::NoConnect => "connect_timeout",
-        Ended::Silent => "silent",
-        Ended::Unread => "unread",
-        Ended::Expired => "expired",
-        Ended::Session(_) => "session_ended",
-        Ended::HubFailed => "hub_failed",
     }
 }
 

@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::future::Future as _;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::http::{Request, Response};
-use axum::{BoxError, Router};
+use axum::routing::get;
+use axum::{BoxError, Extension, Router};
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -18,12 +21,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_service::Service as _;
 
 use super::ServerLimits;
+use super::places::Place;
 use super::stall::Stalling;
 use crate::access::certificate::PeerCertificate;
 use crate::hub::Hub;
+use crate::mqtt::{self, Peer, Transport};
 
 /// The longest head of a request; a token in it has far below 1 KiB. hyper's buffer has this size at most.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -38,6 +44,36 @@ pub(super) struct Client {
     pub(super) address: SocketAddr,
     /// The certificate of which it has shown to have the key.
     pub(super) certificate: Option<PeerCertificate>,
+    /// Kept by what outlives the HTTP connection.
+    pub(super) lease: Arc<Lease>,
+}
+
+/// What a connection has of the server until it ends, whoever serves it.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) _place: Place,
+    /// The server waits for it when it ends.
+    pub(super) _task: TaskTrackerToken,
+}
+
+/// Where MQTT over WebSocket is served. What is behind a `?` is passed over.
+const WEBSOCKET_PATH: &str = "/$iothub/websocket";
+
+/// REST and MQTT over WebSocket.
+pub(super) fn network_router(hub: &Hub, limits: ServerLimits) -> Router {
+    let websocket = {
+        let hub = hub.clone();
+        move |upgrade: WebSocketUpgrade, Extension(client): Extension<Client>| async move {
+            let peer = Peer {
+                address: client.address,
+                certificate: client.certificate,
+                transport: Transport::WebSocket,
+                connect_timeout: limits.connect_timeout,
+            };
+            mqtt::websocket::websocket(upgrade, hub, peer, client.lease)
+        }
+    };
+    hub.rest_for_network().route(WEBSOCKET_PATH, get(websocket))
 }
 
 /// Serves HTTP connections by one router.
