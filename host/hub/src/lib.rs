@@ -11,6 +11,7 @@ pub mod hub;
 pub mod access;
 pub mod command;
 pub mod error;
+pub mod forward;
 pub mod identity;
 pub mod method;
 pub mod metrics;

@@ -19,6 +19,7 @@
 //! | `wasm_edge_hub_methods_total` | `outcome` | direct methods |
 //! | `wasm_edge_hub_commands_total` | `event` | what became of cloud-to-device messages |
 //! | `wasm_edge_hub_throttled_total` | `operation` | what was put off or refused by the tier's limits |
+//! | `wasm_edge_hub_forwarded_total` | `event` | telemetry to brokers: `acknowledged`, or `lost` before it was sent |
 //! | `wasm_edge_hub_telemetry_log_bytes` | | what the telemetry that is kept takes on disk |
 //! | `wasm_edge_hub_telemetry_log_messages` | | how many messages are kept |
 //! | `wasm_edge_hub_telemetry_readers` | | who reads them at the moment |
@@ -62,6 +63,7 @@ pub struct Metrics {
     methods: Family<Label, Counter>,
     commands: Family<Label, Counter>,
     throttled: Family<Label, Counter>,
+    forwarded: Family<Label, Counter>,
     log_bytes: Gauge,
     log_messages: Gauge,
     log_readers: Gauge,
@@ -163,6 +165,11 @@ impl Metrics {
             "wasm_edge_hub_connections_ended",
             "Connections that ended",
         );
+        let forwarded = made(
+            registry,
+            "wasm_edge_hub_forwarded",
+            "Telemetry that went to brokers, or was gone before",
+        );
         let mut gauge = |name, help| made(registry, name, help);
         Self {
             registry: Registry::default(),
@@ -177,6 +184,7 @@ impl Metrics {
             methods,
             commands,
             throttled,
+            forwarded,
             log_bytes: gauge(
                 "wasm_edge_hub_telemetry_log_bytes",
                 "What the telemetry that is kept takes on disk",
@@ -260,6 +268,12 @@ impl Metrics {
     pub fn throttled(&self, operation: &'static str) {
         let label = [("operation", operation)];
         self.throttled.get_or_create(&label).inc();
+    }
+
+    /// So many messages were taken by a broker (`acknowledged`), or were gone before they went there (`lost`).
+    pub(crate) fn forwarded(&self, event: &'static str, count: u64) {
+        let counter = self.forwarded.get_or_create_owned(&[("event", event)]);
+        counter.inc_by(count);
     }
 
     /// The certificate that the server shows from now on ends then, in seconds since 1970.

@@ -162,4 +162,4 @@ pub enum TelemetryEvent {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -119,12 +119,18 @@ impl TelemetryReader {
         }
     }
 
+    /// The next event if it was read already.
+    pub(crate) fn at_hand(&mut self) -> Option<TelemetryEvent> {
+        let Read { event, behind } = self.events.pop_front()?;
+        if let TelemetryEvent::Message(telemetry) = &event {
+            self.given_out = Some((telemetry.position + 1, behind));
+        }
+        Some(event)
+    }
+
     async fn next_event(&mut self) -> Option<TelemetryEvent> {
         loop {
-            if let Some(Read { event, behind }) = self.events.pop_front() {
-                if let TelemetryEvent::Message(telemetry) = &event {
-                    self.given_out = Some((telemetry.position + 1, behind));
-                }
+            if let Some(event) = self.at_hand() {
                 return Some(event);
             }
             // Marked as seen before looking, so that no message falls in between.

@@ -28,7 +28,7 @@ pub(super) async fn send(hub: &Hub, number: usize, body_bytes: usize) -> Result<
     taken.await.map_err(|_| HubError::Closed)
 }
 
-pub(super) async fn send_all(hub: &Hub, numbers: std::ops::Range<usize>) {
+pub(crate) async fn send_all(hub: &Hub, numbers: std::ops::Range<usize>) {
     for number in numbers {
         send(hub, number, 1).await.unwrap();
     }
