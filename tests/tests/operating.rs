@@ -74,7 +74,7 @@ fn a_method_without_an_answer_says_why() {
     let run = start(&home, &[guest, Module::guest("echo")]);
     run.verb(&["method", "echo", "x"]).ended_with(4).says(&[
         "error: cannot call `x` of the module `echo`\n",
-        "caused by: the device answered 404: ",
+        "caused by: the hub answered 404: ",
         "is not online or takes no direct methods",
         "\n\nhint: ",
     ]);

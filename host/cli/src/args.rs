@@ -8,7 +8,6 @@ pub(crate) mod author;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod deploy;
-#[cfg(feature = "hub")]
 pub(crate) mod far_hub;
 #[cfg(feature = "hub")]
 pub(crate) mod hub;
@@ -20,6 +19,7 @@ pub(crate) mod route;
 #[cfg(feature = "hub")]
 pub(crate) mod run;
 pub(crate) mod support_bundle;
+pub(crate) mod telemetry_filter;
 #[cfg(feature = "test")]
 pub(crate) mod test;
 mod twin_patch;
@@ -30,6 +30,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
+use self::far_hub::FarHubArgs;
+use self::telemetry_filter::TelemetryFilterArgs;
 pub(crate) use self::twin_patch::TwinPatchArgs;
 use crate::duration::{self, Moment};
 use crate::exit_codes;
@@ -245,6 +247,8 @@ pub(crate) struct TwinGetArgs {
     /// Only the tags
     #[arg(long, group = "section")]
     pub(crate) tags: bool,
+    #[command(flatten)]
+    pub(crate) far: FarHubArgs,
 }
 
 /// Arguments of `twin watch`.
@@ -255,23 +259,23 @@ pub(crate) struct TwinWatchArgs {
     /// The device, where there are several
     #[arg(long, value_name = "ID")]
     pub(crate) device: Option<DeviceId>,
+    #[command(flatten)]
+    pub(crate) far: FarHubArgs,
 }
 
 /// Arguments of `monitor`.
 #[derive(Debug, Args)]
 pub(crate) struct MonitorArgs {
-    /// Only messages of this module
-    #[arg(long, value_name = "ID")]
-    pub(crate) module: Option<ModuleId>,
-    /// Only messages of this device
-    #[arg(long, value_name = "ID")]
-    pub(crate) device: Option<DeviceId>,
+    #[command(flatten)]
+    pub(crate) filter: TelemetryFilterArgs,
     /// Where to begin: with the `earliest` message that the hub keeps, the `latest`, or a position
     #[arg(long, value_name = "POSITION", default_value = "latest", value_parser = parse_start)]
     pub(crate) from: String,
     /// When the device ends, wait for it and go on after the last message
     #[arg(long)]
     pub(crate) reconnect: bool,
+    #[command(flatten)]
+    pub(crate) far: FarHubArgs,
 }
 
 /// Arguments of `completions`.

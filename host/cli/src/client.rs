@@ -1,13 +1,18 @@
-//! Talks to a running device over `control.sock` in its data folder: HTTP/1.1, one connection per request.
+//! Talks to a running process over `control.sock` in its data folder, or to a hub on the network: HTTP/1.1, one
+//! connection per request.
 //!
 //! What comes back is not trusted: it is bounded in size and time, and a wrong answer is an error that names what was
-//! wrong. Which process to talk to is `live`'s matter, what to ask is the commands'.
+//! wrong. Which process to talk to is `live`'s matter, what to ask is the commands'. A hub on the network is reached
+//! by `far`, with credentials; the processes of this machine ask for none.
 
 pub(crate) mod answer;
+#[cfg(feature = "hub")]
+pub(crate) mod far;
 pub(crate) mod lines;
 pub(crate) mod socket;
 pub(crate) mod target;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,15 +21,20 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+#[cfg(feature = "hub")]
+use hyper::header::AUTHORIZATION;
 use hyper::header::{CONTENT_TYPE, HOST, IF_MATCH, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::answer::Refusal;
+#[cfg(feature = "hub")]
+use self::far::FarHub;
 use self::lines::Lines;
 use self::socket::DataFolder;
 use self::target::Target;
@@ -35,12 +45,25 @@ use crate::failure::Failure;
 pub(crate) const BODY_SIZE_MAX_BYTES: usize = 16 << 20;
 /// How long a device may take until an answer's head, and from there to the end of a document.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long connecting may take; the other end is on this machine.
+/// How long connecting may take where the other end is on this machine.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long connecting may take where it is not: finding the address, TCP and TLS.
+#[cfg(feature = "hub")]
+const FAR_CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
 /// The largest head of an answer.
 const HEAD_SIZE_MAX_BYTES: usize = 64 << 10;
 
-/// Why a running device could not be asked.
+/// Who is asked, as errors name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A process of this machine.
+    Device,
+    /// A hub on the network.
+    #[cfg(feature = "hub")]
+    Hub,
+}
+
+/// Why a running device or a hub could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// The data folder cannot be opened.
@@ -67,43 +90,116 @@ pub(crate) enum ClientError {
         #[source]
         source: io::Error,
     },
-    /// The device takes too long.
-    #[error("the device did not {what} within {} s", limit.as_secs())]
+    /// Nobody listens at the hub's address, or it has none.
+    #[cfg(feature = "hub")]
+    #[error("cannot connect to the hub at `{address}`")]
+    FarConnect {
+        /// Host and port.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What listens at the hub's address does not speak TLS as we do.
+    #[cfg(feature = "hub")]
+    #[error("cannot agree on TLS with the hub at `{address}`")]
+    Handshake {
+        /// Host and port.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The hub's certificate is not trusted, or not that of this host.
+    #[cfg(feature = "hub")]
+    #[error("the certificate of the hub at `{address}` is not trusted")]
+    Untrusted {
+        /// Host and port.
+        address: String,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// It takes too long.
+    #[error("the {peer} did not {what} within {} s", limit.as_secs())]
     Timeout {
+        /// Who.
+        peer: Peer,
         /// What was waited for.
         what: &'static str,
         /// How long.
         limit: Duration,
     },
     /// The connection ended or did not speak HTTP.
-    #[error("the connection to the device broke")]
-    Broken(#[source] hyper::Error),
+    #[error("the connection to the {peer} broke")]
+    Broken {
+        /// To whom.
+        peer: Peer,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
     /// A document above [`BODY_SIZE_MAX_BYTES`].
-    #[error("the device's answer is larger than {limit} bytes")]
+    #[error("the {peer}'s answer is larger than {limit} bytes")]
     TooLarge {
+        /// Whose.
+        peer: Peer,
         /// The limit.
         limit: usize,
     },
     /// A line of a stream above [`lines::LINE_SIZE_MAX_BYTES`].
-    #[error("the device sent a line of more than {limit} bytes")]
+    #[error("the {peer} sent a line of more than {limit} bytes")]
     LineTooLong {
+        /// Who.
+        peer: Peer,
         /// The limit.
         limit: usize,
     },
     /// Not the JSON that was expected.
-    #[error("the device's answer is not the expected JSON")]
+    #[error("the answer is not the expected JSON")]
     NotJson(#[source] serde_json::Error),
-    /// The device answered with an error.
+    /// The answer is an error.
     #[error("{0}")]
     Refused(Refusal),
 }
 
-/// A connection factory to one running device.
+/// A connection factory to one process or hub.
 #[derive(Debug)]
 pub(crate) struct Client {
-    folder: DataFolder,
+    way: Way,
     /// [`ANSWER_TIME_MAX`] but in tests.
     answer_time_max: Duration,
+}
+
+/// How the other end is reached.
+#[derive(Debug)]
+enum Way {
+    /// By the socket in a data folder.
+    Near(DataFolder),
+    /// By TLS.
+    #[cfg(feature = "hub")]
+    Far(Box<FarHub>),
+}
+
+/// What is asked beside the target.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask<'a> {
+    /// The body, JSON text.
+    pub(crate) json: Option<String>,
+    /// The value of `If-Match`.
+    pub(crate) etag: Option<&'a str>,
+    /// Further headers; their values are what a header can hold.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// How long the answer may take, if not as long as usual.
+    pub(crate) answer_time_max: Option<Duration>,
+}
+
+/// A document with what its head says.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The document; null where there is none.
+    pub(crate) document: Value,
+    head: HeaderMap,
 }
 
 /// A connection in use: what it answered is read through it, and dropping it closes it.
@@ -111,12 +207,13 @@ pub(crate) struct Client {
 struct Exchange {
     response: Response<Incoming>,
     driver: AbortOnDropHandle<()>,
+    peer: Peer,
     /// How long the rest of a document may take.
     time_max: Duration,
 }
 
 impl Client {
-    /// A client of the device whose data folder this is; connects at each request.
+    /// A client of the process whose data folder this is; connects at each request.
     ///
     /// # Errors
     /// [`ClientError::DataFolder`].
@@ -125,10 +222,29 @@ impl Client {
             path: data_folder.to_owned(),
             source,
         })?;
-        Ok(Self {
-            folder,
+        Ok(Self::over(Way::Near(folder)))
+    }
+
+    /// A client of a hub on the network; connects at each request.
+    #[cfg(feature = "hub")]
+    pub(crate) fn of_hub(hub: FarHub) -> Self {
+        Self::over(Way::Far(Box::new(hub)))
+    }
+
+    fn over(way: Way) -> Self {
+        Self {
+            way,
             answer_time_max: ANSWER_TIME_MAX,
-        })
+        }
+    }
+
+    /// The hub on the network, if it is one.
+    #[cfg(feature = "hub")]
+    pub(crate) fn far(&self) -> Option<&FarHub> {
+        match &self.way {
+            Way::Near(_) => None,
+            Way::Far(hub) => Some(hub),
+        }
     }
 
     /// Reads one JSON document.
@@ -136,27 +252,45 @@ impl Client {
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::DataFolder`] and [`ClientError::LineTooLong`].
     pub(crate) async fn get(&self, target: &Target) -> Result<Value, ClientError> {
-        let exchange = self.exchange(Method::GET, target, None, None).await?;
+        let exchange = self.exchange(Method::GET, target, Ask::default()).await?;
         exchange.document().await
+    }
+
+    /// Asks anything that is answered by one JSON document, or by none.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; a changed etag is [`ClientError::Refused`] with status 412.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        target: &Target,
+        ask: Ask<'_>,
+    ) -> Result<Answer, ClientError> {
+        let exchange = self.exchange(method, target, ask).await?;
+        let head = exchange.response.headers().clone();
+        let document = exchange.document().await?;
+        Ok(Answer { document, head })
     }
 
     /// Sends a merge patch and reads the document that it led to; with `etag`, only if that is still the current one.
     ///
     /// # Errors
-    /// As [`Client::get`]; a changed etag is [`ClientError::Refused`] with status 412.
+    /// As [`Client::ask`].
     pub(crate) async fn patch(
         &self,
         target: &Target,
         patch: &Value,
         etag: Option<&str>,
     ) -> Result<Value, ClientError> {
-        let exchange = self
-            .exchange(Method::PATCH, target, Some(patch), etag)
-            .await?;
-        exchange.document().await
+        let ask = Ask {
+            json: Some(patch.to_string()),
+            etag,
+            ..Ask::default()
+        };
+        Ok(self.ask(Method::PATCH, target, ask).await?.document)
     }
 
-    /// Posts JSON text, or nothing, and reads the document that it led to; the device may take so long for it.
+    /// Posts JSON text, or nothing, and reads the document that it led to, which may take so long.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -166,43 +300,46 @@ impl Client {
         json: Option<String>,
         answer_time_max: Duration,
     ) -> Result<Value, ClientError> {
-        let request = request(Method::POST, target, json, None);
-        let exchange = self.exchange_within(request, answer_time_max).await?;
-        exchange.document().await
+        let ask = Ask {
+            json,
+            answer_time_max: Some(answer_time_max),
+            ..Ask::default()
+        };
+        Ok(self.ask(Method::POST, target, ask).await?.document)
     }
 
-    /// Opens a stream of JSON lines, which lasts as long as the device wants.
+    /// Opens a stream of JSON lines, which lasts as long as the other end wants.
     ///
     /// # Errors
     /// As [`Client::get`].
     pub(crate) async fn stream(&self, target: &Target) -> Result<Lines, ClientError> {
-        let exchange = self.exchange(Method::GET, target, None, None).await?;
-        Ok(Lines::new(exchange.response, exchange.driver))
+        let exchange = self.exchange(Method::GET, target, Ask::default()).await?;
+        Ok(Lines::new(
+            exchange.response,
+            exchange.driver,
+            exchange.peer,
+        ))
     }
 
     async fn exchange(
         &self,
         method: Method,
         target: &Target,
-        body: Option<&Value>,
-        etag: Option<&str>,
+        ask: Ask<'_>,
     ) -> Result<Exchange, ClientError> {
-        let request = request(method, target, body.map(Value::to_string), etag);
-        self.exchange_within(request, self.answer_time_max).await
-    }
-
-    async fn exchange_within(
-        &self,
-        request: Request<Full<Bytes>>,
-        answer_time_max: Duration,
-    ) -> Result<Exchange, ClientError> {
+        let peer = self.peer();
+        let answer_time_max = ask.answer_time_max.unwrap_or(self.answer_time_max);
         let (mut sender, driver) = self.connect().await?;
-        let response = within(answer_time_max, "answer", sender.send_request(request))
+        // Made after connecting: a token is good for a short time only.
+        let request = self.request(method, target, ask);
+        let asking = sender.send_request(request);
+        let response = within(peer, answer_time_max, "answer", asking)
             .await?
-            .map_err(ClientError::Broken)?;
+            .map_err(|source| ClientError::Broken { peer, source })?;
         let exchange = Exchange {
             response,
             driver,
+            peer,
             time_max: self.answer_time_max,
         };
         if exchange.response.status().is_success() {
@@ -214,26 +351,80 @@ impl Client {
     async fn connect(
         &self,
     ) -> Result<(SendRequest<Full<Bytes>>, AbortOnDropHandle<()>), ClientError> {
-        let connecting = UnixStream::connect(self.folder.socket_path());
-        let stream = within(CONNECT_TIME_MAX, "accept the connection", connecting).await?;
-        let path = || self.folder.path().to_owned();
-        let stream = stream.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotListening { path: path() }
+        match &self.way {
+            Way::Near(folder) => {
+                let connecting = UnixStream::connect(folder.socket_path());
+                let what = "accept the connection";
+                let stream = within(Peer::Device, CONNECT_TIME_MAX, what, connecting).await?;
+                handshake(
+                    Peer::Device,
+                    stream.map_err(|source| unreachable(folder, source))?,
+                )
+                .await
             }
-            _ => ClientError::Connect {
-                path: path(),
-                source,
-            },
-        })?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_SIZE_MAX_BYTES)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(ClientError::Broken)?;
-        // What goes wrong on the connection is reported by the request and by the body as well.
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok((sender, AbortOnDropHandle::new(driver)))
+            #[cfg(feature = "hub")]
+            Way::Far(hub) => {
+                let what = "accept the connection";
+                let stream = within(Peer::Hub, FAR_CONNECT_TIME_MAX, what, hub.connect()).await??;
+                handshake(Peer::Hub, stream).await
+            }
+        }
+    }
+
+    fn request(&self, method: Method, target: &Target, ask: Ask<'_>) -> Request<Full<Bytes>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target.as_str())
+            .header(USER_AGENT, concat!("wasm-edge/", env!("CARGO_PKG_VERSION")));
+        request = match &self.way {
+            Way::Near(_) => request.header(HOST, "localhost"),
+            #[cfg(feature = "hub")]
+            Way::Far(hub) => request.header(HOST, hub.host().to_string()).header(
+                AUTHORIZATION,
+                hub.authorization(jiff::Timestamp::now().into()),
+            ),
+        };
+        if let Some(etag) = ask.etag {
+            request = request.header(IF_MATCH, etag);
+        }
+        for (name, value) in ask.headers {
+            request = request.header(name, value);
+        }
+        let bytes = match ask.json {
+            Some(json) => {
+                request = request.header(CONTENT_TYPE, "application/json; charset=utf-8");
+                Bytes::from(json)
+            }
+            None => Bytes::new(),
+        };
+        request
+            .body(Full::new(bytes))
+            .expect("targets are encoded, etags and headers are checked where they are given")
+    }
+
+    fn peer(&self) -> Peer {
+        match &self.way {
+            Way::Near(_) => Peer::Device,
+            #[cfg(feature = "hub")]
+            Way::Far(_) => Peer::Hub,
+        }
+    }
+}
+
+impl Answer {
+    /// A text of the answer's head.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.get(name)?.to_str().ok()
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Device => "device",
+            #[cfg(feature = "hub")]
+            Self::Hub => "hub",
+        })
     }
 }
 
@@ -252,27 +443,29 @@ impl Exchange {
         let status = self.response.status();
         let code = self.response.headers().get("iothub-errorcode");
         let code = code.and_then(|code| code.to_str().ok()).map(str::to_owned);
-        match self.body().await {
-            Ok(body) => ClientError::Refused(Refusal::parse(status, code, &body)),
-            // The status says more than how reading its explanation failed.
-            Err(_) => ClientError::Refused(Refusal::parse(status, code, b"")),
-        }
+        let peer = self.peer;
+        // The status says more than how reading its explanation failed.
+        let body = self.body().await.unwrap_or_default();
+        ClientError::Refused(Refusal::parse(peer, status, code, &body))
     }
 
     async fn body(self) -> Result<Vec<u8>, ClientError> {
         let Self {
             response,
             driver,
+            peer,
             time_max,
         } = self;
         let reading = async {
             let (mut body, mut bytes) = (response.into_body(), Vec::new());
             while let Some(frame) = body.frame().await {
-                let Ok(data) = frame.map_err(ClientError::Broken)?.into_data() else {
+                let frame = frame.map_err(|source| ClientError::Broken { peer, source })?;
+                let Ok(data) = frame.into_data() else {
                     continue;
                 };
                 if bytes.len() + data.len() > BODY_SIZE_MAX_BYTES {
                     return Err(ClientError::TooLarge {
+                        peer,
                         limit: BODY_SIZE_MAX_BYTES,
                     });
                 }
@@ -280,7 +473,7 @@ impl Exchange {
             }
             Ok(bytes)
         };
-        let bytes = within(time_max, "finish its answer", reading).await?;
+        let bytes = within(peer, time_max, "finish its answer", reading).await?;
         drop(driver);
         bytes
     }
@@ -299,12 +492,31 @@ impl From<ClientError> for Failure {
                 ExitStatus::NotRunning,
                 Some("the socket is open to the user that runs the device only"),
             ),
-            ClientError::Timeout { .. } | ClientError::Broken(_) => (ExitStatus::NotRunning, None),
+            ClientError::Timeout { .. } | ClientError::Broken { .. } => {
+                (ExitStatus::NotRunning, None)
+            }
+            #[cfg(feature = "hub")]
+            ClientError::FarConnect { .. } => (
+                ExitStatus::NotRunning,
+                Some("does the hub run, and are host and port those of its HTTPS?"),
+            ),
+            #[cfg(feature = "hub")]
+            ClientError::Handshake { .. } => (
+                ExitStatus::NotRunning,
+                Some("is the port that of the hub's HTTPS?"),
+            ),
+            #[cfg(feature = "hub")]
+            ClientError::Untrusted { .. } => (
+                ExitStatus::Failure,
+                Some(
+                    "`--hub-ca FILE` names what to trust; `wasm-edge hub ca` prints the CA of a hub, on its machine",
+                ),
+            ),
             ClientError::TooLarge { .. }
             | ClientError::LineTooLong { .. }
             | ClientError::NotJson(_) => (
                 ExitStatus::Failure,
-                Some("is the device of the same version as this command?"),
+                Some("is it of the same version as this command?"),
             ),
         };
         let failure = Self::new(status, err.to_string());
@@ -316,47 +528,53 @@ impl From<ClientError> for Failure {
             ClientError::DataFolder { source, .. } | ClientError::Connect { source, .. } => {
                 failure.caused_by(source)
             }
-            ClientError::Broken(source) => failure.caused_by(source),
+            #[cfg(feature = "hub")]
+            ClientError::FarConnect { source, .. } | ClientError::Handshake { source, .. } => {
+                failure.caused_by(source)
+            }
+            #[cfg(feature = "hub")]
+            ClientError::Untrusted { source, .. } => failure.caused_by(source),
+            ClientError::Broken { source, .. } => failure.caused_by(source),
             ClientError::NotJson(source) => failure.caused_by(source),
             _ => failure,
         }
     }
 }
 
-fn request(
-    method: Method,
-    target: &Target,
-    json: Option<String>,
-    etag: Option<&str>,
-) -> Request<Full<Bytes>> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(target.as_str())
-        .header(HOST, "localhost")
-        .header(USER_AGENT, concat!("wasm-edge/", env!("CARGO_PKG_VERSION")));
-    if let Some(etag) = etag {
-        request = request.header(IF_MATCH, etag);
-    }
-    let bytes = match json {
-        Some(json) => {
-            request = request.header(CONTENT_TYPE, "application/json; charset=utf-8");
-            Bytes::from(json)
+/// Speaks HTTP over a stream.
+async fn handshake(
+    peer: Peer,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<(SendRequest<Full<Bytes>>, AbortOnDropHandle<()>), ClientError> {
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_SIZE_MAX_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|source| ClientError::Broken { peer, source })?;
+    // What goes wrong on the connection is reported by the request and by the body as well.
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    Ok((sender, AbortOnDropHandle::new(driver)))
+}
+
+fn unreachable(folder: &DataFolder, source: io::Error) -> ClientError {
+    let path = folder.path().to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ClientError::NotListening { path }
         }
-        None => Bytes::new(),
-    };
-    request
-        .body(Full::new(bytes))
-        .expect("targets are encoded and etags are checked where they are given")
+        _ => ClientError::Connect { path, source },
+    }
 }
 
 async fn within<T>(
+    peer: Peer,
     limit: Duration,
     what: &'static str,
     work: impl Future<Output = T>,
 ) -> Result<T, ClientError> {
     timeout(limit, work)
         .await
-        .map_err(|_| ClientError::Timeout { what, limit })
+        .map_err(|_| ClientError::Timeout { peer, what, limit })
 }
 
 #[cfg(test)]

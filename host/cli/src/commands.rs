@@ -8,6 +8,8 @@ pub(crate) mod check;
 mod completions;
 mod deploy;
 #[cfg(feature = "hub")]
+mod far_hub;
+#[cfg(feature = "hub")]
 mod foreground;
 #[cfg(feature = "hub")]
 mod hub;
@@ -15,6 +17,7 @@ mod inspect;
 mod list;
 mod logs;
 mod man;
+mod message;
 mod method;
 mod monitor;
 #[cfg(feature = "compiler")]

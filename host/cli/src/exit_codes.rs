@@ -91,12 +91,12 @@ impl ExitStatus {
             Self::Failure => "Something failed that has no code of its own.",
             Self::Usage => "The arguments are wrong.",
             Self::NotRunning => {
-                "No running device was found, or it cannot be reached or does not answer."
+                "No running device or hub was found, or it cannot be reached or does not answer."
             }
             Self::NotFound => "What was named does not exist.",
             Self::Ambiguous => "Several devices or processes fit: say which.",
             Self::PreconditionFailed => {
-                "The twin changed in between: its etag is no longer the given one."
+                "The twin or identity changed in between: its etag is no longer the given one."
             }
             Self::InvalidInput => "The given data is not acceptable.",
             Self::Declined => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use wasm_edge_model::identity::DeviceId;
 
+use super::far_hub::FarHubArgs;
 use crate::duration;
 
 /// The commands under `deploy`.
@@ -40,6 +41,8 @@ pub(crate) struct DeployApplyArgs {
     /// How long to wait until it is healthy, refused or rolled back
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse, conflicts_with = "no_wait")]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) far: FarHubArgs,
 }
 
 /// Arguments of `deploy show`.
@@ -51,4 +54,6 @@ pub(crate) struct DeployShowArgs {
     /// The last one that was healthy, which may be another than what runs
     #[arg(long)]
     pub(crate) last_good: bool,
+    #[command(flatten)]
+    pub(crate) far: FarHubArgs,
 }

@@ -3,13 +3,22 @@
 //! The tree is here, the arguments of each branch are in a file of its own.
 
 pub(crate) mod ca;
+pub(crate) mod connection_string;
 pub(crate) mod device;
+pub(crate) mod events;
+pub(crate) mod identity;
+pub(crate) mod module;
+pub(crate) mod send;
 pub(crate) mod serve;
 
 use clap::Subcommand;
 
 use self::ca::CaArgs;
+use self::connection_string::ConnectionStringArgs;
 use self::device::DeviceCommand;
+use self::events::{ConsumerCommand, EventsArgs};
+use self::module::ModuleCommand;
+use self::send::HubSendArgs;
 use self::serve::ServeArgs;
 
 /// The commands under `hub`.
@@ -22,4 +31,16 @@ pub(crate) enum HubCommand {
     /// Work with the identities of devices
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Work with the identities of modules
+    #[command(subcommand)]
+    Module(ModuleCommand),
+    /// Print the connection string of a device, a module or a shared access policy
+    ConnectionString(ConnectionStringArgs),
+    /// Send a message to a device, which gets it when it is connected
+    Send(HubSendArgs),
+    /// Print telemetry from where a named consumer stands, and move it on
+    Events(EventsArgs),
+    /// Work with the named consumers of telemetry
+    #[command(subcommand)]
+    Consumer(ConsumerCommand),
 }

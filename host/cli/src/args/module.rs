@@ -7,6 +7,7 @@ use clap::Args;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::message::InputName;
 
+use super::far_hub::FarHubArgs;
 use crate::duration;
 
 /// Arguments of `method`.
@@ -28,6 +29,8 @@ pub(crate) struct MethodArgs {
     /// How long to wait for a module that does not run now, up to 5m
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse_seconds)]
     pub(crate) connect_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) far: FarHubArgs,
 }
 
 /// Arguments of `send`.
@@ -75,7 +78,7 @@ fn parse_input(text: &str) -> Result<InputName, String> {
     InputName::new(text).map_err(|err| err.to_string())
 }
 
-fn parse_property(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some(("", _)) => Err("the name before `=` is empty".to_owned()),
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),

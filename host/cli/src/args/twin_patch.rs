@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
+use super::far_hub::FarHubArgs;
 use super::{Etag, parse_etag};
 
 /// Arguments of `twin patch`.
@@ -21,6 +22,8 @@ pub(crate) struct TwinPatchArgs {
     pub(crate) tags: bool,
     /// The etag that the twin has to have.
     pub(crate) etag: Option<Etag>,
+    /// The hub, if it is on the network.
+    pub(crate) far: FarHubArgs,
 }
 
 #[derive(Args)]
@@ -39,6 +42,8 @@ struct Given {
     /// Only if this still is the twin's etag
     #[arg(long, value_name = "ETAG", value_parser = parse_etag)]
     etag: Option<Etag>,
+    #[command(flatten)]
+    far: FarHubArgs,
 }
 
 impl Args for TwinPatchArgs {
@@ -61,6 +66,7 @@ impl FromArgMatches for TwinPatchArgs {
             device: given.device,
             tags: given.tags,
             etag: given.etag,
+            far: given.far,
         })
     }
 

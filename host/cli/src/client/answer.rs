@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Peer;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::escape::harmless;
@@ -31,6 +32,10 @@ pub(crate) struct Refusal {
     hint: Option<String>,
 }
 
+/// What to do about credentials that a hub does not take.
+const NOT_AUTHORIZED: &str =
+    "the connection string's key is not one of the hub's, or its policy lacks the right";
+
 #[derive(Deserialize)]
 struct ManagementError {
     error: String,
@@ -48,7 +53,7 @@ struct HubError {
 
 impl Refusal {
     /// Understands the body as far as it can; an unreadable one leaves the status.
-    pub(super) fn parse(status: StatusCode, code: Option<String>, body: &[u8]) -> Self {
+    pub(super) fn parse(peer: Peer, status: StatusCode, code: Option<String>, body: &[u8]) -> Self {
         if let Ok(error) = serde_json::from_slice::<ManagementError>(body) {
             return Self {
                 status,
@@ -63,23 +68,26 @@ impl Refusal {
                 hint: error.hint.as_deref().map(tame),
             };
         }
-        let message = match serde_json::from_slice::<HubError>(body) {
-            Ok(error) => hub_message(&error.message, code.as_deref()),
-            Err(_) => code
-                .clone()
-                .unwrap_or_else(|| "without an explanation".to_owned()),
+        let (message, of_hub) = match serde_json::from_slice::<HubError>(body) {
+            Ok(error) => (hub_message(&error.message, code.as_deref()), true),
+            Err(_) => match &code {
+                Some(code) => (code.clone(), true),
+                None => ("without an explanation".to_owned(), false),
+            },
         };
-        let message = format!(
-            "the device answered {}: {}",
-            status.as_u16(),
-            tame(&message)
-        );
+        // In the process of a device there is a hub too, which has its own form of errors.
+        let who = if of_hub {
+            "hub".to_owned()
+        } else {
+            peer.to_string()
+        };
+        let message = format!("the {who} answered {}: {}", status.as_u16(), tame(&message));
         Self {
             status,
             code,
             message,
             causes: Vec::new(),
-            hint: None,
+            hint: (status == StatusCode::UNAUTHORIZED).then(|| NOT_AUTHORIZED.to_owned()),
         }
     }
 
@@ -168,6 +176,7 @@ mod tests {
     fn check(status: u16, code: Option<&str>, body: &str, expected: &str, exit: ExitStatus) {
         let status = StatusCode::from_u16(status).unwrap();
         let failure = Failure::from(Refusal::parse(
+            Peer::Device,
             status,
             code.map(str::to_owned),
             body.as_bytes(),
@@ -199,7 +208,7 @@ mod tests {
     #[test]
     fn both_forms_of_the_hub_are_understood() {
         let body = r#"{"Message":"ErrorCode:DeviceNotFound;no such device","ExceptionMessage":""}"#;
-        let expected = "the device answered 404: no such device (DeviceNotFound)";
+        let expected = "the hub answered 404: no such device (DeviceNotFound)";
         check(
             404,
             Some("DeviceNotFound"),
@@ -208,7 +217,7 @@ mod tests {
             ExitStatus::NotFound,
         );
         let body = r#"{"Message":"{\"errorCode\":412001,\"message\":\"the etag differs\"}"}"#;
-        let expected = "the device answered 412: the etag differs";
+        let expected = "the hub answered 412: the etag differs";
         check(
             412,
             Some("PreconditionFailed"),
@@ -216,7 +225,7 @@ mod tests {
             expected,
             ExitStatus::PreconditionFailed,
         );
-        let expected = "the device answered 400: too deep (ArgumentInvalid)";
+        let expected = "the hub answered 400: too deep (ArgumentInvalid)";
         check(
             400,
             Some("ArgumentInvalid"),
@@ -236,10 +245,10 @@ mod tests {
             429,
             Some("ThrottlingException"),
             "",
-            "the device answered 429: ThrottlingException",
+            "the hub answered 429: ThrottlingException",
             ExitStatus::TryLater,
         );
-        let refused = "the device answered 403: DeviceDisabled";
+        let refused = "the hub answered 403: DeviceDisabled";
         check(
             403,
             Some("DeviceDisabled"),
@@ -247,7 +256,7 @@ mod tests {
             refused,
             ExitStatus::Failure,
         );
-        let too_many = format!("the device answered 403: {TOO_MANY_CALLS}");
+        let too_many = format!("the hub answered 403: {TOO_MANY_CALLS}");
         check(
             403,
             Some(TOO_MANY_CALLS),
@@ -261,7 +270,7 @@ mod tests {
     fn a_hostile_explanation_is_cut_and_disarmed() {
         let body = serde_json::json!({"error": format!("a\x1b[2J\nhint: {}", "x".repeat(10_000))})
             .to_string();
-        let refusal = Refusal::parse(StatusCode::CONFLICT, None, body.as_bytes());
+        let refusal = Refusal::parse(Peer::Device, StatusCode::CONFLICT, None, body.as_bytes());
         assert!(refusal.message.starts_with("a\\u{1b}[2J\\nhint: xxx"));
         assert!(refusal.message.ends_with("x…"));
         assert!(refusal.message.len() < TEXT_LENGTH_MAX + 40);

@@ -1,4 +1,4 @@
-//! Reads a stream of JSON lines from a device that may send anything.
+//! Reads a stream of JSON lines from a process or hub that may send anything.
 
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -7,7 +7,7 @@ use hyper::{HeaderMap, Response};
 use serde::de::DeserializeOwned;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ClientError;
+use super::{ClientError, Peer};
 
 /// The longest line that is accepted: a message of 256 KiB in base64 with its properties fits twice.
 pub(crate) const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
@@ -22,12 +22,17 @@ pub(crate) struct Lines {
     searched: usize,
     ended: bool,
     head: HeaderMap,
+    peer: Peer,
     /// Ends with the stream.
     _driver: AbortOnDropHandle<()>,
 }
 
 impl Lines {
-    pub(super) fn new(response: Response<Incoming>, driver: AbortOnDropHandle<()>) -> Self {
+    pub(super) fn new(
+        response: Response<Incoming>,
+        driver: AbortOnDropHandle<()>,
+        peer: Peer,
+    ) -> Self {
         let (head, body) = response.into_parts();
         Self {
             head: head.headers,
@@ -35,16 +40,17 @@ impl Lines {
             buffer: BytesMut::new(),
             searched: 0,
             ended: false,
+            peer,
             _driver: driver,
         }
     }
 
-    /// A number that the device told in the head of its answer.
+    /// A number that was told in the head of its answer.
     pub(crate) fn number_in_head(&self, name: &str) -> Option<u64> {
         self.head.get(name)?.to_str().ok()?.parse().ok()
     }
 
-    /// The next line's value; `None` when the device ended the stream in order. Empty lines are skipped.
+    /// The next line's value; `None` when the other end ended the stream in order. Empty lines are skipped.
     ///
     /// # Errors
     /// [`ClientError::LineTooLong`], [`ClientError::NotJson`], [`ClientError::Broken`]; the stream is of no use after.
@@ -67,7 +73,9 @@ impl Lines {
             match self.body.frame().await {
                 None => self.ended = true,
                 Some(frame) => {
-                    if let Ok(data) = frame.map_err(ClientError::Broken)?.into_data() {
+                    let peer = self.peer;
+                    let frame = frame.map_err(|source| ClientError::Broken { peer, source })?;
+                    if let Ok(data) = frame.into_data() {
                         self.buffer.extend_from_slice(&data);
                     }
                 }
@@ -83,6 +91,7 @@ impl Lines {
         let length = found.map_or(self.buffer.len(), |at| self.searched + at);
         if length > LINE_SIZE_MAX_BYTES {
             return Err(ClientError::LineTooLong {
+                peer: self.peer,
                 limit: LINE_SIZE_MAX_BYTES,
             });
         }

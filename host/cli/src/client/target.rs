@@ -50,6 +50,28 @@ impl Target {
         Self::path(&["devices"]).query(API_VERSION.0, API_VERSION.1)
     }
 
+    /// The identity of a device or of one of its modules, at the hub's REST face.
+    #[cfg(feature = "hub")]
+    pub(crate) fn identity(device: &str, module: Option<&str>) -> Self {
+        let target = match module {
+            None => Self::path(&["devices", device]),
+            Some(module) => Self::path(&["devices", device, "modules", module]),
+        };
+        target.query(API_VERSION.0, API_VERSION.1)
+    }
+
+    /// The identities of the modules of a device, at the hub's REST face.
+    #[cfg(feature = "hub")]
+    pub(crate) fn modules(device: &str) -> Self {
+        Self::path(&["devices", device, "modules"]).query(API_VERSION.0, API_VERSION.1)
+    }
+
+    /// The queries over all twins, at the hub's REST face.
+    #[cfg(feature = "hub")]
+    pub(crate) fn devices_query() -> Self {
+        Self::path(&["devices", "query"]).query(API_VERSION.0, API_VERSION.1)
+    }
+
     /// The deployment of a device, at the hub's REST face.
     pub(crate) fn apply_configuration(device: &str) -> Self {
         let target = Self::path(&["devices", device, "applyConfigurationContent"]);
@@ -62,19 +84,16 @@ impl Target {
         target.query(API_VERSION.0, API_VERSION.1)
     }
 
+    /// Something that hubs of ours offer beyond Azure's.
+    pub(crate) fn own(segments: &[&str]) -> Self {
+        Self::path(&[&["wasm-edge", "v1"], segments].concat())
+    }
+
     /// The stream of changes of a twin.
     pub(crate) fn twin_changes(device: &str, module: Option<&str>) -> Self {
         match module {
-            None => Self::path(&["wasm-edge", "v1", "twins", device, "changes"]),
-            Some(module) => Self::path(&[
-                "wasm-edge",
-                "v1",
-                "twins",
-                device,
-                "modules",
-                module,
-                "changes",
-            ]),
+            None => Self::own(&["twins", device, "changes"]),
+            Some(module) => Self::own(&["twins", device, "modules", module, "changes"]),
         }
     }
 

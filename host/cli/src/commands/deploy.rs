@@ -3,8 +3,9 @@
 mod apply;
 mod check;
 mod show;
+mod twins;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasm_edge_model::identity::DeviceId;
 
@@ -30,7 +31,7 @@ pub(super) fn execute(
 }
 
 /// Of the answer of `GET /v1/deployments/{device}`, what these commands need.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Deployments {
     state: State,
@@ -41,7 +42,7 @@ struct Deployments {
 }
 
 /// Where a device is with its deployment.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct State {
     phase: String,
@@ -64,6 +65,7 @@ impl State {
             "applying" => (Style::Yellow, "being applied"),
             "watching" => (Style::Yellow, "started: whether it stays well is watched"),
             "none" => (Style::Dim, "none"),
+            "unknown" => (Style::Dim, "not told by the device"),
             other => (Style::Dim, other),
         };
         begun.styled(style, words)

@@ -1,10 +1,16 @@
 //! The commands under `hub`: what a hub is asked by those who operate it.
 //!
-//! One file per branch. Which hub is asked `running` finds: that of `--hub`, else that of the process on this machine.
+//! One file per branch. Which hub is asked `asked` finds: that of `--hub`, else that of the process on this machine.
 
 pub(crate) mod asked;
 mod ca;
+mod connection_string;
+mod consumer;
 mod device;
+mod events;
+mod identity;
+mod module;
+mod send;
 mod serve;
 
 use super::wait;
@@ -23,5 +29,12 @@ pub(super) fn execute(
         HubCommand::Serve(args) => serve::execute(*args, global, output),
         HubCommand::Ca(args) => ca::execute(args, global, output),
         HubCommand::Device(command) => wait(device::execute(command, global, output)),
+        HubCommand::Module(command) => wait(module::execute(command, global, output)),
+        HubCommand::ConnectionString(args) => {
+            wait(connection_string::execute(args, global, output))
+        }
+        HubCommand::Send(args) => wait(send::execute(args, global, output)),
+        HubCommand::Events(args) => wait(events::execute(args, global, output)),
+        HubCommand::Consumer(command) => wait(consumer::execute(command, global, output)),
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let payload = read_payload(args.payload.as_deref())?;
-    let running = Running::find(global).await?;
+    let running = Running::find_hub(global, &args.far).await?;
     let device = running.device(args.device.as_ref())?;
     let call = json!({
         "methodName": args.name,

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use wasm_edge_model::route::condition::{Compatibility, Condition};
 use wasm_edge_model::time::Timestamp;
 
+use super::route::snippet::Marked;
 use super::running::{Running, note_end, print_each};
+use crate::args::telemetry_filter::TelemetryFilterArgs;
 use crate::args::{GlobalArgs, MonitorArgs};
 use crate::client::lines::Lines;
 use crate::client::target::Target;
 use crate::exit_codes::ExitStatus;
-use crate::failure::exit_status;
+use crate::failure::{Failure, exit_status};
 use crate::output::text::{Style, Text};
 use crate::output::{Output, OutputError, human};
 use crate::run_view::{Names, with_name};
@@ -58,14 +61,16 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let running = Running::find(global).await?;
-    let device = running.device_if_given(args.device.as_ref())?;
+    check_condition(args.filter.condition.as_deref())?;
+    let running = Running::find_hub(global, &args.far).await?;
+    if running.is_azure() {
+        return Err(not_over_http("telemetry is read"));
+    }
+    running.device_if_given(args.filter.device.as_ref())?;
     let monitor = Monitor {
         names: running.names(),
         running,
-        target: Target::path(&["wasm-edge", "v1", "telemetry"])
-            .query_if("device", device.as_ref().map(|id| id.as_str()))
-            .query_if("module", args.module.as_ref().map(|id| id.as_str())),
+        target: filtered(Target::own(&["telemetry"]), &args.filter),
         output,
     };
     let (mut from, mut next) = (args.from, None);
@@ -78,13 +83,59 @@ pub(super) async fn execute(
             Ok(()) if !args.reconnect => break,
             _ => {}
         }
-        let text = "the device has ended; waiting for it";
+        let text = match monitor.running.is_hub() {
+            true => "the hub has ended; waiting for it",
+            false => "the device has ended; waiting for it",
+        };
         output.note(&Text::new().styled(Style::Dim, text));
         from = next.map_or(from, |next| next.to_string());
         lines = monitor.reopen(&from).await?;
     }
     note_end(output);
     Ok(ExitStatus::Ok)
+}
+
+/// Asks for what a filter takes alone.
+pub(super) fn filtered(target: Target, filter: &TelemetryFilterArgs) -> Target {
+    let mut target = target
+        .query_if("device", filter.device.as_ref().map(|id| id.as_str()))
+        .query_if("module", filter.module.as_ref().map(|id| id.as_str()));
+    for (name, value) in &filter.properties {
+        target = target.query("property", &format!("{name}={value}"));
+    }
+    target.query_if("where", filter.condition.as_deref())
+}
+
+/// Whether a condition is one, seen here, where it can be shown with the place of its fault.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn check_condition(text: Option<&str>) -> Result<(), Failure> {
+    let Some(text) = text else { return Ok(()) };
+    match Condition::parse(text, Compatibility::Documented, None) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let what = "the condition of `--where` does not compile";
+            let fix = error.fix.clone();
+            let failure = Failure::new(ExitStatus::InvalidInput, what);
+            let failure = failure.caused_by(Marked::new(text, error));
+            Err(match fix {
+                Some(fix) => failure.hint(format!("write `{fix}`")),
+                None => failure,
+            })
+        }
+    }
+}
+
+/// That Azure's hub does something by another protocol.
+pub(super) fn not_over_http(what: &str) -> anyhow::Error {
+    let failure = Failure::new(
+        ExitStatus::Failure,
+        format!("{what} of Azure IoT Hub by AMQP only, which this command does not speak"),
+    );
+    failure
+        .hint("`az iot hub monitor-events` and the SDKs do; a hub of ours does it over HTTPS")
+        .into()
 }
 
 /// What is asked of a device, and where it is printed.
@@ -149,7 +200,7 @@ fn is_away(err: &anyhow::Error) -> bool {
     exit_status(err) == ExitStatus::NotRunning
 }
 
-fn print(line: &Line, names: Names, output: &Output) -> Result<(), OutputError> {
+pub(super) fn print(line: &Line, names: Names, output: &Output) -> Result<(), OutputError> {
     if let Some(lost) = line.lost {
         output.warn(&format!(
             "{lost} messages are gone: the hub keeps so many, for so long"

@@ -1,5 +1,6 @@
 //! The commands under `route`: what a route does with a message, without a device.
 
+pub(super) mod snippet;
 mod test;
 
 use crate::args::route::RouteCommand;

@@ -1,6 +1,7 @@
-//! The running device that a command asks: found, connected, its devices known.
+//! The running device, or the hub, that a command asks: found, connected, its devices known.
 //!
-//! Turns the client's errors into failures with an exit status, and settles which device is meant.
+//! Turns the client's errors into failures with an exit status, and settles which device is meant. A hub on the network
+//! is found by `far_hub`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use serde_json::Value;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
 use crate::args::GlobalArgs;
+use crate::args::far_hub::FarHubArgs;
+#[cfg(feature = "hub")]
+use crate::client::far::FarHub;
 use crate::client::lines::Lines;
 use crate::client::target::Target;
 use crate::client::{Client, ClientError};
@@ -28,10 +32,18 @@ const READER_CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// The most devices that an error names.
 const NAMES_SHOWN_MAX: usize = 20;
 
-/// A process that runs devices.
+/// A process that runs devices, or a hub.
 pub(crate) struct Running {
     client: Client,
-    devices: Vec<DeviceId>,
+    devices: Devices,
+}
+
+/// Which devices can be meant.
+enum Devices {
+    /// Those that run in the process, sorted.
+    Here(Vec<DeviceId>),
+    /// Those that a hub knows, which it says itself.
+    OfHub,
 }
 
 /// Of `GET /v1/info`, what is needed here.
@@ -41,14 +53,63 @@ struct Info {
 }
 
 impl Running {
-    /// Connects to the process that `--data-dir` names, or to the only live one.
+    /// Connects to the process that `--data-dir` names, or to the only live one; it has to run devices.
     ///
     /// # Errors
-    /// When there is none, or several, or it does not answer.
+    /// When there is none, or several, or it does not answer, or is a hub alone.
     pub(crate) async fn find(global: &GlobalArgs) -> anyhow::Result<Self> {
-        let client = client(global).await?;
+        let running = Self::of(client(global).await?).await?;
+        if let Devices::OfHub = running.devices {
+            let what = "the running process is a hub and runs no device";
+            return Err(Failure::new(ExitStatus::NotFound, what)
+                .hint(
+                    "`wasm-edge hub` has what a hub can be asked; a device runs by `wasm-edge run`",
+                )
+                .into());
+        }
+        Ok(running)
+    }
+
+    /// Connects to the hub that the arguments or the environment name, else as [`Self::find`] does, also to a hub.
+    ///
+    /// # Errors
+    /// As [`Self::find`], and when what names the hub is no good.
+    pub(crate) async fn find_hub(global: &GlobalArgs, far: &FarHubArgs) -> anyhow::Result<Self> {
+        #[cfg(feature = "hub")]
+        if let Some(client) = super::far_hub::client(global, far)? {
+            let devices = Devices::OfHub;
+            return Ok(Self { client, devices });
+        }
+        #[cfg(not(feature = "hub"))]
+        let FarHubArgs {} = far;
+        Self::of(client(global).await?).await
+    }
+
+    async fn of(client: Client) -> anyhow::Result<Self> {
         let devices = devices(&client).await.map_err(Failure::from)?;
+        // A process without any is a hub that others connect to.
+        let devices = match devices.is_empty() {
+            true => Devices::OfHub,
+            false => Devices::Here(devices),
+        };
         Ok(Self { client, devices })
+    }
+
+    /// Whether a hub is asked that knows devices of other machines, and not a process that runs its own.
+    pub(crate) fn is_hub(&self) -> bool {
+        matches!(self.devices, Devices::OfHub)
+    }
+
+    /// Whether it is Azure's hub, which cannot do over HTTP all that ours can.
+    #[cfg(feature = "hub")]
+    pub(crate) fn is_azure(&self) -> bool {
+        self.client.far().is_some_and(FarHub::is_azure)
+    }
+
+    /// Whether it is Azure's hub; this build asks none.
+    #[cfg(not(feature = "hub"))]
+    pub(crate) fn is_azure(&self) -> bool {
+        false
     }
 
     /// The device that was given, else the only one there is.
@@ -56,8 +117,19 @@ impl Running {
     /// # Errors
     /// When the given one does not run here, or none was given and there are several.
     pub(crate) fn device(&self, given: Option<&DeviceId>) -> anyhow::Result<DeviceId> {
-        let known = || names_in(&self.devices);
-        match (given, self.devices.as_slice()) {
+        let here = match &self.devices {
+            Devices::Here(here) => here.as_slice(),
+            Devices::OfHub => {
+                let missing = || {
+                    Failure::new(ExitStatus::Usage, "a hub has many devices").hint(
+                        "say which with `--device ID`; `wasm-edge hub device list` shows them",
+                    )
+                };
+                return Ok(given.cloned().ok_or_else(missing)?);
+            }
+        };
+        let known = || names_in(here);
+        match (given, here) {
             (Some(given), devices) if devices.contains(given) => Ok(given.clone()),
             (Some(given), _) => Err(Failure::new(
                 ExitStatus::NotFound,
@@ -66,9 +138,6 @@ impl Running {
             .hint(format!("there is: {}", known()))
             .into()),
             (None, [only]) => Ok(only.clone()),
-            (None, []) => {
-                Err(Failure::new(ExitStatus::NotFound, "the process runs no device").into())
-            }
             (None, _) => Err(
                 Failure::new(ExitStatus::Ambiguous, "several devices run here")
                     .hint(format!("choose one with `--device ID`: {}", known()))
@@ -87,10 +156,9 @@ impl Running {
 
     /// Whether modules are told apart by their own name, or by their device's too.
     pub(crate) fn names(&self) -> Names {
-        if self.devices.len() > 1 {
-            Names::DevicesAndModules
-        } else {
-            Names::Modules
+        match &self.devices {
+            Devices::Here(here) if here.len() == 1 => Names::Modules,
+            _ => Names::DevicesAndModules,
         }
     }
 
@@ -243,6 +311,7 @@ async fn names_of(data_folder: &Path) -> String {
         Err(err) => Err(err),
     };
     match asked {
+        Ok(devices) if devices.is_empty() => "a hub".to_owned(),
         Ok(devices) => names_in(&devices),
         Err(_) => "does not answer".to_owned(),
     }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 use wasm_edge_model::identity::DeviceId;
-use wasm_edge_model::message::{MESSAGE_SIZE_MAX_BYTES, MessageLine};
+use wasm_edge_model::message::{MessageLine, SystemProperty};
 
+use super::message;
 use super::running::{Running, device_and_module, with_cannot};
 use crate::args::GlobalArgs;
 use crate::args::module::SendArgs;
@@ -20,7 +19,6 @@ use crate::failure::{self, Failure};
 use crate::lines_file;
 use crate::output::text::Text;
 use crate::output::{Output, OutputError, human};
-use crate::text_file;
 
 /// How much longer than the wait for a message the device may take to answer.
 const ANSWER_MARGIN: Duration = Duration::from_secs(30);
@@ -57,7 +55,11 @@ pub(super) async fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let single = match &args.file {
-        None => Some(message(&args)?),
+        None => Some(message::line(
+            args.body.as_deref(),
+            &args.properties,
+            &[(SystemProperty::ContentType, args.content_type.as_deref())],
+        )?),
         Some(_) => None,
     };
     let running = Running::find(global).await?;
@@ -212,38 +214,4 @@ fn told(outcome: &Outcome, args: &SendArgs) -> String {
         }
         (other, _) => other.to_owned(),
     }
-}
-
-/// The message of the arguments, in the form of a line of a file; checked as the device would.
-fn message(args: &SendArgs) -> Result<Value, Failure> {
-    let body = match args.body.as_deref() {
-        None => Vec::new(),
-        Some(given) => match text_file::named_by(given) {
-            None => given.as_bytes().to_vec(),
-            Some(file) => text_file::read_bytes(file, MESSAGE_SIZE_MAX_BYTES)
-                .map_err(|err| err.into_input_failure("cannot read the body"))?,
-        },
-    };
-    let mut properties = Map::new();
-    for (name, value) in &args.properties {
-        if properties
-            .insert(name.clone(), value.as_str().into())
-            .is_some()
-        {
-            let twice = format!("the property `{name}` is given twice");
-            return Err(Failure::new(ExitStatus::InvalidInput, twice));
-        }
-    }
-    let mut message = json!({ "properties": properties });
-    match String::from_utf8(body) {
-        Ok(text) => message["bodyText"] = text.into(),
-        Err(err) => message["bodyBase64"] = BASE64.encode(err.as_bytes()).into(),
-    }
-    if let Some(content_type) = &args.content_type {
-        message["systemProperties"] = json!({ "contentType": content_type });
-    }
-    MessageLine::parse(&message.to_string()).map_err(|err| {
-        Failure::new(ExitStatus::InvalidInput, "the message cannot be sent").caused_by(err)
-    })?;
-    Ok(message)
 }

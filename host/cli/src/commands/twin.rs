@@ -44,7 +44,7 @@ async fn get(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let running = Running::find(global).await?;
+    let running = Running::find_hub(global, &args.far).await?;
     let owner = Owner {
         device: running.device(args.device.as_ref())?,
         module: args.module,
@@ -76,7 +76,7 @@ async fn patch(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let properties = read_patch(&args.patch)?;
-    let running = Running::find(global).await?;
+    let running = Running::find_hub(global, &args.far).await?;
     let owner = Owner {
         device: running.device(args.device.as_ref())?,
         module: args.module,

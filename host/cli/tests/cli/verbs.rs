@@ -160,7 +160,7 @@ fn twin_get_prints_the_twin_or_one_section() {
 fn a_twin_that_is_not_there_is_not_found() {
     let stderr = "\
 error: cannot show the module `none`
-caused by: the device answered 404: no such module (ModuleNotFound)
+caused by: the hub answered 404: no such module (ModuleNotFound)
 
 hint: see which there are with `wasm-edge list`
 ";
@@ -245,7 +245,7 @@ fn a_patch_with_an_old_etag_is_refused() {
     let session = Session::with(&["d1"]);
     let stderr = "\
 error: the twin was changed in between
-caused by: the device answered 412: the etag differs (PreconditionFailed)
+caused by: the hub answered 412: the etag differs (PreconditionFailed)
 
 hint: read it again with `wasm-edge twin get filter --output json`
 ";

@@ -13,7 +13,7 @@ use wasm_edge_model::manifest::Manifest;
 use wasm_edge_model::route::condition::Compatibility;
 
 use super::super::running::Running;
-use super::{Deployments, State, target};
+use super::{Deployments, State, target, twins};
 use crate::args::GlobalArgs;
 use crate::args::deploy::DeployApplyArgs;
 use crate::client::target::Target;
@@ -36,6 +36,9 @@ const APPLY_TIME_MAX: Duration = Duration::from_secs(60);
 /// How often the device is asked how it stands.
 const ASK_PERIOD: Duration = Duration::from_millis(100);
 
+/// How often a hub is asked what the device reported.
+const ASK_HUB_PERIOD: Duration = Duration::from_secs(1);
+
 /// Versions of the desired properties that make a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Versions {
@@ -51,9 +54,12 @@ pub(super) async fn execute(
 ) -> anyhow::Result<ExitStatus> {
     let manifest = read(&args.file, output)?;
     let content = Value::Object(deployment_file::content(&manifest));
-    let running = Running::find(global).await?;
+    let running = Running::find_hub(global, &args.far).await?;
     let device = running.device(args.device.as_ref())?;
-    try_out(&running, &device, &deployment_file::as_manifest(&manifest)).await?;
+    // At a hub the device is not at hand; what it makes of the deployment it reports.
+    if !running.is_hub() {
+        try_out(&running, &device, &deployment_file::as_manifest(&manifest)).await?;
+    }
     let versions = set_twins(&running, &device, &content).await?;
     if args.no_wait {
         let text = "the hub has it; `wasm-edge deploy show` tells what becomes of it";
@@ -121,6 +127,9 @@ async fn set_twins(
 }
 
 async fn state(running: &Running, device: &DeviceId) -> anyhow::Result<State> {
+    if running.is_hub() {
+        return twins::state(running, device).await;
+    }
     let answer = running.get(&target(device, &[])).await?;
     let deployments: Deployments = serde_json::from_value(answer)?;
     Ok(deployments.state)
@@ -157,7 +166,11 @@ async fn settled(
                 .hint("`wasm-edge deploy show` tells what becomes of it")
                 .into());
         }
-        tokio::time::sleep(ASK_PERIOD).await;
+        tokio::time::sleep(match running.is_hub() {
+            true => ASK_HUB_PERIOD,
+            false => ASK_PERIOD,
+        })
+        .await;
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::running::Running;
-use super::{Deployments, target};
+use super::{Deployments, target, twins};
 use crate::args::GlobalArgs;
 use crate::args::deploy::DeployShowArgs;
 use crate::exit_codes::ExitStatus;
@@ -18,9 +18,12 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let running = Running::find(global).await?;
+    let running = Running::find_hub(global, &args.far).await?;
     let device = running.device(args.device.as_ref())?;
-    let answer = running.get(&target(&device, &[])).await?;
+    let answer = match running.is_hub() {
+        true => serde_json::to_value(twins::deployments(&running, &device).await?)?,
+        false => running.get(&target(&device, &[])).await?,
+    };
     if output.is_json() {
         output.json(&answer)?;
         return Ok(ExitStatus::Ok);
@@ -30,6 +33,10 @@ pub(super) async fn execute(
     output.note(&state.text(Text::new().plain(device.as_str()).plain(": ")));
     for reason in &state.reasons {
         output.note(&Text::new().plain("  ").plain(reason));
+    }
+    if args.last_good && running.is_hub() {
+        let what = "what was healthy last the device knows alone, and a hub was asked";
+        return Err(Failure::new(ExitStatus::Declined, what).into());
     }
     let (manifest, what) = match args.last_good {
         true => (&deployments.last_good, "no deployment was healthy on"),

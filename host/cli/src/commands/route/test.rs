@@ -3,7 +3,6 @@
 //! What a condition means is the model's; here is what is asked of it and how the answer is told.
 
 mod cases;
-mod snippet;
 
 use std::path::Path;
 
@@ -15,7 +14,7 @@ use wasm_edge_model::route::condition::{
 };
 use wasm_edge_model::route::{Route, RouteName, Source};
 
-use self::snippet::Marked;
+use super::snippet::Marked;
 use crate::args::route::{RouteTestArgs, parse_source};
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;

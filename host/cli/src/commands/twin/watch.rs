@@ -20,7 +20,7 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let running = Running::find(global).await?;
+    let running = Running::find_hub(global, &args.far).await?;
     let owner = Owner {
         device: running.device(args.device.as_ref())?,
         module: args.module,

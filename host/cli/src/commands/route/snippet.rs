@@ -12,14 +12,14 @@ const BEFORE_MAX_CHARS: usize = 60;
 
 /// An error with the line of the text that it is about.
 #[derive(Debug)]
-pub(super) struct Marked {
+pub(crate) struct Marked {
     error: CompileError,
     line: String,
     carets: String,
 }
 
 impl Marked {
-    pub(super) fn new(text: &str, error: CompileError) -> Self {
+    pub(crate) fn new(text: &str, error: CompileError) -> Self {
         let characters: Vec<char> = text.chars().collect();
         let at = (error.column - 1).min(characters.len());
         let is_break = |c: &char| matches!(c, '\n' | '\r');
