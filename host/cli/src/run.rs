@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_daemon::agent::AgentSettings;
 use wasm_edge_daemon::agent::error::DeployError;
@@ -55,6 +56,8 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// A running hub with its devices.
 struct Running {
     hub: Hub,
+    /// Carries out the hub's configurations; ends when the hub is closed.
+    configurations: JoinHandle<()>,
     upstream: HubUpstream,
     devices: Vec<Device>,
     socket: ControlSocket,
@@ -165,8 +168,13 @@ async fn start(
             "other commands find this process by `--data-dir` only: {err}"
         ));
     }
+    let configurations = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.run_configurations().await }
+    });
     let running = Running {
         hub,
+        configurations,
         upstream,
         devices,
         socket,
@@ -338,6 +346,7 @@ impl Running {
     async fn stop(self) {
         let Self {
             hub,
+            configurations,
             upstream,
             devices,
             socket,
@@ -348,6 +357,9 @@ impl Running {
         drop(_announcement);
         futures_util::future::join_all(devices.into_iter().map(Device::stop)).await;
         hub.close();
+        if let Err(err) = configurations.await {
+            tracing::error!(%err, "carrying out configurations failed");
+        }
         upstream.ended().await;
         socket.close().await;
         hub.ended().await;

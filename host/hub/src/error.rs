@@ -12,6 +12,7 @@ use wasm_edge_model::twin::TwinError;
 use wasm_edge_store::log::LogError;
 
 use crate::command::COMMAND_SIZE_MAX_BYTES;
+use crate::hub::configurations::ConfigurationError;
 use crate::hub::queries::QueryFailure;
 use crate::identity::IdentityError;
 use crate::store::StoreError;
@@ -87,6 +88,9 @@ pub enum HubError {
     /// A query has no answer.
     #[error(transparent)]
     Query(#[from] QueryFailure),
+    /// A configuration is not made, changed or found.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// The content of a deployment does not have the right form.
     #[error("{problem}")]
     InvalidConfiguration {

@@ -35,6 +35,7 @@ use crate::telemetry::{Retention, TELEMETRY_FOLDER, TelemetryLog};
 
 mod commands;
 pub mod configuration;
+pub mod configurations;
 mod methods;
 pub mod queries;
 pub mod registry;
@@ -102,6 +103,7 @@ struct Shared {
     telemetry: TelemetryLog,
     twin_readers: Arc<Semaphore>,
     queries: Arc<Semaphore>,
+    work: configurations::work::Work,
     closing: CancellationToken,
     metrics: Metrics,
     authorities: Authorities,
@@ -147,6 +149,7 @@ impl Hub {
             telemetry,
             twin_readers: Arc::new(Semaphore::new(TWIN_READERS_MAX)),
             queries: Arc::new(Semaphore::new(queries::QUERIES_MAX)),
+            work: configurations::work::Work::default(),
             closing: CancellationToken::new(),
             metrics,
             authorities: Authorities::none(),
@@ -231,6 +234,11 @@ impl Hub {
 
     pub(crate) fn command_limits(&self) -> CommandLimits {
         self.0.options.commands
+    }
+
+    /// What configurations have to do.
+    pub(crate) fn work(&self) -> &configurations::work::Work {
+        &self.0.work
     }
 
     pub(crate) fn query_places(&self) -> &Arc<Semaphore> {
@@ -363,7 +371,10 @@ impl Hub {
         record: Option<&Record>,
     ) -> Result<bool, HubError> {
         let content = record.map(Record::encode);
-        self.swap(&DocumentKey::of(owner), expected, content).await
+        let written = self.swap(&DocumentKey::of(owner), expected, content).await;
+        // Also after an error, which leaves the outcome open.
+        self.work().device(owner.device());
+        written
     }
 
     /// Writes or deletes any document; `false` when another came first.
@@ -377,7 +388,7 @@ impl Hub {
         Ok(swap != Swap::Conflict)
     }
 
-    async fn read(&self, owner: &TwinOwner) -> Result<Option<Found>, HubError> {
+    pub(crate) async fn read(&self, owner: &TwinOwner) -> Result<Option<Found>, HubError> {
         let Some(document) = self.0.store.read(&DocumentKey::of(owner)).await? else {
             return Ok(None);
         };

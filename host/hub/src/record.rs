@@ -19,7 +19,7 @@ use crate::identity::{Authentication, Identity, IdentityStatus};
 /// | Format | Since |
 /// | --- | --- |
 /// | 1 | identity and twin |
-/// | 2 | `modelId`, `configurations`, `configured` |
+/// | 2 | `modelId`, `configurations`, `configured`, `deployed` |
 const RECORD_FORMAT: u32 = 2;
 
 /// An identity with its twin.
@@ -34,9 +34,11 @@ pub(crate) struct Record {
     pub(crate) model_id: String,
     /// The configurations that are for this twin, by their ids.
     pub(crate) configurations: BTreeMap<String, ConfigurationStatus>,
-    /// The paths of desired properties that configurations set, to be removed when no
-    /// configuration sets them any more; a path without names means all properties.
+    /// The paths of desired properties that configurations of devices or modules set, to be removed
+    /// when none sets them any more; a path without names means all properties.
     pub(crate) configured: Vec<Vec<String>>,
+    /// The same for deployments.
+    pub(crate) deployed: Vec<Vec<String>>,
 }
 
 /// What has become of a configuration at a twin that it is for.
@@ -60,6 +62,8 @@ struct StoredRecord {
     configurations: BTreeMap<String, ConfigurationStatus>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     configured: Vec<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deployed: Vec<Vec<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,6 +117,7 @@ impl Record {
             model_id: stored.model_id,
             configurations: stored.configurations,
             configured: stored.configured,
+            deployed: stored.deployed,
         })
     }
 
@@ -135,6 +140,7 @@ impl Record {
             model_id: self.model_id.clone(),
             configurations: self.configurations.clone(),
             configured: self.configured.clone(),
+            deployed: self.deployed.clone(),
         };
         let json = serde_json::to_vec(&stored);
         Bytes::from(json.expect("keys are texts and numbers finite, which JSON can hold"))
@@ -174,6 +180,7 @@ mod tests {
         assert_eq!(record.model_id, "dtmi:com:example:Thermostat;1");
         assert_eq!(record.configurations["slow"], ConfigurationStatus::Targeted);
         assert_eq!(record.configured, [["limits", "high"]]);
+        assert_eq!(record.deployed, [Vec::<String>::new()]);
         let written: serde_json::Value = serde_json::from_slice(&record.encode()).unwrap();
         let expected: serde_json::Value = serde_json::from_str(FORMAT_2).unwrap();
         assert_eq!(written, expected);

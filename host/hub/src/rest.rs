@@ -14,6 +14,9 @@
 //! | `/devices/query` | POST |
 //! | `/devices/{d}/modules/$edgeHub/devicesAndModulesInDeviceScope`, `/devices/{d}/modules/$edgeHub/deviceAndModuleInDeviceScope` | GET |
 //! | `/statistics/devices`, `/statistics/service` | GET |
+//! | `/configurations` | GET |
+//! | `/configurations/{id}` | GET, PUT, DELETE |
+//! | `/configurations/testQueries` | POST |
 //! | `/twins/{d}`, `/twins/{d}/modules/{m}` | GET, PATCH, PUT |
 //! | `/twins/{d}/methods`, `/twins/{d}/modules/{m}/methods` | POST |
 //! | `/wasm-edge/v1/access-policies` | GET |
@@ -38,6 +41,7 @@ use crate::hub::Hub;
 mod access;
 mod bulk;
 mod commands;
+mod configurations;
 mod devices;
 mod events;
 mod failure;
@@ -110,6 +114,7 @@ impl Hub {
         Router::new()
             .merge(identities)
             .merge(twins)
+            .merge(configurations::routes())
             .route(ACCESS_POLICIES_PATH, get(access::policies))
             .merge(commands::routes())
             .merge(scope::routes())

@@ -212,6 +212,7 @@ impl Server {
             }
         }
         parts.spawn(self.certificates.renew(stop.clone()));
+        parts.spawn(configure(hub.clone(), stop.clone()));
         stop.cancelled().await;
         // Before the hub closes, so that nobody comes again meanwhile.
         while let Some(ended) = parts.join_next().await {
@@ -221,6 +222,14 @@ impl Server {
         }
         hub.close();
         acceptor.end(limits.stop_timeout).await
+    }
+}
+
+/// Carries out configurations until the server stops.
+async fn configure(hub: Hub, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = hub.run_configurations() => {}
     }
 }
 

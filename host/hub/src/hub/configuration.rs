@@ -8,13 +8,13 @@
 
 use serde_json::{Map, Value};
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
-use wasm_edge_model::twin::DEPTH_MAX;
 
 use super::Hub;
+use super::configurations::content::{self, Setting};
 use super::twins::Same;
 use crate::error::HubError;
 
-const DESIRED: &str = "properties.desired";
+const MODULES: &str = "modulesContent";
 
 /// The desired properties that a deployment gives its modules, in the order in which they are set.
 #[derive(Debug, PartialEq)]
@@ -64,65 +64,36 @@ impl Hub {
 impl Configuration {
     fn parse(content: &Map<String, Value>) -> Result<Self, HubError> {
         let modules = content
-            .get("modulesContent")
+            .get(MODULES)
             .and_then(Value::as_object)
-            .ok_or_else(|| invalid("`modulesContent` is missing or not an object".to_owned()))?;
+            .ok_or_else(|| invalid(format!("`{MODULES}` is missing or not an object")))?;
         let mut parsed = Vec::new();
-        for (name, content) in modules {
-            let module = ModuleId::new(name).map_err(|err| {
-                invalid(format!("`modulesContent` names the module `{name}`: {err}"))
+        for (module, settings) in content::modules(MODULES, modules).map_err(invalid)? {
+            let desired = desired(settings).map_err(|(path, step)| {
+                let key = [&["properties.desired".to_owned()][..], &path]
+                    .concat()
+                    .join(".");
+                let place = format!("`{MODULES}['{module}']['{key}']`");
+                invalid(format!("{place}: `{step}` is not an object"))
             })?;
-            let content = content
-                .as_object()
-                .ok_or_else(|| invalid(format!("`modulesContent['{name}']` is not an object")))?;
-            parsed.push((module, desired(name, content)?));
+            parsed.push((module, desired));
         }
         parsed.sort_by_key(|(module, _)| (*module == ModuleId::edge_agent(), module.clone()));
         Ok(Self(parsed))
     }
 }
 
-/// The desired properties: those under `properties.desired`, and those that are given one by one
-/// under `properties.desired.a.b`, as layered deployments do.
-fn desired(module: &str, content: &Map<String, Value>) -> Result<Map<String, Value>, HubError> {
-    let place = |key: &str| format!("`modulesContent['{module}']['{key}']`");
-    let mut desired = match content.get(DESIRED) {
-        None => Map::new(),
-        Some(Value::Object(members)) => members.clone(),
-        Some(_) => return Err(invalid(format!("{} is not an object", place(DESIRED)))),
-    };
-    for (key, value) in content.iter().filter(|(key, _)| *key != DESIRED) {
-        let path = key
-            .strip_prefix(DESIRED)
-            .and_then(|rest| rest.strip_prefix('.'));
-        let Some(path) = path.filter(|path| path.split('.').all(|step| !step.is_empty())) else {
-            let problem = format!("{} is not known: expected `{DESIRED}`", place(key));
-            return Err(invalid(problem));
-        };
-        if path.split('.').count() > DEPTH_MAX {
-            let problem = format!("{} is deeper than {DEPTH_MAX} levels", place(key));
-            return Err(invalid(problem));
+/// The properties that settings make; the error is the path and the step of it that has no place.
+fn desired(settings: Vec<Setting>) -> Result<Map<String, Value>, (Vec<String>, String)> {
+    let mut desired = Map::new();
+    for setting in settings {
+        if let Some(step) = setting.obstacle(&desired) {
+            let step = step.to_owned();
+            return Err((setting.path, step));
         }
-        insert(&mut desired, path, value.clone())
-            .map_err(|step| invalid(format!("{}: `{step}` is not an object", place(key))))?;
+        setting.apply(&mut desired);
     }
     Ok(desired)
-}
-
-/// Sets the value at `path`; the error is the step that is in the way.
-fn insert<'a>(
-    members: &mut Map<String, Value>,
-    path: &'a str,
-    value: Value,
-) -> Result<(), &'a str> {
-    let Some((step, rest)) = path.split_once('.') else {
-        members.insert(path.to_owned(), value);
-        return Ok(());
-    };
-    let inner = members
-        .entry(step)
-        .or_insert_with(|| Value::Object(Map::new()));
-    insert(inner.as_object_mut().ok_or(step)?, rest, value)
 }
 
 fn invalid(problem: String) -> HubError {

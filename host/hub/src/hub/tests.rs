@@ -57,6 +57,15 @@ fn hub_with(database: Database, telemetry: SimulatedVolume, retention: Retention
     Hub::with_store(store, Arc::new(telemetry), options).unwrap()
 }
 
+/// A hub that keeps its documents in `store`.
+pub(crate) fn hub_over(store: Arc<dyn HubStore>) -> Hub {
+    let options = HubOptions {
+        clock: Arc::new(|| NOW.parse().unwrap()),
+        ..HubOptions::new("hub.test")
+    };
+    Hub::with_store(store, Arc::new(SimulatedVolume::new(1)), options).unwrap()
+}
+
 /// What a process that starts after a power cut at this moment finds.
 pub(crate) fn after_power_cut(disk: &SimulatedDisk) -> SimulatedDisk {
     SimulatedDisk::new(disk.after_power_cut(Survivors::Synced), Fault::None)

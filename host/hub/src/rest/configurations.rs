@@ -15,9 +15,7 @@ use super::failure::Failure;
 use super::request::{Body, Condition};
 use crate::error::HubError;
 use crate::hub::Hub;
-use crate::hub::configurations::{
-    CONFIGURATIONS_MAX, ConfigurationId, ConfigurationRequest,
-};
+use crate::hub::configurations::{CONFIGURATIONS_MAX, ConfigurationId, ConfigurationRequest};
 
 pub(super) fn routes() -> Router<Hub> {
     Router::new()
@@ -47,10 +45,7 @@ async fn list(
     Ok(Json(hub.configurations_json(limit).await?.into()))
 }
 
-async fn read(
-    State(hub): State<Hub>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Failure> {
+async fn read(State(hub): State<Hub>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
     Ok(Json(hub.configuration_json(&checked(&id)?).await?))
 }
 

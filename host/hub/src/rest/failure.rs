@@ -15,6 +15,7 @@ use wasm_edge_model::time::Timestamp;
 
 use crate::access::throttle::Throttled;
 use crate::error::HubError;
+use crate::hub::configurations::ConfigurationError;
 use crate::hub::queries::QueryFailure;
 
 /// The header that names the error's code.
@@ -50,6 +51,14 @@ const CONFIGURATION: Code = Code(
     StatusCode::BAD_REQUEST,
     400_402,
     "InvalidConfigurationContent",
+);
+const CONFIGURATION_NOT_FOUND: Code = Code(StatusCode::NOT_FOUND, 404_401, "ConfigurationNotFound");
+const CONFIGURATION_EXISTS: Code =
+    Code(StatusCode::CONFLICT, 409_401, "ConfigurationAlreadyExists");
+const TOO_MANY_CONFIGURATIONS: Code = Code(
+    StatusCode::FORBIDDEN,
+    403_401,
+    "ConfigurationCountLimitExceeded",
 );
 const SYSTEM_MODULE: Code = Code(
     StatusCode::UNAUTHORIZED,
@@ -232,6 +241,7 @@ fn code(err: &HubError) -> Code {
         HubError::Query(QueryFailure::TooMany { .. }) => THROTTLED,
         HubError::Query(_) => ARGUMENT_INVALID,
         HubError::InvalidConfiguration { .. } => CONFIGURATION,
+        HubError::Configuration(err) => configuration_code(err),
         HubError::NotOnline { .. } => NOT_ONLINE,
         HubError::NoAnswer { .. } | HubError::Unanswered { .. } => TIMEOUT,
         HubError::TooManyCalls { .. } => TOO_MANY_CALLS,
@@ -248,6 +258,22 @@ fn code(err: &HubError) -> Code {
         | HubError::Folder { .. }
         | HubError::Thread { .. } => SERVER,
         HubError::Closed => UNAVAILABLE,
+    }
+}
+
+fn configuration_code(err: &ConfigurationError) -> Code {
+    match err {
+        ConfigurationError::NotFound { .. } => CONFIGURATION_NOT_FOUND,
+        ConfigurationError::AlreadyExists { .. } => CONFIGURATION_EXISTS,
+        ConfigurationError::PreconditionFailed { .. } => PRECONDITION,
+        ConfigurationError::TooMany { .. } => TOO_MANY_CONFIGURATIONS,
+        ConfigurationError::Content { .. } => CONFIGURATION,
+        ConfigurationError::Id { .. }
+        | ConfigurationError::Invalid { .. }
+        | ConfigurationError::Target(_)
+        | ConfigurationError::Metric { .. } => ARGUMENT_INVALID,
+        ConfigurationError::Contended { .. } => THROTTLED,
+        ConfigurationError::Damaged { .. } => SERVER,
     }
 }
 

@@ -74,5 +74,6 @@ mod bulk;
 mod commands;
 mod identities;
 mod methods;
+mod queries;
 mod streams;
 mod twins;

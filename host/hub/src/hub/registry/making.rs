@@ -110,6 +110,7 @@ impl Hub {
             model_id: String::new(),
             configurations: BTreeMap::new(),
             configured: Vec::new(),
+            deployed: Vec::new(),
         })
     }
 
