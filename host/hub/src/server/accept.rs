@@ -26,6 +26,10 @@ use crate::mqtt::{self, Peer, Transport};
 /// How long to wait after a connection could not be accepted, as when no file can be opened any more.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Connections at once that ask for metrics and health. They have places of their own: a hub that
+/// has no place left for clients still tells so.
+const OPERATIONS_CONNECTIONS_MAX: usize = 64;
+
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Face {
@@ -59,6 +63,7 @@ struct Shared {
     operations: Http,
     limits: ServerLimits,
     places: Places,
+    places_of_operations: Places,
     connections: TaskTracker,
     /// No new connections.
     stop: CancellationToken,
@@ -80,6 +85,10 @@ impl Acceptor {
             operations: Http::new(hub.clone(), hub.operations(), limits),
             limits,
             places,
+            places_of_operations: Places::new(
+                OPERATIONS_CONNECTIONS_MAX,
+                OPERATIONS_CONNECTIONS_MAX,
+            ),
             connections: TaskTracker::new(),
             stop,
             cut: CancellationToken::new(),
@@ -122,7 +131,11 @@ impl Acceptor {
 
     /// Gives a connection a place and a task, or closes it.
     fn admit(&self, face: Face, stream: TcpStream, address: SocketAddr) {
-        let place = match self.0.places.take(address.ip()) {
+        let places = match face {
+            Face::Mqtt | Face::Https => &self.0.places,
+            Face::Operations => &self.0.places_of_operations,
+        };
+        let place = match places.take(address.ip()) {
             Ok(place) => place,
             Err(full) => {
                 let reason = match full {
