@@ -323,6 +323,20 @@ fn a_certificate_for_a_device_is_issued_with_the_hub_running_or_not() {
     issue("d1")
         .ended_with(1)
         .says(&["cannot write `./d1.key.pem`", "--dir DIR"]);
+    let args = [
+        "hub",
+        "ca",
+        "issue",
+        "d1",
+        "$m",
+        "--output",
+        "json",
+        "--data-dir",
+        "data",
+    ];
+    let of_module = home.verb(&args).ok().json();
+    assert_eq!(of_module["commonName"], "d1/$m");
+    assert_eq!(of_module["keyFile"], "./d1.%24m.key.pem");
     let hub = HubServe::start(&home);
     issue("d/2").ended_with(2);
     issue("d:2").ok();

@@ -392,9 +392,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_table_above_names_every_metric() {
+    async fn the_tables_name_every_metric() {
         let text = hub().metrics_text();
-        let source = include_str!("metrics.rs");
+        let (source, docs) = (
+            include_str!("metrics.rs"),
+            include_str!("../../../docs/hub.md"),
+        );
+        for row in source
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | `"))
+        {
+            let told = docs
+                .lines()
+                .any(|line| line.strip_prefix("| `") == Some(row));
+            assert!(told, "docs/hub.md lacks `{row}");
+        }
         let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         for name in names.filter_map(|line| line.split(' ').next()) {
             let described = source

@@ -30,6 +30,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// has no place left for clients still tells so.
 const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 
+/// How long the end of connections that were cut off may take.
+const CUT_MAX: Duration = Duration::from_secs(1);
+
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Face {
@@ -125,7 +128,10 @@ impl Acceptor {
         }
         let left = connections.len();
         self.0.cut.cancel();
-        connections.wait().await;
+        // One whose end itself hangs must not keep the others waiting.
+        if timeout(CUT_MAX, connections.wait()).await.is_err() {
+            tracing::warn!(left = connections.len(), "connections did not end");
+        }
         Ending::Cut(left)
     }
 

@@ -171,21 +171,20 @@ impl Authority {
         &self.certificate
     }
 
-    /// A certificate with which the device `device` can prove who it is.
-    ///
-    /// Its common name is the device's id.
+    /// A certificate with which a client can prove who it is: `common_name` is a device's id, or
+    /// `device/module`.
     ///
     /// # Errors
     /// [`AuthorityError::Issue`].
     pub fn issue_client(
         &self,
-        device: &str,
+        common_name: &str,
         valid_days: u32,
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
         let purpose = ExtendedKeyUsagePurpose::ClientAuth;
         let valid_days = valid_days.min(CLIENT_VALID_DAYS_MAX);
-        self.issue(device, Vec::new(), purpose, valid_days, now)
+        self.issue(common_name, Vec::new(), purpose, valid_days, now)
     }
 
     /// A certificate for a server with these names.

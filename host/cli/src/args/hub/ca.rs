@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use wasm_edge_hub::server::authority::{CLIENT_VALID_DAYS, CLIENT_VALID_DAYS_MAX};
-use wasm_edge_model::identity::DeviceId;
+use wasm_edge_model::identity::{DeviceId, ModuleId};
 
 /// Arguments of `hub ca`.
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(crate) struct CaArgs {
 /// The commands under `hub ca`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CaCommand {
-    /// Issue a certificate with which a device can prove who it is
+    /// Issue a certificate with which a device or a module can prove who it is
     Issue(CaIssueArgs),
 }
 
@@ -30,6 +30,9 @@ pub(crate) enum CaCommand {
 pub(crate) struct CaIssueArgs {
     /// The device's id; it becomes the common name
     pub(crate) device: DeviceId,
+
+    /// A module of it; the common name is DEVICE/MODULE then
+    pub(crate) module: Option<ModuleId>,
 
     /// Where to write key and certificate
     #[arg(long, value_name = "DIR", default_value = ".")]

@@ -1,4 +1,4 @@
-//! `hub ca` and `hub ca issue`: the certificate of the local authority, and certificates that it signs for devices.
+//! `hub ca` and `hub ca issue`: the certificate of the local authority, and certificates that it signs for devices and modules.
 //!
 //! Both read the data folder and work whether the hub runs or not.
 
@@ -56,7 +56,7 @@ pub(super) fn execute(
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct IssuedFiles {
-    device: String,
+    common_name: String,
     certificate_file: PathBuf,
     key_file: PathBuf,
     sha1_thumbprint: String,
@@ -64,12 +64,18 @@ struct IssuedFiles {
 }
 
 fn issue(authority: &Authority, args: &CaIssueArgs, output: &Output) -> anyhow::Result<ExitStatus> {
+    let (subject, name) = match &args.module {
+        None => (args.device.to_string(), args.device.folder_name()),
+        Some(module) => (
+            format!("{}/{module}", args.device),
+            format!("{}.{}", args.device.folder_name(), module.folder_name()),
+        ),
+    };
     let issued = authority
-        .issue_client(args.device.as_str(), args.days, Timestamp::now())
+        .issue_client(&subject, args.days, Timestamp::now())
         .map_err(failure)?;
-    let name = args.device.folder_name();
     let files = IssuedFiles {
-        device: args.device.to_string(),
+        common_name: subject,
         certificate_file: args.dir.join(format!("{name}.cert.pem")),
         key_file: args.dir.join(format!("{name}.key.pem")),
         sha1_thumbprint: hex(&digest::SHA1_FOR_LEGACY_USE_ONLY, &issued.certificate),
