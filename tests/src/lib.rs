@@ -8,8 +8,10 @@
 //! Nothing here sleeps for a guess: a wait names what it waits for, looks often, and fails loudly after
 //! [`wait::LIMIT`] with all that the process printed.
 
+pub mod certificates;
 pub mod console;
 pub mod deployment;
+pub mod doors;
 pub mod home;
 pub mod http;
 pub mod hub;
@@ -22,4 +24,5 @@ pub mod run;
 pub mod soak;
 pub mod space;
 pub mod tls;
+pub mod tokens;
 pub mod wait;
