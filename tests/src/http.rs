@@ -14,6 +14,8 @@ use crate::wait;
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// The status line and the headers, as they came.
+    pub head: String,
     /// The body.
     pub body: Value,
 }
@@ -23,7 +25,21 @@ pub struct Answer {
 /// # Panics
 /// When what answers does not speak HTTP.
 pub fn ask(data: &Path, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-    let mut stream = request(data, method, path, body)?;
+    ask_with(data, method, path, &[], body)
+}
+
+/// As [`ask`], with more headers, each a whole line without its end.
+///
+/// # Panics
+/// When what answers does not speak HTTP.
+pub fn ask_with(
+    data: &Path,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: Option<&Value>,
+) -> Option<Answer> {
+    let mut stream = request(data, method, path, headers, body)?;
     stream.set_read_timeout(Some(wait::LIMIT)).ok()?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).ok()?;
@@ -53,6 +69,7 @@ pub fn answer(bytes: Vec<u8>) -> Option<Answer> {
     };
     Some(Answer {
         status: status.unwrap_or_else(|| panic!("no HTTP: {answer}")),
+        head: format!("{head}\r\n"),
         body,
     })
 }
@@ -62,7 +79,7 @@ pub fn answer(bytes: Vec<u8>) -> Option<Answer> {
 /// # Panics
 /// When there is none.
 pub fn stream(data: &Path, path: &str) -> Lines {
-    let stream = request(data, "GET", path, None).expect("somebody listens on the socket");
+    let stream = request(data, "GET", path, &[], None).expect("somebody listens on the socket");
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -77,9 +94,15 @@ pub fn stream(data: &Path, path: &str) -> Lines {
     Lines::collect(Chunked { reader, left: 0 }).0
 }
 
-fn request(data: &Path, method: &str, path: &str, body: Option<&Value>) -> Option<UnixStream> {
+fn request(
+    data: &Path,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: Option<&Value>,
+) -> Option<UnixStream> {
     let mut stream = UnixStream::connect(data.join("control.sock")).ok()?;
-    let request = request_text(method, path, &[], body);
+    let request = request_text(method, path, headers, body);
     stream.write_all(request.as_bytes()).ok()?;
     Some(stream)
 }

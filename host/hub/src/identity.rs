@@ -18,6 +18,7 @@ use wasm_edge_model::time::Timestamp;
 
 mod request;
 
+pub(crate) use request::scope_of;
 pub use request::{IdentityRequest, IdentitySpec, KeyRequest};
 
 /// Length of a key that the hub makes.
@@ -28,6 +29,9 @@ pub const NOTE_MAX_BYTES: usize = 128;
 
 /// Longest certificate thumbprint: SHA-256 in hexadecimal digits.
 pub const THUMBPRINT_MAX_BYTES: usize = 64;
+
+/// What the scope of a device begins with; its id, `-` and its generation id follow.
+pub const SCOPE_PREFIX: &str = "ms-azure-iot-edge://";
 
 /// Why an identity cannot be as asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -49,6 +53,12 @@ pub enum IdentityError {
     Thumbprint {
         /// Its name in the request.
         name: &'static str,
+    },
+    /// A device is to be behind one that is not there, or that runs no modules.
+    #[error("there is no device that runs modules with the scope `{}`", .scope.escape_debug())]
+    Parent {
+        /// The scope as it was given, cut to a readable length.
+        scope: String,
     },
     /// A text is too long.
     #[error("`{name}` has more than {NOTE_MAX_BYTES} bytes")]
@@ -92,6 +102,8 @@ pub struct Identity {
     pub edge: bool,
     /// Who manages a module, free text.
     pub managed_by: Option<String>,
+    /// The scope of the device behind which a device is, if it is behind one.
+    pub parent: Option<String>,
 }
 
 /// Whether a device may connect.
@@ -222,11 +234,19 @@ impl Identity {
         BASE64.encode(self.etag_counter.to_string())
     }
 
-    /// Where a device's modules and children belong; none for devices that run no modules.
+    /// The scope of a device: its own if it runs modules, where its modules and children belong,
+    /// else that of the device that it is behind, if any.
     pub fn device_scope(&self) -> Option<String> {
+        if !self.edge {
+            return self.parent.clone();
+        }
         let device = self.owner.device();
-        self.edge
-            .then(|| format!("ms-azure-iot-edge://{device}-{}", self.generation_id))
+        Some(format!("{SCOPE_PREFIX}{device}-{}", self.generation_id))
+    }
+
+    /// The scopes of the devices behind which a device is: one at most.
+    pub fn parent_scopes(&self) -> &[String] {
+        self.parent.as_slice()
     }
 
     /// The identity as the service API shows it, keys included.
@@ -251,7 +271,7 @@ impl Identity {
                 json["statusReason"] = json!(self.status_reason);
                 json["statusUpdatedTime"] = json!(self.status_updated);
                 json["capabilities"] = json!({ "iotEdge": self.edge });
-                json["parentScopes"] = json!([]);
+                json["parentScopes"] = json!(self.parent_scopes());
                 if let Some(scope) = self.device_scope() {
                     json["deviceScope"] = json!(scope);
                 }

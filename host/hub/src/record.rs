@@ -19,7 +19,7 @@ use crate::identity::{Authentication, Identity, IdentityStatus};
 /// | Format | Since |
 /// | --- | --- |
 /// | 1 | identity and twin |
-/// | 2 | `modelId`, `configurations`, `configured`, `deployed` |
+/// | 2 | `modelId`, `configurations`, `configured`, `deployed`, `parent` |
 const RECORD_FORMAT: u32 = 2;
 
 /// An identity with its twin.
@@ -78,6 +78,8 @@ struct StoredIdentity {
     authentication: Authentication,
     iot_edge: bool,
     managed_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
 }
 
 /// Reads nothing but the version, which comes before all else.
@@ -112,6 +114,7 @@ impl Record {
                 authentication: identity.authentication,
                 edge: identity.iot_edge,
                 managed_by: identity.managed_by,
+                parent: identity.parent,
             },
             twin: stored.twin,
             model_id: stored.model_id,
@@ -135,6 +138,7 @@ impl Record {
                 authentication: identity.authentication,
                 iot_edge: identity.edge,
                 managed_by: identity.managed_by,
+                parent: identity.parent,
             },
             twin: self.twin.clone(),
             model_id: self.model_id.clone(),

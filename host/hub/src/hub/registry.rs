@@ -19,6 +19,7 @@ use crate::store::{Collection, DocumentKey, Expected};
 
 mod leftovers;
 mod making;
+pub mod scope;
 
 /// How many modules a device may have, beside `$edgeAgent` and `$edgeHub`; as IoT Hub.
 pub const MODULES_PER_DEVICE_MAX: usize = 50;
@@ -109,6 +110,7 @@ impl Hub {
         spec: IdentitySpec,
         twin: &TwinPatch,
     ) -> Result<Identity, HubError> {
+        self.check_parent(owner, spec.parent.as_deref()).await?;
         let identity = self.make(owner, spec, twin).await?;
         if let TwinOwner::Device(device) = owner {
             let generation_id = &*identity.generation_id;
@@ -157,6 +159,11 @@ impl Hub {
         if_match: IfMatch,
         spec: impl Fn(&Identity) -> Result<IdentitySpec, IdentityError>,
     ) -> Result<Identity, HubError> {
+        let present = self.identity(owner).await?;
+        let wanted = spec(&present).map_err(|source| refused(owner, source))?;
+        if wanted.parent != present.parent {
+            self.check_parent(owner, wanted.parent.as_deref()).await?;
+        }
         let now = self.now();
         let (before, updated) = self
             .change(owner, |record| {
@@ -343,6 +350,7 @@ fn become_as(
         identity.edge = spec.edge;
     }
     identity.managed_by = spec.managed_by;
+    identity.parent = spec.parent;
     identity.etag_counter += 1;
     Ok(())
 }

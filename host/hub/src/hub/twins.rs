@@ -38,13 +38,17 @@ impl TwinPatch {
     /// Reads the body of a patch, as [`TwinPatch::from_json`] does, and refuses one that would change
     /// reported properties: those are the device's to write.
     ///
-    /// A `reported` section without properties of its own changes nothing and is passed over.
+    /// Who sends back a twin as it was read, with something of it changed, wants no such change:
+    /// reported properties with their metadata are passed over, and so is a section of them
+    /// without any.
     ///
     /// # Errors
     /// [`HubError::Invalid`].
     pub fn from_patch(body: Value) -> Result<Self, HubError> {
         let is_written = |section: Option<&Value>| match section {
-            Some(Value::Object(members)) => members.keys().any(|key| !key.starts_with('$')),
+            Some(Value::Object(members)) => {
+                !members.is_empty() && !members.keys().any(|key| key.starts_with('$'))
+            }
             Some(_) => true,
             None => false,
         };
@@ -308,7 +312,7 @@ pub(crate) fn service_json(record: &Record, connection: ConnectionView) -> Value
         None => json!({
             "statusReason": record.identity.status_reason,
             "capabilities": { "iotEdge": record.identity.edge },
-            "parentScopes": [],
+            "parentScopes": record.identity.parent_scopes(),
         }),
     };
     for value in [common, special] {

@@ -1,12 +1,12 @@
 //! What a caller asks an identity to be: read from the service API's JSON, checked, made real.
 
 use serde::{Deserialize, Deserializer};
-use wasm_edge_model::identity::TwinOwner;
+use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::shared_access::SharedKey;
 
 use super::{
     Authentication, AuthenticationKind, Identity, IdentityError, IdentityStatus, NOTE_MAX_BYTES,
-    SymmetricKeys, THUMBPRINT_MAX_BYTES, Thumbprints,
+    SCOPE_PREFIX, SymmetricKeys, THUMBPRINT_MAX_BYTES, Thumbprints,
 };
 
 /// The length of a SHA-1 thumbprint in hexadecimal digits.
@@ -28,6 +28,9 @@ pub struct IdentityRequest {
     #[serde(deserialize_with = "given")]
     managed_by: Option<Option<String>>,
     capabilities: Option<CapabilitiesRequest>,
+    #[serde(deserialize_with = "given")]
+    device_scope: Option<Option<String>>,
+    parent_scopes: Option<Vec<String>>,
     authentication: Option<AuthenticationRequest>,
 }
 
@@ -72,6 +75,8 @@ pub struct IdentitySpec {
     pub edge: bool,
     /// Who manages a module.
     pub managed_by: Option<String>,
+    /// The scope of the device behind which a device is to be.
+    pub parent: Option<String>,
     /// How it shows who it is.
     pub authentication: KeyRequest,
 }
@@ -110,9 +115,29 @@ impl IdentityRequest {
             status_reason: present.status_reason.clone(),
             edge: present.edge,
             managed_by: present.managed_by.clone(),
+            parent: present.parent.clone(),
             authentication: KeyRequest::Keep,
         };
         self.over(&present.owner, spec)
+    }
+
+    /// The scope of the device behind which the device is to be, given the present one.
+    ///
+    /// A device that runs modules has a scope of its own as `deviceScope`, and its parent in
+    /// `parentScopes` alone; other devices have that of their parent in both.
+    fn parent(&self, owner: &TwinOwner, edge: bool, present: Option<String>) -> Option<String> {
+        let device_scope = self.device_scope.as_ref().filter(|_| !edge);
+        let is_named = device_scope.is_some() || self.parent_scopes.is_some();
+        let named = device_scope.cloned().flatten();
+        let first = || self.parent_scopes.as_ref()?.first().cloned();
+        let parent = if is_named {
+            named.filter(|scope| !scope.is_empty()).or_else(first)
+        } else {
+            present
+        };
+        // Its own scope is what a device that ran modules had before.
+        let is_own = |scope: &String| scope_of(scope).is_some_and(|(id, _)| id == *owner.device());
+        parent.filter(|scope| !scope.is_empty() && !is_own(scope) && owner.module().is_none())
     }
 
     /// What `spec` becomes by what the request says.
@@ -128,10 +153,12 @@ impl IdentityRequest {
             owner.module().map(|module| module.as_str()),
         )?;
         let edge = self.capabilities.as_ref().and_then(|all| all.iot_edge);
+        let edge = owner.module().is_none() && edge.unwrap_or(spec.edge);
         Ok(IdentitySpec {
             status: self.status.unwrap_or(spec.status),
             status_reason: note("statusReason", &self.status_reason, spec.status_reason)?,
-            edge: owner.module().is_none() && edge.unwrap_or(spec.edge),
+            edge,
+            parent: self.parent(owner, edge, spec.parent),
             managed_by: note("managedBy", &self.managed_by, spec.managed_by)?,
             authentication: match &self.authentication {
                 None => spec.authentication,
@@ -201,6 +228,12 @@ impl KeyRequest {
             (Self::Keep, None) | (Self::Generate, _) => Authentication::generate(),
         }
     }
+}
+
+/// The id and generation of the device that has this scope.
+pub(crate) fn scope_of(scope: &str) -> Option<(DeviceId, &str)> {
+    let (device, generation_id) = scope.strip_prefix(SCOPE_PREFIX)?.rsplit_once('-')?;
+    Some((DeviceId::new(device).ok()?, generation_id))
 }
 
 /// A member that is there, be it null: unlike one that is left out.

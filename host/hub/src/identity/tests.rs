@@ -38,6 +38,7 @@ fn identity(owner: TwinOwner) -> Identity {
         },
         edge: true,
         managed_by: None,
+        parent: None,
     }
 }
 

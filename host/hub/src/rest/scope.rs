@@ -1,22 +1,23 @@
 //! Who belongs to a device that runs modules: what its `$edgeHub` asks for, so that it can let them in.
 //!
-//! To a device belong itself and its modules. Devices behind other devices
-//! are not kept here: a device has no parent.
+//! To a device belong itself, its modules, the devices right behind it, and
+//! their modules. What is behind those is asked for by their own `$edgeHub`.
 //!
 //! Source: Azure IoT Edge, `edge-hub`, its client of device scopes.
 
-use axum::Json;
-use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::routing::get;
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wasm_edge_model::identity::{DeviceId, ModuleId, TwinOwner};
 
 use super::failure::Failure;
 use super::request::Owner;
+use crate::error::HubError;
 use crate::hub::Hub;
+use crate::identity::Identity;
 
 pub(super) fn routes() -> Router<Hub> {
     Router::new()
@@ -30,6 +31,13 @@ pub(super) fn routes() -> Router<Hub> {
         )
 }
 
+/// Where a listing goes on: behind this device.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    continuation_token: Option<String>,
+}
+
 /// Who is looked for.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,54 +46,124 @@ struct Target {
     target_module_id: Option<String>,
 }
 
-/// The device and all its modules; they fit one answer.
-async fn all(State(hub): State<Hub>, Owner(owner): Owner) -> Result<Json<Value>, Failure> {
-    let device = device_of_hub(&owner)?;
-    let modules = hub.modules(device).await?;
-    let device = hub.identity(&TwinOwner::Device(device.clone())).await?;
-    let modules = modules
-        .iter()
-        .map(|module| module.to_json(hub.view_with(module, 0)));
-    let modules = modules.collect();
-    Ok(answer(
-        vec![device.to_json(hub.view(&device).await?)],
-        modules,
-    ))
+/// What is answered.
+#[derive(Default)]
+struct Members {
+    devices: Vec<Value>,
+    modules: Vec<Value>,
 }
 
-/// The device, and one module of it if one is asked for; nobody, where they do not belong to it.
+/// A page of those who belong to the device; the device itself is on the first.
+async fn all(
+    State(hub): State<Hub>,
+    Owner(owner): Owner,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Value>, Failure> {
+    let Query(page) = page.map_err(|err| Failure::invalid(err.to_string()))?;
+    let token = page.continuation_token.filter(|token| !token.is_empty());
+    let after = token.as_deref().map(DeviceId::new).transpose();
+    let after = after.map_err(|err| Failure::invalid(format!("`continuationToken`: {err}")))?;
+    let (edge, scope) = edge_device(&hub, &owner).await?;
+    let mut members = Members::default();
+    if after.is_none() {
+        members.add_all(&hub, &edge).await?;
+    }
+    let children = hub.children(&scope, after.as_ref()).await?;
+    for child in &children.devices {
+        members.add_all(&hub, child).await?;
+    }
+    let next = children.next.map(|next| {
+        let encoded = |id: &str| percent_encoding::utf8_percent_encode(id, ENCODED).to_string();
+        format!(
+            "/devices/{}/modules/%24edgeHub/devicesAndModulesInDeviceScope?continuationToken={}&api-version=2018-08-30-preview",
+            encoded(owner.device().as_str()),
+            encoded(next.as_str()),
+        )
+    });
+    Ok(members.answer(next))
+}
+
+/// A device that belongs to this one, and a module of it if one is asked for; nobody, where they
+/// do not belong to it.
 async fn one(
     State(hub): State<Hub>,
     Owner(owner): Owner,
     target: Result<Query<Target>, QueryRejection>,
 ) -> Result<Json<Value>, Failure> {
-    let device = device_of_hub(&owner)?;
     let Query(target) = target.map_err(|err| Failure::invalid(err.to_string()))?;
-    if target.target_device_id != device.as_str() {
-        return Ok(answer(Vec::new(), Vec::new()));
-    }
-    let identity = hub.identity(&TwinOwner::Device(device.clone())).await?;
-    let shown = identity.to_json(hub.view(&identity).await?);
-    let module = target.target_module_id.as_deref();
-    let Some(module) = module.filter(|module| !module.is_empty()) else {
-        return Ok(answer(vec![shown], Vec::new()));
+    let (edge, scope) = edge_device(&hub, &owner).await?;
+    let device = DeviceId::new(&target.target_device_id)
+        .map_err(|err| Failure::invalid(format!("`targetDeviceId`: {err}")))?;
+    let mut members = Members::default();
+    let found = match hub.identity(&TwinOwner::Device(device)).await {
+        Err(HubError::NotFound { .. }) => return Ok(members.answer(None)),
+        found => found?,
     };
-    let modules = hub.modules(device).await?;
-    let module = modules
-        .iter()
-        .find(|found| found.owner.module().map(ModuleId::as_str) == Some(module));
-    let module = module.map(|module| module.to_json(hub.view_with(module, 0)));
-    Ok(answer(vec![shown], module.into_iter().collect()))
-}
-
-/// The device whose `$edgeHub` the path names.
-fn device_of_hub(owner: &TwinOwner) -> Result<&DeviceId, Failure> {
-    if owner.module() == Some(&ModuleId::edge_hub()) {
-        return Ok(owner.device());
+    if found.owner != edge.owner && found.parent.as_ref() != Some(&scope) {
+        return Ok(members.answer(None));
     }
-    Err(Failure::invalid("`$edgeHub` alone has a scope"))
+    members.devices.push(found.to_json(hub.view(&found).await?));
+    let module = target.target_module_id.as_deref();
+    if let Some(module) = module.filter(|module| !module.is_empty()) {
+        members.add_modules(&hub, &found, Some(module)).await?;
+    }
+    Ok(members.answer(None))
 }
 
-fn answer(devices: Vec<Value>, modules: Vec<Value>) -> Json<Value> {
-    Json(json!({ "devices": devices, "modules": modules, "continuationLink": null }))
+/// What is encoded of ids in a link: all but what is plain in RFC 3986.
+const ENCODED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_');
+
+/// The device whose `$edgeHub` the path names, and its scope.
+async fn edge_device(hub: &Hub, owner: &TwinOwner) -> Result<(Identity, String), Failure> {
+    if owner.module() != Some(&ModuleId::edge_hub()) {
+        return Err(Failure::invalid("`$edgeHub` alone has a scope"));
+    }
+    hub.identity(owner).await?;
+    let device = TwinOwner::Device(owner.device().clone());
+    let device = hub.identity(&device).await?;
+    let scope = device.device_scope().filter(|_| device.edge);
+    let scope = scope.ok_or_else(|| Failure::invalid("the device runs no modules"))?;
+    Ok((device, scope))
+}
+
+impl Members {
+    /// Adds a device with its modules. One that was deleted meanwhile is left out.
+    async fn add_all(&mut self, hub: &Hub, device: &Identity) -> Result<(), Failure> {
+        match self.add_modules(hub, device, None).await {
+            Err(HubError::NotFound { .. }) => Ok(()),
+            Err(err) => Err(err.into()),
+            Ok(()) => {
+                self.devices.push(device.to_json(hub.view(device).await?));
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the modules of a device, or the one of this id.
+    async fn add_modules(
+        &mut self,
+        hub: &Hub,
+        device: &Identity,
+        only: Option<&str>,
+    ) -> Result<(), HubError> {
+        let modules = hub.modules(device.owner.device()).await?;
+        let wanted = modules.iter().filter(|module| {
+            let id = module.owner.module().map(ModuleId::as_str);
+            only.is_none_or(|only| id == Some(only))
+        });
+        let shown = wanted.map(|module| module.to_json(hub.view_with(module, 0)));
+        self.modules.extend(shown);
+        Ok(())
+    }
+
+    fn answer(self, continuation_link: Option<String>) -> Json<Value> {
+        Json(json!({
+            "devices": self.devices,
+            "modules": self.modules,
+            "continuationLink": continuation_link,
+        }))
+    }
 }

@@ -100,6 +100,7 @@ impl Hub {
                 .map_err(|source| refused(owner, source))?,
             edge: spec.edge && owner.module().is_none(),
             managed_by: spec.managed_by,
+            parent: spec.parent,
         };
         let device = device.map_or(&identity, |device| &device.identity);
         let device_generation_id = device.generation_id.clone();

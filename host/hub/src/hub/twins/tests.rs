@@ -172,6 +172,8 @@ fn a_patch_leaves_what_the_device_reports_alone() {
         json!({ "reported": { "$version": 3, "$metadata": {} } }),
         true,
     );
+    // As it was read.
+    check(json!({ "reported": { "x": 1, "$version": 3 } }), true);
     check(json!({ "reported": { "x": 1 } }), false);
     check(json!({ "reported": { "x": null } }), false);
     check(json!({ "reported": null }), false);

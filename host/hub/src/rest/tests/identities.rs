@@ -176,3 +176,86 @@ async fn an_edge_hub_is_told_who_belongs_to_its_device() {
     let expected = (400, "ArgumentInvalid", "`$edgeHub` alone has a scope");
     check_failure(&hub, module, expected).await;
 }
+
+#[tokio::test]
+async fn a_device_behind_another_is_told_to_its_edge_hub() {
+    let (hub, _) = hub_with_module().await;
+    let scope = get_json(&hub, "/devices/d").await["deviceScope"].clone();
+    let put = async |path: &str, if_match: Option<&str>, body: Value| {
+        answer(send(&hub, request(Method::PUT, path, if_match, body)).await).await
+    };
+    let (status, leaf) = put("/devices/leaf", None, json!({ "deviceScope": scope })).await;
+    assert_eq!((status, &leaf["deviceScope"]), (200, &scope));
+    assert_eq!(leaf["parentScopes"], json!([scope]));
+    let twin = get_json(&hub, "/twins/leaf").await;
+    assert_eq!(
+        (&twin["deviceScope"], &twin["parentScopes"]),
+        (&scope, &json!([scope]))
+    );
+    let nested = json!({ "capabilities": { "iotEdge": true }, "parentScopes": [scope] });
+    let (_, nested) = put("/devices/nested", None, nested).await;
+    assert_ne!(nested["deviceScope"], scope);
+    assert_eq!(nested["parentScopes"], json!([scope]));
+    let all = "/devices/d/modules/%24edgeHub/devicesAndModulesInDeviceScope";
+    let all = get_json(&hub, all).await;
+    let ids = |list: &Value, key: &str| -> Vec<Value> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| one[key].clone()).collect()
+    };
+    assert_eq!(ids(&all["devices"], "deviceId"), ["d", "leaf", "nested"]);
+    let modules = ids(&all["modules"], "deviceId");
+    assert_eq!(modules, ["d", "d", "d", "nested", "nested"]);
+    let one = "/devices/d/modules/%24edgeHub/deviceAndModuleInDeviceScope?targetDeviceId=leaf";
+    assert_eq!(get_json(&hub, one).await["devices"], json!([leaf]));
+    // What was read is written back without a change, also when it says nothing of its parent.
+    for body in [leaf.clone(), json!({})] {
+        let (status, again) = put("/devices/leaf", Some("*"), body).await;
+        assert_eq!((status, &again["deviceScope"]), (200, &scope));
+    }
+    let (_, again) = put("/devices/nested", Some("*"), nested.clone()).await;
+    assert_eq!(again["deviceScope"], nested["deviceScope"]);
+    assert_eq!(again["parentScopes"], nested["parentScopes"]);
+    let alone = json!({ "deviceScope": null, "parentScopes": [] });
+    let (_, alone) = put("/devices/leaf", Some("*"), alone).await;
+    assert_eq!(
+        (alone.get("deviceScope"), &alone["parentScopes"]),
+        (None, &json!([]))
+    );
+    for scope in ["x", "ms-azure-iot-edge://d-1", "ms-azure-iot-edge://x-1"] {
+        let reason = format!(
+            "`/devices/other` cannot be so: there is no device that runs modules with the scope `{scope}`"
+        );
+        let body = json!({ "deviceScope": scope });
+        let make = request(Method::PUT, "/devices/other", None, body);
+        check_failure(&hub, make, (400, "ArgumentInvalid", &reason)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_behind_a_device_is_told_in_pages() {
+    let (hub, _) = hub_with_module().await;
+    let scope = get_json(&hub, "/devices/d").await["deviceScope"].clone();
+    for number in 0..=1000 {
+        let parent = if number % 500 == 0 {
+            scope.clone()
+        } else {
+            Value::Null
+        };
+        let path = format!("/devices/z%25{number:04}");
+        let (status, _) = ask(&hub, Method::PUT, &path, json!({ "deviceScope": parent })).await;
+        assert_eq!(status, 200);
+    }
+    let mut link =
+        json!("/devices/d/modules/%24edgeHub/devicesAndModulesInDeviceScope?deviceCount=10");
+    let mut found = Vec::new();
+    let mut pages = 0;
+    while let Some(path) = link.as_str() {
+        let page = get_json(&hub, path).await;
+        let devices = page["devices"].as_array().unwrap().iter();
+        found.extend(devices.map(|device| device["deviceId"].clone()));
+        link = page["continuationLink"].clone();
+        pages += 1;
+    }
+    assert_eq!(found, ["d", "z%0000", "z%0500", "z%1000"]);
+    assert_eq!(pages, 2);
+}

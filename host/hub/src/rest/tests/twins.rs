@@ -39,3 +39,24 @@ async fn a_deployment_is_applied() {
     let reason = "`modulesContent` is missing or not an object";
     check_failure(&hub, bad, (400, "InvalidConfigurationContent", reason)).await;
 }
+
+#[tokio::test]
+async fn a_twin_that_was_read_is_written_back_with_a_change() {
+    let (hub, owner) = hub_with_module().await;
+    let (session, _events) = hub.connect(&owner).await.unwrap();
+    let reported = json!({ "fw": { "major": 1 } });
+    session.report(reported.as_object().unwrap()).await.unwrap();
+    let path = "/twins/d/modules/m";
+    for method in [Method::PATCH, Method::PUT] {
+        let mut twin = get_json(&hub, path).await;
+        twin["tags"]["by"] = json!(method.as_str());
+        twin["properties"]["reported"]["fw"] = json!("not mine to say");
+        let (status, written) = ask(&hub, method.clone(), path, twin).await;
+        assert_eq!(status, 200, "{written}");
+        assert_eq!(written["tags"]["by"], method.as_str());
+        assert_eq!(
+            written["properties"]["reported"]["fw"],
+            json!({ "major": 1 })
+        );
+    }
+}
