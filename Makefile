@@ -7,7 +7,7 @@ wasm := --target wasm32-wasip2
 guest_workspaces := examples tests/guests bench/guests
 workspaces := . sdk-guest tests/peers $(guest_workspaces)
 
-.PHONY: help demo test guests lint bench peers soak device audit fuzz-check
+.PHONY: help demo test guests lint bench bench-hub peers soak device audit fuzz-check
 
 help:
 	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
@@ -15,6 +15,7 @@ help:
 	@echo "make guests          build the example modules and the tests' guests"
 	@echo "make lint            formatting, clippy and documentation, warnings denied"
 	@echo "make bench           measure on this machine, with the release build"
+	@echo "make bench-hub       put thousands of connections on a hub, and on mosquitto beside it"
 	@echo "make soak            kill, starve and fill it for long: hundreds of kills, a million messages without a hub"
 	@echo "make device          check the build for boards, which has no compiler and no hub"
 	@echo "make audit           check licences, sources and banned crates of all dependencies"
@@ -57,6 +58,13 @@ bench: guests
 		--demo examples/deployments/demo.json --json $(target)/bench.json $(ROWS)
 	$(if $(filter-out --quick,$(ROWS)),,$(MAKE) peers)
 
+# Options of `wasm-edge bench hub` go into LOAD.
+bench-hub:
+	cargo build --release -p wasm-edge-cli
+	scripts/unpack-mosquitto.sh $(peers)/mosquitto
+	TMPDIR=$(abspath $(target)) scripts/bench-hub.sh $(target)/release/wasm-edge $(peers)/mosquitto \
+		--json $(target)/bench-hub.json $(LOAD)
+
 # What the message store is compared with, beside the figures that `make bench` has just taken.
 peers:
 	scripts/unpack-mosquitto.sh $(peers)/mosquitto
@@ -70,7 +78,7 @@ soak: guests
 	cargo build --release -p wasm-edge-cli
 	WASM_EDGE_BIN=$(abspath $(target))/release/wasm-edge $(if $(SEED),WASM_EDGE_SOAK_SEED=$(SEED)) \
 	WASM_EDGE_SOAK_KILLS=$(or $(KILLS),300) WASM_EDGE_SOAK_MESSAGES=$(or $(MESSAGES),1000000) TMPDIR=$(abspath $(target)) \
-		cargo test -p wasm-edge-tests --test crash --test offline --test full_disk -- --nocapture --test-threads 1
+		cargo test -p wasm-edge-tests --test crash --test offline --test full_disk --test hub_crash -- --nocapture --test-threads 1
 	WASM_EDGE_SOAK_CRASHES=$(or $(CRASHES),20000) WASM_EDGE_SOAK_SEED=$(or $(SEED),$(shell date +%s)) \
 	PROPTEST_CASES=$(or $(CASES),2000) cargo test -p wasm-edge-store -p wasm-edge-router
 

@@ -2,78 +2,66 @@
 //!
 //! Owns the process and its folder, which end with it. Leaves the load to others.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 
 use super::process::Process;
 use super::target::Hub;
 
-/// How long it may take to listen, to say its connection string, and to end.
+/// The shared access policy that may do everything.
+const POLICY: &str = "iothubowner";
+
+/// How long it may take to listen, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often is looked for what nobody tells.
+/// How often is looked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A running hub; killed when dropped.
 pub(super) struct Server {
     child: Child,
     folder: TempDir,
-    ports: Ports,
-    connection_string: String,
+    told: Told,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Ports {
-    mqtt: u16,
-    https: u16,
+/// What a hub tells of itself once it listens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    mqtt: Vec<SocketAddr>,
+    https: Vec<SocketAddr>,
+    ca_file: PathBuf,
+    connection_strings: BTreeMap<String, String>,
 }
 
 impl Server {
     /// Starts one that has no devices.
     pub(super) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let ports = Ports {
-            mqtt: free_port()?,
-            https: free_port()?,
-        };
-        let mut child = spawn(folder.path(), ports, Stdio::piped())?;
-        let stdout = child.stdout.take().context("it has no standard output")?;
-        let (said, connection_string) = mpsc::sync_channel(1);
-        // Ends with the process.
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Some(text) = connection_string_in(&line) {
-                    let _ = said.try_send(text.to_owned());
-                }
-            }
-        });
-        let mut server = Self {
+        let (child, told) = spawn(folder.path(), (0, 0)).await?;
+        Ok(Self {
             child,
             folder,
-            ports,
-            connection_string: String::new(),
-        };
-        server.wait_until_it_listens().await?;
-        server.connection_string = connection_string
-            .recv_timeout(PATIENCE)
-            .context("the hub says no connection string")?;
-        Ok(server)
+            told,
+        })
     }
 
-    /// Ends it and starts it again with what it has.
+    /// Ends it and starts it again with what it has, where it was.
     pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
         self.end().await?;
-        self.child = spawn(self.folder.path(), self.ports, Stdio::null())?;
-        self.wait_until_it_listens().await
+        let ports = (port(&self.told.mqtt)?, port(&self.told.https)?);
+        (self.child, self.told) = spawn(self.folder.path(), ports).await?;
+        Ok(())
     }
 
     /// Ends it in order.
@@ -88,13 +76,9 @@ impl Server {
 
     /// How it is reached.
     pub(super) async fn hub(&self) -> anyhow::Result<Hub> {
-        let ca = self.ca();
-        Hub::of_connection_string(&self.connection_string, self.ports.mqtt, Some(&ca)).await
-    }
-
-    /// The certificate that devices are to trust.
-    fn ca(&self) -> PathBuf {
-        self.folder.path().join("hub/pki/ca.pem")
+        let text = self.told.connection_strings.get(POLICY);
+        let text = text.with_context(|| format!("the hub has no policy `{POLICY}`"))?;
+        Hub::of_connection_string(text, port(&self.told.mqtt)?, Some(&self.told.ca_file)).await
     }
 
     async fn end(&mut self) -> anyhow::Result<()> {
@@ -109,23 +93,6 @@ impl Server {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
-
-    async fn wait_until_it_listens(&mut self) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        for port in [self.ports.mqtt, self.ports.https] {
-            while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-                .await
-                .is_err()
-            {
-                if let Some(status) = self.child.try_wait()? {
-                    bail!("the hub ended before its time: {status}");
-                }
-                ensure!(begun.elapsed() < PATIENCE, "the hub does not listen");
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Server {
@@ -136,43 +103,30 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &Path, ports: Ports, stdout: Stdio) -> anyhow::Result<Child> {
+fn port(addresses: &[SocketAddr]) -> anyhow::Result<u16> {
+    let first = addresses.first().context("the hub listens nowhere")?;
+    Ok(first.port())
+}
+
+/// Starts a hub on these ports of MQTT and HTTPS, or on free ones where they are 0, and waits until it listens.
+async fn spawn(data: &Path, (mqtt, https): (u16, u16)) -> anyhow::Result<(Child, Told)> {
     let mut command = Command::new(std::env::current_exe()?);
+    command.args(["hub", "serve", "--quiet", "--output", "json"]);
     command
-        .args(["hub", "serve", "--quiet", "--data-dir"])
+        .args(["--listen", "127.0.0.1", "--data-dir"])
         .arg(data);
-    command.args(["--mqtt-port", &ports.mqtt.to_string()]);
-    command.args(["--https-port", &ports.https.to_string()]);
-    command.stdin(Stdio::null()).stdout(stdout);
-    command
+    command.args(["--mqtt-port", &mqtt.to_string()]);
+    command.args(["--https-port", &https.to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command
         .spawn()
-        .context("cannot start this binary once more")
-}
-
-/// A port that nobody uses just now.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
-}
-
-/// The connection string in a line, of text or JSON.
-fn connection_string_in(line: &str) -> Option<&str> {
-    let text = &line[line.find("HostName=")?..];
-    let end = text.find(|byte: char| byte.is_whitespace() || byte == '"');
-    Some(&text[..end.unwrap_or(text.len())])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_string_is_found_in_text_and_json() {
-        let check = |line: &str, expected| assert_eq!(connection_string_in(line), expected);
-        let text = "HostName=h;SharedAccessKeyName=a;SharedAccessKey=b=";
-        check(text, Some(text));
-        check(&format!("  {text}  "), Some(text));
-        check(&format!(r#"{{"connectionString":"{text}"}}"#), Some(text));
-        check("nothing", None);
+        .context("cannot start this binary once more")?;
+    let stdout = child.stdout.take().context("it has no standard output")?;
+    let line = spawn_blocking(move || BufReader::new(stdout).lines().next());
+    let line = tokio::time::timeout(PATIENCE, line).await;
+    let line = line.context("the hub does not listen")??;
+    match line {
+        Some(line) => Ok((child, serde_json::from_str(&line?)?)),
+        None => bail!("the hub ended before its time: {}", child.wait()?),
     }
 }

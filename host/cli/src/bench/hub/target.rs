@@ -5,14 +5,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use anyhow::{Context, bail, ensure};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use wasm_edge_model::connection_string::{ConnectionString, Party};
 
 use super::connection::Endpoint;
 use super::service::{self, Service};
@@ -29,15 +28,6 @@ pub(super) struct Hub {
     pub(super) service: Arc<Service>,
 }
 
-/// The parts of a service connection string.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ConnectionString {
-    host_name: String,
-    https_port: u16,
-    policy: String,
-    key: Vec<u8>,
-}
-
 impl Hub {
     /// The hub of a connection string, whose devices connect to `mqtt_port`; it is known by the certificates in `ca`,
     /// or by those that the system trusts.
@@ -46,44 +36,19 @@ impl Hub {
         mqtt_port: u16,
         ca: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let ConnectionString {
-            host_name,
-            https_port,
-            policy,
-            key,
-        } = ConnectionString::parse(text)?;
+        let ConnectionString { host, party, .. } = text.parse()?;
+        let Party::Policy { name, key } = party else {
+            bail!("the connection string is a device's; the load needs one of a policy");
+        };
         let tls = trusting(ca)?;
+        let https_port = host.port().unwrap_or(HTTPS_PORT);
         Ok(Self {
-            mqtt: endpoint(&host_name, mqtt_port, &tls).await?,
+            mqtt: endpoint(host.name(), mqtt_port, &tls).await?,
             service: Arc::new(Service {
-                endpoint: endpoint(&host_name, https_port, &tls).await?,
-                token: service::token(&host_name, &key, Some(&policy))?,
-                host_name,
+                endpoint: endpoint(host.name(), https_port, &tls).await?,
+                token: service::token(host.name(), &key, Some(&name)),
+                host_name: host.name().to_owned(),
             }),
-        })
-    }
-}
-
-impl ConnectionString {
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let field = |name: &str| {
-            let mut fields = text.trim().split(';').filter_map(|it| it.split_once('='));
-            let found = fields.find(|(key, _)| *key == name);
-            found
-                .map(|(_, value)| value)
-                .with_context(|| format!("the connection string has no `{name}`"))
-        };
-        let host = field("HostName")?;
-        let (host_name, https_port) = match host.rsplit_once(':') {
-            Some((name, port)) => (name, port.parse().context("`HostName` has no port")?),
-            None => (host, HTTPS_PORT),
-        };
-        let key = BASE64.decode(field("SharedAccessKey")?);
-        Ok(Self {
-            host_name: host_name.to_owned(),
-            https_port,
-            policy: field("SharedAccessKeyName")?.to_owned(),
-            key: key.context("`SharedAccessKey` is no base64")?,
         })
     }
 }
@@ -145,35 +110,4 @@ fn trusting(ca: Option<&Path>) -> anyhow::Result<Arc<ClientConfig>> {
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_string_names_host_port_policy_and_key() {
-        let check = |text: &str, expected: Result<(&str, u16), &str>| {
-            let parsed = ConnectionString::parse(text);
-            let parsed = parsed.map(|it| (it.host_name, it.https_port));
-            match (parsed, expected) {
-                (Ok((name, port)), Ok(expected)) => assert_eq!((name.as_str(), port), expected),
-                (Err(err), Err(expected)) => assert!(err.to_string().contains(expected), "{err}"),
-                (parsed, expected) => panic!("{parsed:?}, not {expected:?}"),
-            }
-        };
-        let key = "SharedAccessKeyName=service;SharedAccessKey=a2V5";
-        check(&format!("HostName=h;{key}"), Ok(("h", 443)));
-        check(&format!("HostName=h:9443;{key}\n"), Ok(("h", 9443)));
-        check(&format!("HostName=h:x;{key}"), Err("no port"));
-        check(key, Err("no `HostName`"));
-        check(
-            "HostName=h;SharedAccessKey=a2V5",
-            Err("SharedAccessKeyName"),
-        );
-        check(
-            "HostName=h;SharedAccessKeyName=s;SharedAccessKey=!",
-            Err("no base64"),
-        );
-    }
 }
