@@ -46,7 +46,7 @@ pub mod twins;
 /// succeeds, so that this many at once on one document are served.
 const SWAP_TRIES_MAX: usize = 256;
 
-/// How many may follow the changes of twins at once; each holds a feed of 64 keys.
+/// How many may follow the changes of twins at once; each holds a feed of changed keys.
 pub(crate) const TWIN_READERS_MAX: usize = 64;
 
 /// Reads the wall clock.

@@ -24,7 +24,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// What workers and the one who kills share.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Set by the one who kills when it is enough; workers end their work.
     stop: AtomicBool,
     /// How much was acknowledged to all; workers add, the one who kills waits for it.
@@ -32,13 +32,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Lets the workers end.
-    pub fn stop(&self) {
+    /// Lets the workers end when the guard goes, also because something failed.
+    pub(crate) fn stop_with(&self) -> StopGuard<'_> {
+        StopGuard(self)
+    }
+
+    fn stop(&self) {
         self.stop.store(true, Ordering::Release);
     }
 
     /// How much was acknowledged.
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Acquire)
     }
 
@@ -51,32 +55,42 @@ impl Shared {
     }
 }
 
+/// Lets the workers end when it is dropped.
+#[derive(Debug)]
+pub(crate) struct StopGuard<'a>(&'a Shared);
+
+impl Drop for StopGuard<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// Numbers of messages.
 #[derive(Clone, Debug, Default)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Of which the sender was told that they are taken.
-    pub acknowledged: BTreeSet<u64>,
+    pub(crate) acknowledged: BTreeSet<u64>,
     /// That were sent more than once, since the hub was killed in between.
-    pub again: BTreeSet<u64>,
+    pub(crate) again: BTreeSet<u64>,
 }
 
 /// What is known of a section of a twin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub(crate) struct Known {
     /// The last number that was acknowledged.
-    pub number: u64,
+    pub(crate) number: u64,
     /// The version that it got.
-    pub version: u64,
+    pub(crate) version: u64,
     /// The last number that was sent.
-    pub sent: u64,
+    pub(crate) sent: u64,
 }
 
 /// Sends telemetry of QoS 1.
-pub fn send_telemetry(far: &Far, identity: &Identity, shared: &Shared) -> Sent {
+pub(crate) fn send_telemetry(far: &Far, identity: &Identity, shared: &Shared) -> Sent {
     let mut sent = Sent::default();
     let mut open = VecDeque::new();
     let mut next = 0;
-    while shared.goes_on() || !open.is_empty() {
+    while shared.goes_on() {
         let outcome = telemetry_once(far, identity, shared, (&mut sent, &mut open, &mut next));
         if outcome.is_err() {
             thread::sleep(AGAIN_AFTER);
@@ -101,30 +115,27 @@ fn telemetry_once(
         sent.again.insert(*number);
         wire.publish(&topic, id(*number), true, body(*number).as_bytes())?;
     }
-    loop {
-        while shared.goes_on() && open.len() < IN_FLIGHT {
+    while shared.goes_on() {
+        while open.len() < IN_FLIGHT {
             wire.publish(&topic, id(*next), false, body(*next).as_bytes())?;
             open.push_back(*next);
             *next += 1;
         }
         wire.flush()?;
-        let Some(first) = open.front() else {
-            return Ok(());
-        };
-        match wire.receive()? {
-            Packet::PubAck(acknowledged) => {
-                assert_eq!(acknowledged, id(*first), "PUBACKs come in order");
-                sent.acknowledged.insert(*first);
-                open.pop_front();
-                shared.note();
-            }
-            packet => panic!("no PUBACK but {packet:?}"),
-        }
+        let (packet, first) = (wire.receive()?, open.front().copied());
+        assert_eq!(
+            packet,
+            Packet::PubAck(first.map_or(0, id)),
+            "PUBACKs come in order"
+        );
+        sent.acknowledged.extend(open.pop_front());
+        shared.note();
     }
+    Ok(())
 }
 
 /// Reports properties, one patch after the other.
-pub fn report(far: &Far, identity: &Identity, shared: &Shared) -> Known {
+pub(crate) fn report(far: &Far, identity: &Identity, shared: &Shared) -> Known {
     let mut known = Known::default();
     while shared.goes_on() {
         if report_once(far, identity, shared, &mut known).is_err() {
@@ -161,7 +172,7 @@ fn report_once(
 }
 
 /// Patches the desired properties of a device by REST.
-pub fn desire(far: &Far, device: &str, shared: &Shared) -> Known {
+pub(crate) fn desire(far: &Far, device: &str, shared: &Shared) -> Known {
     let mut known = Known::default();
     while shared.goes_on() {
         known.sent += 1;
@@ -190,7 +201,7 @@ impl Known {
 }
 
 /// Sends messages to devices, a new one when one has enough: by device, the numbers that were taken.
-pub fn command(far: &Far, shared: &Shared) -> BTreeMap<Identity, BTreeSet<u64>> {
+pub(crate) fn command(far: &Far, shared: &Shared) -> BTreeMap<Identity, BTreeSet<u64>> {
     let mut taken: BTreeMap<Identity, BTreeSet<u64>> = BTreeMap::new();
     let mut device = None;
     for number in 0.. {
@@ -223,7 +234,7 @@ pub fn command(far: &Far, shared: &Shared) -> BTreeMap<Identity, BTreeSet<u64>> 
 }
 
 /// Creates devices: those of which it was told that they are there, with their keys.
-pub fn create(far: &Far, shared: &Shared) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn create(far: &Far, shared: &Shared) -> BTreeMap<String, Vec<u8>> {
     let mut created = BTreeMap::new();
     for number in 0.. {
         if !shared.goes_on() {
@@ -262,7 +273,7 @@ fn create_until_known(far: &Far, name: &str, shared: &Shared) -> Option<(String,
 }
 
 /// The primary key of an identity.
-pub fn key_of(identity: &Value) -> Vec<u8> {
+pub(crate) fn key_of(identity: &Value) -> Vec<u8> {
     let key = &identity["authentication"]["symmetricKey"]["primaryKey"];
     decoded(key.as_str().unwrap_or_else(|| panic!("no key: {identity}")))
 }
@@ -274,7 +285,11 @@ fn is_ending((status, body): (u16, Value)) {
 }
 
 /// Takes the messages that wait for a device until all of these have come: in order, and none that was not sent.
-pub fn take_commands(far: &Far, identity: &Identity, expected: &BTreeSet<u64>) -> io::Result<()> {
+pub(crate) fn take_commands(
+    far: &Far,
+    identity: &Identity,
+    expected: &BTreeSet<u64>,
+) -> io::Result<()> {
     let mut wire = far.connect(identity)?;
     let filter = format!("devices/{}/messages/devicebound/#", identity.path);
     let mut packets = VecDeque::from(wire.subscribe(&filter, 1)?);

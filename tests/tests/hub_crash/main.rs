@@ -149,7 +149,7 @@ fn what_the_hub_acknowledged_is_there_after_kill_9_at_any_moment() {
     let mut chance = Chance::new();
     println!("{kills} kills, seed {}", chance.seed());
     let home = Home::new();
-    let mut hub = HubServe::start(&home);
+    let hub = HubServe::start(&home);
     let senders = SENDERS.map(|path| make(&hub, path));
     let reporters = REPORTERS.map(|path| make(&hub, path));
     make(&hub, DESIRED);
@@ -160,7 +160,8 @@ fn what_the_hub_acknowledged_is_there_after_kill_9_at_any_moment() {
         &hub.connection_string("iothubowner"),
     );
     let (far, shared) = (&far, &Shared::default());
-    let (sent, reported, desired, commands, created) = thread::scope(|scope| {
+    let (hub, sent, reported, desired, commands, created) = thread::scope(|scope| {
+        let mut hub = hub;
         let senders = senders
             .each_ref()
             .map(|identity| scope.spawn(move || load::send_telemetry(far, identity, shared)));
@@ -170,12 +171,14 @@ fn what_the_hub_acknowledged_is_there_after_kill_9_at_any_moment() {
         let desired = scope.spawn(move || load::desire(far, DESIRED, shared));
         let commands = scope.spawn(move || load::command(far, shared));
         let created = scope.spawn(move || load::create(far, shared));
+        let work = shared.stop_with();
         for round in 1..=kills {
             println!("kill {round}");
             hub = kill(hub, &home, shared, &mut chance);
         }
-        shared.stop();
+        drop(work);
         (
+            hub,
             senders.map(|it| it.join().expect("a sender works")),
             reporters.map(|it| it.join().expect("a reporter works")),
             desired.join().expect("the service works"),
@@ -183,7 +186,7 @@ fn what_the_hub_acknowledged_is_there_after_kill_9_at_any_moment() {
             created.join().expect("the service works"),
         )
     });
-    hub = hub.kill_and_restart();
+    let hub = hub.kill_and_restart();
     let found = telemetry(far);
     for (identity, sent) in senders.iter().zip(&sent) {
         check_telemetry(&identity.path, sent, &found[&identity.path]);

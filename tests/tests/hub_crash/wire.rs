@@ -35,7 +35,7 @@ const SUBACK: u8 = 0x90;
 
 /// A hub's addresses, certificate, and the right to call its service.
 #[derive(Clone)]
-pub struct Far {
+pub(crate) struct Far {
     mqtt_port: u16,
     https_port: u16,
     tls: Arc<ClientConfig>,
@@ -45,21 +45,21 @@ pub struct Far {
 
 /// Who connects or is connected, such as `d` or `d/modules/m`, and with which key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The device and its module, as a path.
-    pub path: String,
+    pub(crate) path: String,
     /// The key, decoded.
-    pub key: Vec<u8>,
+    pub(crate) key: Vec<u8>,
 }
 
 /// An MQTT connection past its CONNACK.
-pub struct Wire {
+pub(crate) struct Wire {
     stream: StreamOwned<ClientConnection, TcpStream>,
 }
 
 /// A packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Packet {
+pub(crate) enum Packet {
     /// What was published with this identifier is the hub's now.
     PubAck(u16),
     /// A message, with its identifier if it is to be acknowledged.
@@ -77,7 +77,7 @@ pub enum Packet {
 
 impl Far {
     /// The hub with these ports, the certificate in the file, and a connection string of the service.
-    pub fn new(mqtt_port: u16, https_port: u16, ca: &Path, connection_string: &str) -> Self {
+    pub(crate) fn new(mqtt_port: u16, https_port: u16, ca: &Path, connection_string: &str) -> Self {
         let pem = fs::read(ca).expect("the hub's certificate can be read");
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_slice(&pem).expect("it is a certificate");
@@ -105,7 +105,7 @@ impl Far {
     }
 
     /// Makes a call of the service: status and body.
-    pub fn call(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
         let mut stream = self.open(self.https_port)?;
         let token = token("localhost", &self.key) + "&skn=" + &self.policy;
         write!(
@@ -138,7 +138,7 @@ impl Far {
     }
 
     /// Connects as a device or module whose session lasts.
-    pub fn connect(&self, identity: &Identity) -> io::Result<Wire> {
+    pub(crate) fn connect(&self, identity: &Identity) -> io::Result<Wire> {
         let mut wire = Wire {
             stream: self.open(self.mqtt_port)?,
         };
@@ -178,7 +178,13 @@ impl Far {
 
 impl Wire {
     /// Adds a message of QoS 1 to what is sent next.
-    pub fn publish(&mut self, topic: &str, id: u16, again: bool, body: &[u8]) -> io::Result<()> {
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        id: u16,
+        again: bool,
+        body: &[u8],
+    ) -> io::Result<()> {
         let mut bytes = Vec::new();
         push_text(&mut bytes, topic);
         bytes.extend(id.to_be_bytes());
@@ -188,7 +194,7 @@ impl Wire {
     }
 
     /// Adds a message of QoS 0 to what is sent next.
-    pub fn publish_once(&mut self, topic: &str, body: &[u8]) -> io::Result<()> {
+    pub(crate) fn publish_once(&mut self, topic: &str, body: &[u8]) -> io::Result<()> {
         let mut bytes = Vec::new();
         push_text(&mut bytes, topic);
         bytes.extend(body);
@@ -196,12 +202,12 @@ impl Wire {
     }
 
     /// Adds the acknowledgement of a message to what is sent next.
-    pub fn acknowledge(&mut self, id: u16) -> io::Result<()> {
+    pub(crate) fn acknowledge(&mut self, id: u16) -> io::Result<()> {
         self.send(PUBACK, &id.to_be_bytes())
     }
 
     /// Subscribes and waits until it is granted; what comes meanwhile is given back.
-    pub fn subscribe(&mut self, filter: &str, qos: u8) -> io::Result<Vec<Packet>> {
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: u8) -> io::Result<Vec<Packet>> {
         let mut body = vec![0, 1];
         push_text(&mut body, filter);
         body.push(qos);
@@ -217,12 +223,12 @@ impl Wire {
     }
 
     /// Sends what was added.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
     }
 
     /// The next packet.
-    pub fn receive(&mut self) -> io::Result<Packet> {
+    pub(crate) fn receive(&mut self) -> io::Result<Packet> {
         let (first, body) = self.read()?;
         let number = |at: usize| {
             let bytes = body.get(at..at + 2).ok_or_else(cut_off)?;
@@ -285,7 +291,7 @@ impl Wire {
 }
 
 /// Decodes a key.
-pub fn decoded(key: &str) -> Vec<u8> {
+pub(crate) fn decoded(key: &str) -> Vec<u8> {
     BASE64.decode(key).expect("a key is base64")
 }
 

@@ -37,7 +37,7 @@ pub const DATABASE_FORMAT: Format = Format {
 
 /// Changes that wait for one reader of a feed; each is a key, and one that reads later reads the
 /// newest document anyway.
-const FEED_CHANGES_MAX: usize = 64;
+const FEED_CHANGES_MAX: usize = 16;
 
 const DOCUMENTS: Table = Table("documents");
 const COUNTERS: Table = Table("counters");
@@ -146,11 +146,11 @@ impl HubStore for EmbeddedStore {
     }
 
     fn changes(&self, device: &DeviceId) -> ChangeFeed {
-        let receiver = self.feeds.subscribe(device);
-        Box::pin(stream::unfold(receiver, |mut receiver| async {
-            match receiver.recv().await {
-                Ok(key) => Some((Change::Document(key), receiver)),
-                Err(broadcast::error::RecvError::Lagged(_)) => Some((Change::Missed, receiver)),
+        let feed = Feed::begin(&self.feeds, device);
+        Box::pin(stream::unfold(feed, |mut feed| async {
+            match feed.receiver.recv().await {
+                Ok(key) => Some((Change::Document(key), feed)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((Change::Missed, feed)),
                 Err(broadcast::error::RecvError::Closed) => None,
             }
         }))
@@ -209,16 +209,48 @@ struct Feeds {
     senders: Mutex<HashMap<String, broadcast::Sender<DocumentKey>>>,
 }
 
-impl Feeds {
-    fn subscribe(&self, device: &DeviceId) -> broadcast::Receiver<DocumentKey> {
-        let mut senders = self.senders();
-        senders.retain(|_, sender| sender.receiver_count() > 0);
-        senders
-            .entry(device.as_str().to_owned())
-            .or_insert_with(|| broadcast::Sender::new(FEED_CHANGES_MAX))
-            .subscribe()
-    }
+/// Somebody who listens to a device.
+struct Feed {
+    feeds: Arc<Feeds>,
+    device: String,
+    receiver: broadcast::Receiver<DocumentKey>,
+}
 
+impl Feed {
+    fn begin(feeds: &Arc<Feeds>, device: &DeviceId) -> Self {
+        let device = device.as_str().to_owned();
+        let mut senders = feeds.senders();
+        let receiver = match senders.get(&device) {
+            Some(sender) => sender.subscribe(),
+            None => {
+                let (sender, receiver) = broadcast::channel(FEED_CHANGES_MAX);
+                senders.insert(device.clone(), sender);
+                receiver
+            }
+        };
+        drop(senders);
+        Self {
+            feeds: Arc::clone(feeds),
+            device,
+            receiver,
+        }
+    }
+}
+
+impl Drop for Feed {
+    /// The last one that listens to a device takes its entry along; the lock keeps a next one out meanwhile.
+    fn drop(&mut self) {
+        let mut senders = self.feeds.senders();
+        let listeners = senders
+            .get(&self.device)
+            .map(broadcast::Sender::receiver_count);
+        if listeners == Some(1) {
+            senders.remove(&self.device);
+        }
+    }
+}
+
+impl Feeds {
     fn tell(&self, key: &DocumentKey) {
         let senders = self.senders();
         if let Some(sender) = key.device().and_then(|device| senders.get(device)) {

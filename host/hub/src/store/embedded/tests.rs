@@ -47,8 +47,13 @@ async fn feeds_without_listeners_are_forgotten() {
     let store = on_disk(SimulatedDisk::new(Vec::new(), Fault::None));
     let devices = ["a", "b", "c"].map(|name| DeviceId::new(name).unwrap());
     drop(devices.each_ref().map(|device| store.changes(device)));
-    let _listening = store.changes(&devices[0]);
+    assert_eq!(store.feeds.senders().len(), 0);
+    let listening = [store.changes(&devices[0]), store.changes(&devices[0])];
     assert_eq!(store.feeds.senders().len(), 1);
+    for (listener, left) in listening.into_iter().zip([1, 0]) {
+        drop(listener);
+        assert_eq!(store.feeds.senders().len(), left);
+    }
 }
 
 #[tokio::test]
