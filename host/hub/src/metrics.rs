@@ -15,9 +15,9 @@
 //! | `wasm_edge_hub_requests_total` | `class` | REST requests by the class of their status, such as `2xx` |
 //! | `wasm_edge_hub_telemetry_messages_total` | `source` | messages of devices and modules that were accepted |
 //! | `wasm_edge_hub_telemetry_bytes_total` | `source` | bytes of their bodies |
-//! | `wasm_edge_hub_twin_operations_total` | `operation` | operations on twins |
-//! | `wasm_edge_hub_methods_total` | `outcome` | direct methods |
-//! | `wasm_edge_hub_commands_total` | `event` | what became of cloud-to-device messages |
+//! | `wasm_edge_hub_twin_operations_total` | `operation` | operations on twins: `get`, `report`, `patch`, `replace` |
+//! | `wasm_edge_hub_methods_total` | `outcome` | direct methods: `answered`, `not_online`, `no_answer`, `unanswered`, `refused` |
+//! | `wasm_edge_hub_commands_total` | `event` | cloud-to-device messages: `sent`, `delivered`, `completed`, `dead`, `purged` |
 //! | `wasm_edge_hub_throttled_total` | `operation` | what was put off or refused by the tier's limits |
 //! | `wasm_edge_hub_forwarded_total` | `event` | telemetry to brokers: `acknowledged`, or `lost` before it was sent |
 //! | `wasm_edge_hub_telemetry_log_bytes` | | what the telemetry that is kept takes on disk |
@@ -258,10 +258,10 @@ impl Metrics {
         self.methods.get_or_create(&[("outcome", outcome)]).inc();
     }
 
-    /// Something happened to a cloud-to-device message: `sent`, `delivered`, `completed`,
-    /// `expired`, `dead`, `purged`.
-    pub fn command(&self, event: &'static str) {
-        self.commands.get_or_create(&[("event", event)]).inc();
+    /// Something happened to cloud-to-device messages: `sent`, `delivered`, `completed`, `dead`, `purged`.
+    pub fn commands(&self, event: &'static str, count: u64) {
+        let counter = self.commands.get_or_create_owned(&[("event", event)]);
+        counter.inc_by(count);
     }
 
     /// An operation was put off or refused, since the limits of the tier were reached.
@@ -335,7 +335,7 @@ mod tests {
         metrics.telemetry_accepted(TelemetrySource::Module, 4);
         metrics.twin_operation("report");
         metrics.method_ended("answered");
-        metrics.command("sent");
+        metrics.commands("sent", 1);
         metrics.throttled("telemetry");
         let text = hub.metrics_text();
         let check = |series: &str, expected: &str| {

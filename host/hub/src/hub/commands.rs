@@ -103,6 +103,7 @@ impl Hub {
             self.sweep_commands(device, |stored| stored.expires_at <= now)
                 .await?;
         }
+        self.metrics().commands("sent", 1);
         let message_id = command.message.system.get(SystemProperty::MessageId);
         Ok(CommandReceipt {
             message_id: message_id.unwrap_or_default().to_owned(),
@@ -180,6 +181,7 @@ impl Hub {
             })
             .await?;
         if dead.is_some() {
+            self.metrics().commands("dead", 1);
             tracing::warn!(
                 %device, number, tries = deliveries_max,
                 "a message to a device was given up: the device never acknowledged it"
@@ -213,7 +215,7 @@ impl Hub {
     /// [`HubError::NotFound`], [`HubError::Store`] and its kin.
     pub async fn purge_commands(&self, device: &DeviceId) -> Result<usize, HubError> {
         let generation_id = self.device_generation(device).await?;
-        self.change_queue(device, &generation_id, |queue| {
+        let purging = self.change_queue(device, &generation_id, |queue| {
             let purged: Vec<u64> = queue.clear().iter().map(|one| one.document).collect();
             let write = if purged.is_empty() {
                 Write::Nothing
@@ -221,8 +223,10 @@ impl Hub {
                 Write::Record
             };
             Ok((purged.len(), write, purged))
-        })
-        .await
+        });
+        let count = purging.await?;
+        self.metrics().commands("purged", count as u64);
+        Ok(count)
     }
 
     /// How many messages wait for `identity`; none for a module.

@@ -27,6 +27,23 @@ impl Hub {
         owner: &TwinOwner,
         call: MethodCall,
     ) -> Result<MethodResult, HubError> {
+        let ended = self.call_method(owner, call).await;
+        let outcome = match &ended {
+            Ok(_) => "answered",
+            Err(HubError::NotOnline { .. }) => "not_online",
+            Err(HubError::NoAnswer { .. }) => "no_answer",
+            Err(HubError::Unanswered { .. }) => "unanswered",
+            Err(_) => "refused",
+        };
+        self.metrics().method_ended(outcome);
+        ended
+    }
+
+    async fn call_method(
+        &self,
+        owner: &TwinOwner,
+        call: MethodCall,
+    ) -> Result<MethodResult, HubError> {
         self.identity(owner).await?;
         let target = self.method_target(owner, &call).await?;
         let limit = CALLS_PER_TARGET_MAX;

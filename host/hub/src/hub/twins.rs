@@ -126,8 +126,10 @@ impl Hub {
             desired: patch.desired.as_ref(),
         };
         let kind = ChangeKind::Patch;
-        self.change_twin(owner, &if_match, kind, |twin| twin.patch(change, now))
-            .await
+        let changing = self.change_twin(owner, &if_match, kind, |twin| twin.patch(change, now));
+        let twin = changing.await?;
+        self.metrics().twin_operation("patch");
+        Ok(twin)
     }
 
     /// Puts others in place of all tags and desired properties, which are emptied when the
@@ -147,8 +149,10 @@ impl Hub {
             desired: Some(replacement.desired.as_ref().unwrap_or(&empty)),
         };
         let kind = ChangeKind::Replacement;
-        self.change_twin(owner, &if_match, kind, |twin| twin.replace(change, now))
-            .await
+        let changing = self.change_twin(owner, &if_match, kind, |twin| twin.replace(change, now));
+        let twin = changing.await?;
+        self.metrics().twin_operation("replace");
+        Ok(twin)
     }
 
     /// Replaces the desired properties alone; `same` is for those that are so already.

@@ -168,7 +168,7 @@ impl Worker {
         let generation_id = self.session.generation_id();
         let completed = self.hub.command_completed(device, number, generation_id);
         if completed.await? {
-            self.hub.metrics().command("completed");
+            self.hub.metrics().commands("completed", 1);
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Worker {
                 .hub
                 .command_delivered(device, command.number, generation_id);
             if counted.await? == Delivery::Send {
-                self.hub.metrics().command("delivered");
+                self.hub.metrics().commands("delivered", 1);
                 commands.push(command);
             }
         }
