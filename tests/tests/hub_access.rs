@@ -332,6 +332,14 @@ fn client_id_and_user_name_are_those_of_the_token() {
             user_name("localhost/d1/m/?api-version=2021-04-12"),
         ),
         (
+            "the user name of another hub",
+            user_name("other.example/d1/?api-version=2021-04-12"),
+        ),
+        (
+            "the user name of a hub that begins so",
+            user_name("localhost.example/d1/?api-version=2021-04-12"),
+        ),
+        (
             "a user name with dot segments",
             user_name("localhost/d10/../d1/?api-version=2021-04-12"),
         ),

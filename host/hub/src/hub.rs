@@ -176,7 +176,7 @@ impl Hub {
         std::iter::once(&*options.host_name).chain(others)
     }
 
-    /// Takes room for an operation over a network, or says when there will be some.
+    /// Takes room for an operation over a network, or says when there will be some, and counts it.
     ///
     /// # Errors
     /// [`Throttled`], by a tier other than [`Tier::Unlimited`].

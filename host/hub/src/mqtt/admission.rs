@@ -33,7 +33,6 @@ pub(super) async fn admit(
     certificate: Option<PeerCertificate>,
 ) -> Result<Box<Admitted>, Refusal> {
     if hub.throttle(Operation::Connection).is_err() {
-        hub.metrics().throttled("connection");
         return Err(Refusal::Unavailable);
     }
     if !hub

@@ -397,7 +397,6 @@ impl Client {
             ticket, message, ..
         } = held;
         if let Err(throttled) = hub.throttle(Operation::Telemetry) {
-            hub.metrics().throttled("telemetry");
             let until = now() + throttled.retry_after;
             self.held = Some(Held {
                 ticket,

@@ -113,7 +113,6 @@ impl Worker {
         };
         let metrics = self.hub.metrics();
         if let Err(throttled) = self.hub.throttle(operation) {
-            metrics.throttled(name);
             return Ok(failure(request_id, THROTTLED, &throttled.to_string()));
         }
         let answered = match request {

@@ -44,6 +44,15 @@ async fn every_route_has_a_rule() {
     }
 }
 
+#[tokio::test]
+async fn every_rule_has_a_route() {
+    let routes = routes();
+    for (method, path, ..) in TABLE {
+        let route = ((*method).to_owned(), (*path).to_owned());
+        assert!(routes.contains(&route), "{method} {path} leads nowhere");
+    }
+}
+
 #[test]
 fn rules_are_found_by_method_and_path() {
     let check = |method: Method, path: &str, expected: Option<Rights>| {
