@@ -82,6 +82,46 @@ fn memory_grows_with_the_modules_and_a_further_one_is_their_slope() {
 }
 
 #[test]
+fn a_hub_under_load_answers_all_of_it() {
+    let home = Home::new();
+    let report = home
+        .verb(&["bench", "hub", "--quick", "--output", "json"])
+        .ok()
+        .json();
+    assert_eq!(report["load"]["connections"], 50);
+    for row in [
+        "connect",
+        "connect-p99",
+        "telemetry",
+        "telemetry-cpu",
+        "all",
+        "patch",
+        "rest",
+    ] {
+        let value = &figure(&report, row)["value"];
+        assert!(value.as_f64().is_some_and(|value| value > 0.0), "{report}");
+    }
+    assert_eq!(figure(&report, "memory")["budget"], 20.0);
+    assert_eq!(figure(&report, "telemetry")["budget"], 20_000.0);
+}
+
+#[test]
+fn a_hub_that_is_not_there_is_no_figure() {
+    let home = Home::new();
+    let device = "HostName=localhost:1;DeviceId=d;SharedAccessKey=c2hhcmVkIGtleSBvZiBhIGRldmljZQ==";
+    home.verb(&["bench", "hub", "--quick", "--hub", device])
+        .ended_with(1)
+        .says(&["a device's", "of a policy"]);
+    let broker = ["--broker-only", "--broker", "localhost", "--broker-ca"];
+    home.verb(&[&["bench", "hub"][..], &broker, &["nowhere.pem"]].concat())
+        .ended_with(1)
+        .says(&["cannot read certificates of `nowhere.pem`"]);
+    home.verb(&["bench", "hub", "--broker-only"])
+        .ended_with(2)
+        .says(&["--broker"]);
+}
+
+#[test]
 fn what_cannot_be_measured_is_said() {
     let home = Home::new();
     home.verb(&["bench"])
