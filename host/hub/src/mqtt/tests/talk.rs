@@ -290,3 +290,27 @@ async fn the_model_of_a_client_is_in_its_twin() {
     Client::with(&hub, connect).await;
     assert_eq!(hub.twin_json(&owner).await.unwrap()["modelId"], "dtmi:x;1");
 }
+
+#[tokio::test]
+async fn a_tier_refuses_what_is_too_much_of_a_twin() {
+    let options = crate::hub::HubOptions {
+        tier: crate::access::throttle::Tier::S1,
+        ..crate::hub::HubOptions::new("hub.test")
+    };
+    let hub = crate::hub::tests::hub_with_options(options);
+    hub.ensure_device(&device_id("d")).await.unwrap();
+    let (mut client, _) = Client::open(&hub, &device("d")).await;
+    client.subscribe(TWIN_ANSWERS, QoS::AtMostOnce).await;
+    // From here on no room comes back.
+    tokio::time::pause();
+    let mut refused = 0;
+    for _ in 0..150 {
+        client.publish_whole("$iothub/twin/GET/?$rid=1", "").await;
+        let answer = client.message().await;
+        if answer.topic == "$iothub/twin/res/429/?$rid=1" {
+            assert_eq!(json_of(&answer.payload)["errorCode"], 429_001);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+}
