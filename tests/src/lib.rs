@@ -16,6 +16,7 @@ pub mod home;
 pub mod http;
 pub mod hub;
 pub mod lines;
+pub mod mqtt;
 pub mod numbers;
 pub mod outcome;
 pub mod paths;
