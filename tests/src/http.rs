@@ -20,6 +20,15 @@ pub struct Answer {
     pub body: Value,
 }
 
+impl Answer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        Some(found.1.trim())
+    }
+}
+
 /// Asks the process that holds a data folder. `None` when nobody listens there.
 ///
 /// # Panics

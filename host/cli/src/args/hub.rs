@@ -3,21 +3,25 @@
 //! The tree is here, the arguments of each branch are in a file of its own.
 
 pub(crate) mod ca;
+pub(crate) mod configuration;
 pub(crate) mod connection_string;
 pub(crate) mod device;
 pub(crate) mod events;
 pub(crate) mod identity;
 pub(crate) mod module;
+pub(crate) mod query;
 pub(crate) mod send;
 pub(crate) mod serve;
 
 use clap::Subcommand;
 
 use self::ca::CaArgs;
+use self::configuration::ConfigurationCommand;
 use self::connection_string::ConnectionStringArgs;
 use self::device::DeviceCommand;
 use self::events::{ConsumerCommand, EventsArgs};
 use self::module::ModuleCommand;
+use self::query::QueryArgs;
 use self::send::HubSendArgs;
 use self::serve::ServeArgs;
 
@@ -43,4 +47,9 @@ pub(crate) enum HubCommand {
     /// Work with the named consumers of telemetry
     #[command(subcommand)]
     Consumer(ConsumerCommand),
+    /// Ask for twins, columns of them or groups, in IoT Hub's query language
+    Query(QueryArgs),
+    /// Work with configurations: desired properties for all devices that a condition chooses
+    #[command(subcommand)]
+    Configuration(ConfigurationCommand),
 }

@@ -66,6 +66,18 @@ impl Target {
         Self::path(&["devices", device, "modules"]).query(API_VERSION.0, API_VERSION.1)
     }
 
+    /// All configurations, at the hub's REST face.
+    #[cfg(feature = "hub")]
+    pub(crate) fn configurations() -> Self {
+        Self::path(&["configurations"]).query(API_VERSION.0, API_VERSION.1)
+    }
+
+    /// A configuration, at the hub's REST face.
+    #[cfg(feature = "hub")]
+    pub(crate) fn configuration(id: &str) -> Self {
+        Self::path(&["configurations", id]).query(API_VERSION.0, API_VERSION.1)
+    }
+
     /// The queries over all twins, at the hub's REST face.
     #[cfg(feature = "hub")]
     pub(crate) fn devices_query() -> Self {

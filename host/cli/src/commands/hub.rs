@@ -4,12 +4,14 @@
 
 pub(crate) mod asked;
 mod ca;
+mod configuration;
 mod connection_string;
 mod consumer;
 mod device;
 mod events;
 mod identity;
 mod module;
+mod query;
 mod send;
 mod serve;
 
@@ -36,5 +38,7 @@ pub(super) fn execute(
         HubCommand::Send(args) => wait(send::execute(args, global, output)),
         HubCommand::Events(args) => wait(events::execute(args, global, output)),
         HubCommand::Consumer(command) => wait(consumer::execute(command, global, output)),
+        HubCommand::Query(args) => wait(query::execute(args, global, output)),
+        HubCommand::Configuration(command) => wait(configuration::execute(command, global, output)),
     }
 }

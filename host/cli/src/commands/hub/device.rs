@@ -1,31 +1,23 @@
 //! The commands under `hub device`: identities of devices.
 
-use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wasm_edge_model::identity::TwinOwner;
 
-use super::asked::{AskedHub, document};
+use super::asked::AskedHub;
 use super::identity::{self, Authentication, Match};
+use super::query::{self, PAGE_MAX};
 use crate::args::GlobalArgs;
 use crate::args::hub::device::{
     DeviceCommand, DeviceCreateArgs, DeviceDeleteArgs, DeviceListArgs, DeviceShowArgs,
     DeviceUpdateArgs,
 };
 use crate::args::hub::identity::StatusArg;
-use crate::client::Ask;
 use crate::client::target::Target;
 use crate::exit_codes::ExitStatus;
 use crate::output::Output;
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
-
-/// As many as IoT Hub gives in one answer.
-const PAGE_MAX: usize = 1000;
-
-/// The headers of a query that is answered in pages.
-const PAGE_SIZE_HEADER: &str = "x-ms-max-item-count";
-const CONTINUATION_HEADER: &str = "x-ms-continuation";
 
 /// Runs a command under `hub device`.
 pub(super) async fn execute(
@@ -149,7 +141,12 @@ async fn list(
             let target = Target::devices().query("top", &top.to_string());
             hub.get::<Vec<Value>>(&target).await?
         }
-        false => all(&hub, top).await?,
+        // More than the registry lists at once: by their twins.
+        false => {
+            query::pages(&hub, "SELECT * FROM devices", top)
+                .await?
+                .items
+        }
     };
     let more = devices.len() >= top;
     devices.sort_by(|a, b| a["deviceId"].as_str().cmp(&b["deviceId"].as_str()));
@@ -163,30 +160,6 @@ async fn list(
         output.note(&Text::new().plain(&text));
     }
     Ok(ExitStatus::Ok)
-}
-
-/// More devices than the registry lists at once: by their twins, in pages.
-async fn all(hub: &AskedHub, top: usize) -> anyhow::Result<Vec<Value>> {
-    let query = json!({ "query": "SELECT * FROM devices" }).to_string();
-    let mut devices = Vec::new();
-    let mut continuation: Option<String> = None;
-    loop {
-        let mut headers = vec![(PAGE_SIZE_HEADER, PAGE_MAX.to_string())];
-        headers.extend(continuation.map(|token| (CONTINUATION_HEADER, token)));
-        let ask = Ask {
-            json: Some(query.clone()),
-            headers,
-            ..Ask::default()
-        };
-        let answer = hub.ask(Method::POST, &Target::devices_query(), ask).await?;
-        continuation = answer.header(CONTINUATION_HEADER).map(str::to_owned);
-        let page: Vec<Value> = document(answer.document)?;
-        devices.extend(page);
-        if continuation.is_none() || devices.len() >= top {
-            devices.truncate(top);
-            return Ok(devices);
-        }
-    }
 }
 
 fn table(devices: Vec<Value>) -> Table {
