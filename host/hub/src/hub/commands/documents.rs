@@ -4,7 +4,7 @@ use wasm_edge_model::identity::{DeviceId, TwinOwner};
 
 use super::queue::{Queue, Waiting};
 use super::stored::StoredCommand;
-use super::{contended, damaged, random_number};
+use super::{contended, damaged, not_found, random_number};
 use crate::error::HubError;
 use crate::hub::{Hub, SWAP_TRIES_MAX, Write};
 use crate::store::{Collection, DocumentKey, Expected, Revision};
@@ -95,14 +95,22 @@ impl Hub {
             let expected = found.as_ref().map_or(Expected::Absent, |(_, revision)| {
                 Expected::Revision(*revision)
             });
+            let mut of_another = false;
             let mut queue = match found {
                 Some((queue, _)) if queue.generation_id == generation_id => queue,
-                _ => Queue::new(generation_id),
+                found => {
+                    of_another = found.is_some();
+                    Queue::new(generation_id)
+                }
             };
             let expired = queue.drop_expired(self.now());
             let (answer, write, mut gone) = change(&mut queue)?;
             if write == Write::Nothing {
                 return Ok(answer);
+            }
+            // Who still means an earlier device must not take the place of the present one's queue.
+            if of_another && self.device_generation(device).await? != generation_id {
+                return Err(not_found(device));
             }
             if self.swap(&key, expected, Some(queue.encode())).await? {
                 note_expired(device, &expired);

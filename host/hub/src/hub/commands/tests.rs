@@ -424,3 +424,21 @@ async fn what_a_cut_leaves_without_a_place_goes_in_the_end() {
     }
     assert_eq!(stored(&hub).await, 0);
 }
+
+#[tokio::test]
+async fn who_still_means_an_earlier_device_leaves_the_present_ones_messages_alone() {
+    let (hub, id) = hub_with_device().await;
+    let earlier = hub.identity(&device("d")).await.unwrap().generation_id;
+    hub.delete_device(&id, IfMatch::Any).await.unwrap();
+    hub.create(&device("d"), IdentitySpec::default())
+        .await
+        .unwrap();
+    send(&hub, "new").await;
+    let expires_at = "2026-08-01T12:00:00Z".parse().unwrap();
+    let placed = hub.change_queue(&id, &earlier, |queue| {
+        Ok((queue.push(7, expires_at), Write::Record, Vec::new()))
+    });
+    let err = placed.await.unwrap_err();
+    assert_eq!(err.to_string(), "there is no `/devices/d`");
+    assert_eq!(bodies(&hub).await, ["new"]);
+}
