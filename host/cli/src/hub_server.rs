@@ -3,6 +3,7 @@
 //! Signals come from the command; a hangup lets the server read its certificate again.
 
 mod folder;
+mod forwarding;
 mod info;
 mod listening;
 
@@ -24,6 +25,7 @@ use crate::output::Output;
 use crate::{data_folder, live};
 
 pub(crate) use folder::of as hub_folder;
+use forwarding::Forwards;
 
 /// How long an orderly end may take in all.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -35,12 +37,14 @@ pub(crate) async fn serve(
     output: &Output,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitStatus> {
+    let forwards = Forwards::read(args)?;
     // From now on, so that a hangup while it starts does not end it.
     let hangups = signal(SignalKind::hangup())?;
     let folder = data_folder::open(&folder::of(data_dir)?)?;
     let hub_folder = folder.hub()?;
     let first_start = hub_folder.entries()?.next().is_none();
     let hub = Hub::open(&hub_folder, args.hub_options()).await?;
+    let forwarding = forwards.start(&hub, &stop).await?;
     let server = listening::bind(&hub, &folder, args, output).await?;
     let certificates = server.certificates();
     let path = std::fs::canonicalize(folder.path())?;
@@ -66,6 +70,7 @@ pub(crate) async fn serve(
     drop(announcement);
     let ending = async {
         let ending = (&mut serving).await.context("the server failed");
+        forwarding.stop().await;
         socket.close().await;
         hub.ended().await;
         ending

@@ -10,6 +10,7 @@ use wasm_edge_hub::hub::HubOptions;
 use wasm_edge_hub::server::ServerLimits;
 use wasm_edge_hub::server::names::{HOST_NAMES_MAX, HostName};
 
+use crate::args::far_hub::Secret;
 use crate::args::retention::RetentionArgs;
 use crate::duration;
 
@@ -70,6 +71,15 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) retention: RetentionArgs,
+
+    /// Forward telemetry to a plain MQTT broker: mqtt://[USER:PASSWORD@]HOST[:PORT][/PREFIX], by TLS mqtts://; `@FILE`
+    /// reads it from a file; may be repeated
+    #[arg(long, value_name = "URL|@FILE")]
+    pub(crate) forward: Vec<Secret>,
+
+    /// Trust brokers of mqtts:// by the certificates of this file (PEM) alone, not by those of the system
+    #[arg(long, value_name = "FILE", requires = "forward")]
+    pub(crate) forward_ca: Option<PathBuf>,
 
     #[command(flatten)]
     limits: LimitArgs,

@@ -1,5 +1,7 @@
 //! `hub send`: messages to a device, which the hub keeps until it is connected or they expire.
 
+use std::time::Duration;
+
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -68,9 +70,7 @@ pub(super) async fn execute(
         return Err(monitor::not_over_http("messages are sent to devices"));
     }
     let device = args.device;
-    let expiry = args
-        .expires_in
-        .map(|time| time.as_secs().max(1).to_string());
+    let expiry = args.expires_in.map(|time| from_now(time).to_string());
     let target = Target::own(&["devices", device.as_str(), "messages", "devicebound"])
         .query_if("ack", args.ack.map(|ack| ack.as_str()))
         .query_if("expiry", expiry.as_deref());
@@ -86,6 +86,13 @@ pub(super) async fn execute(
         (None, file) => sending.send_file(file.unwrap_or_default()).await?,
     }
     Ok(ExitStatus::Ok)
+}
+
+/// So long from now, by this machine's clock.
+fn from_now(time: Duration) -> Timestamp {
+    let now = Timestamp::from(jiff::Timestamp::now());
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_millis(now.unix_millis().saturating_add(millis))
 }
 
 impl Sending<'_> {
