@@ -109,9 +109,9 @@ def test_a_certificate_does_not_open_for_a_device_with_a_key(kind, device, stran
 
 def test_a_thumbprint_that_is_taken_away_opens_no_more(kind, service, name, strange):
     registry = service.registry
-    registry.create_device_with_x509(name, strange.thumbprint(), "", "enabled")
+    registry.create_device_with_x509(name, strange.thumbprint(), "0" * 40, "enabled")
     client = kind.device("x509_certificate", strange.x509, HOST_NAME, name)
     client.connect()
     client.shutdown()
-    registry.update_device_with_x509(name, None, "1" * 40, "", "enabled")
+    registry.update_device_with_x509(name, None, "1" * 40, "0" * 40, "enabled")
     refuse(kind.device("x509_certificate", strange.x509, HOST_NAME, name))

@@ -3,11 +3,10 @@
 import pytest
 from azure.iot.device import exceptions
 
+from harness.client import NOT_CONNECTED, SHUT_DOWN
 from harness.hub import HOST_NAME, Identity
 from harness.tokens import new_key, token
 from harness.waiting import Heard, until
-
-SKEW_SECONDS = 300
 
 
 @pytest.fixture(params=[False, True], ids=["mqtt", "websocket"])
@@ -90,8 +89,9 @@ def test_a_wrong_key_is_refused(kind, transport, device, module):
     refuse(kind.module("connection_string", other.connection_string, **transport))
 
 
-def test_a_token_that_has_ended_is_refused(kind, device):
-    refuse(kind.device("sastoken", token(device.resource, device.key, -SKEW_SECONDS - 5)))
+def test_a_token_that_has_ended_is_refused_by_the_client(kind, device):
+    with pytest.raises(ValueError):
+        kind.device("sastoken", token(device.resource, device.key, -1))
 
 
 def test_the_key_of_another_device_is_refused(kind, device, service, name):
@@ -161,7 +161,7 @@ def test_a_client_that_was_shut_down_does_nothing_more(kind, device, module):
         client.connect()
         client.shutdown()
         for call in (client.connect, client.disconnect, client.shutdown):
-            with pytest.raises(exceptions.ClientError):
+            with pytest.raises(SHUT_DOWN):
                 call()
 
 
@@ -171,5 +171,5 @@ def test_a_client_that_may_not_connect_by_itself_says_that_it_is_not_connected(k
         kind.module("connection_string", module.connection_string, auto_connect=False),
     ):
         for call in (lambda: client.send_message("hello"), client.get_twin):
-            with pytest.raises(exceptions.NoConnectionError):
+            with pytest.raises(NOT_CONNECTED):
                 call()

@@ -7,7 +7,7 @@ import pytest
 from azure.iot.device import MethodResponse, exceptions
 from azure.iot.hub.models import CloudToDeviceMethod
 
-from harness.client import Kind
+from harness.client import NOT_CONNECTED, Kind
 from harness.hub import HOST_NAME
 from harness.service import refused
 from harness.waiting import Heard
@@ -68,12 +68,12 @@ def test_the_status_is_the_methods_own_and_an_answer_may_be_empty(end, service):
     assert (result.status, result.payload) == (404, None)
 
 
-@pytest.mark.parametrize("name", ["a b/c?d", "é&%2F#"], ids=["separators", "escapes"])
-def test_a_method_may_have_any_name(end, service, name):
+@pytest.mark.parametrize("method", ["a b/c?d", "é&%2F#"], ids=["separators", "escapes"])
+def test_a_method_may_have_any_name(end, service, method):
     identity, client = end
     answering = Answering(client)
-    assert service.invoke(identity, call(name)).payload["name"] == name
-    assert answering.requests.all[0].name == name
+    assert service.invoke(identity, call(method)).payload["name"] == method
+    assert answering.requests.all[0].name == method
 
 
 def test_a_client_can_ask_for_requests_one_by_one(end, service):
@@ -243,5 +243,5 @@ def test_an_answer_without_a_connection_is_refused_by_the_client(kind, device, m
         kind.device("connection_string", device.connection_string, auto_connect=False),
         kind.module("connection_string", module.connection_string, auto_connect=False),
     ):
-        with pytest.raises(exceptions.NoConnectionError):
+        with pytest.raises(NOT_CONNECTED):
             client.send_method_response(MethodResponse("1", 200))

@@ -4,7 +4,7 @@ import pytest
 from azure.iot.device import exceptions
 from azure.iot.hub.models import Twin, TwinProperties
 
-from harness.tokens import token
+from harness.tokens import new_key, token
 from harness.waiting import Heard, until
 
 # How long before its end the SDK renews a token: fixed in it.
@@ -66,13 +66,21 @@ def test_a_token_that_does_not_fit_is_refused_by_the_client(kind, device, module
         kind.device("connection_string", device.connection_string).update_sastoken(token(device.resource, device.key))
 
 
-def test_a_new_token_that_is_not_good_is_told_in_the_background(kind, device):
+def test_a_new_token_that_is_not_good_is_refused_by_the_hub(kind, device):
     client = kind.device("sastoken", token(device.resource, device.key), connection_retry=False)
-    told = Heard()
+    client.connect()
+    with pytest.raises(exceptions.CredentialError):
+        client.update_sastoken(token(device.resource, new_key()))
+    assert not client.connected
+
+
+def test_a_program_is_told_of_faults_in_the_background(kind, device, service):
+    client = kind.device("connection_string", device.connection_string)
+    told, changes = Heard(), Heard()
     client.on_background_exception = told
     assert client.on_background_exception is told
+    client.on_connection_state_change = lambda: changes(client.connected)
     client.connect()
-    wrong = token(device.resource, "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXkgISE=")
-    client.update_sastoken(wrong)
-    assert isinstance(told.wait("the refusal"), Exception)
-    assert not client.connected
+    service.registry.delete_device(device.device)
+    changes.wait("the end of the connection", lambda connected: not connected)
+    assert isinstance(told.wait("why"), Exception)

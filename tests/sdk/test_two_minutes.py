@@ -108,8 +108,9 @@ class Reader:
         self._background.append((process, command))
 
         def complete():
-            assert process.poll() is None, f"{command}: {printed.read_text()}"
-            return missing(shown, printed.read_text()) is None
+            text = printed.read_text()
+            assert process.poll() is None, f"{command}: {text}"
+            return text and missing(shown, text) is None
 
         until(f"`{command}` to print what is shown", complete)
 

@@ -4,8 +4,18 @@ import asyncio
 import inspect
 import threading
 
-from azure.iot.device import aio
 import azure.iot.device as sync
+from azure.iot.device import aio
+from azure.iot.device.common import transport_exceptions
+from azure.iot.device.common.pipeline.pipeline_exceptions import PipelineNotRunning
+
+from harness.waiting import LIMIT_SECONDS
+
+# What clients raise that were shut down.
+SHUT_DOWN = (sync.exceptions.ClientError, PipelineNotRunning)
+
+# What clients raise that are not connected and may not connect by themselves.
+NOT_CONNECTED = (sync.exceptions.NoConnectionError, transport_exceptions.NoConnectionError)
 
 KINDS = {"sync": sync, "aio": aio}
 
@@ -20,7 +30,7 @@ class Loop:
 
     def run(self, coroutine):
         """Runs it to its end and answers what it answers."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(LIMIT_SECONDS)
 
     def close(self):
         """Ends the thread."""
@@ -38,7 +48,7 @@ class Client:
 
     def __getattr__(self, name):
         found = getattr(self._sdk, name)
-        if not inspect.ismethod(found) and not inspect.isfunction(found):
+        if isinstance(inspect.getattr_static(type(self._sdk), name), property):
             return found
 
         def call(*args, **kwargs):
@@ -52,7 +62,7 @@ class Client:
 
     def receive(self, name, *args, seconds):
         """Calls one of the `receive_` methods; `None` when nothing comes within the time."""
-        if inspect.iscoroutinefunction(getattr(type(self._sdk), name)):
+        if isinstance(self._sdk, (aio.IoTHubDeviceClient, aio.IoTHubModuleClient)):
             return self._loop.run(self._receive(getattr(self._sdk, name)(*args), seconds))
         return getattr(self._sdk, name)(*args, timeout=seconds)
 
@@ -94,6 +104,6 @@ class Kind:
         for client in self._made:
             try:
                 client.shutdown()
-            except sync.exceptions.ClientError:
-                # It was shut down already.
+            except SHUT_DOWN:
+                # By the test.
                 pass

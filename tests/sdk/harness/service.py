@@ -92,9 +92,11 @@ class Service:
             query["module"] = identity.module
         found = []
         with self.ask("GET", "telemetry", params=query, stream=True) as answer:
-            for line in answer.iter_lines(chunk_size=1):
-                if line:
-                    found.append(json.loads(line))
+            for line in answer.iter_lines(chunk_size=None):
+                told = json.loads(line) if line else {}
+                # What is asked for of a device are also its modules' messages.
+                if told.get("device") and told["module"] == identity.module:
+                    found.append(told)
                 if len(found) == count:
                     return found
         raise AssertionError(f"the hub ended the stream of telemetry after {found!r}")

@@ -77,9 +77,15 @@ class Record:
             @functools.wraps(function)
             def watched(*args, **kwargs):
                 with self._watch(shown):
-                    return function(*args, **kwargs)
+                    answer = function(*args, **kwargs)
+                # Some asynchronous calls are ordinary functions that answer a coroutine.
+                return self._awaited(answer, shown) if inspect.iscoroutine(answer) else answer
 
         return watched
+
+    async def _awaited(self, coroutine, shown):
+        with self._watch(shown):
+            return await coroutine
 
     def _watch(self, shown):
         return _Watch(self, shown)

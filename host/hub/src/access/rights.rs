@@ -25,6 +25,8 @@ pub(crate) struct Rule {
 pub(crate) enum OwnCall {
     /// A device manages its own modules.
     Modules,
+    /// A device uploads a file; it is told that it cannot.
+    Files,
     /// `$edgeHub` reads who lies in the scope of its device.
     Scope,
     /// A module calls a direct method of its device or of a module of it.
@@ -103,8 +105,8 @@ const TABLE: &[Row] = &[
     (ANY, "/jobs", Some(NONE), None, None),
     (ANY, "/jobs/{*rest}", Some(NONE), None, None),
     (ANY, "/digitaltwins/{*rest}", Some(NONE), None, None),
-    (ANY, "/devices/{device}/files", Some(NONE), None, None),
-    (ANY, "/devices/{device}/files/{*rest}", Some(NONE), None, None),
+    (ANY, "/devices/{device}/files", Some(NONE), Some(OwnCall::Files), None),
+    (ANY, "/devices/{device}/files/{*rest}", Some(NONE), Some(OwnCall::Files), None),
     (ANY, "/devices/{device}/messages/{*rest}", Some(NONE), None, None),
     (ANY, "/devices/{device}/modules/{module}/messages/{*rest}", Some(NONE), None, None),
     (ANY, "/devices/{device}/modules/{module}/devicesAndModulesInTargetDeviceScope", Some(NONE), Some(OwnCall::Scope), None),

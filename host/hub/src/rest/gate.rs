@@ -107,7 +107,7 @@ async fn claim(own: OwnCall, parts: &mut Parts, token: Option<&str>) -> Option<T
     let Owner(target) = Owner::from_request_parts(parts, &()).await.ok()?;
     let device = target.device();
     match own {
-        OwnCall::Modules => Some(TwinOwner::Device(device.clone())),
+        OwnCall::Modules | OwnCall::Files => Some(TwinOwner::Device(device.clone())),
         OwnCall::Scope => {
             let is_hub = target.module() == Some(&ModuleId::edge_hub());
             is_hub.then_some(target)
