@@ -74,8 +74,10 @@ def test_a_new_token_that_is_not_good_is_refused_by_the_hub(kind, device):
     assert not client.connected
 
 
-def test_a_program_is_told_of_faults_in_the_background(kind, device, service):
-    client = kind.device("connection_string", device.connection_string)
+@pytest.mark.parametrize("end", ["device", "module"])
+def test_a_program_is_told_of_faults_in_the_background(kind, device, module, service, end):
+    identity, make = (device, kind.device) if end == "device" else (module, kind.module)
+    client = make("connection_string", identity.connection_string)
     told, changes = Heard(), Heard()
     client.on_background_exception = told
     assert client.on_background_exception is told

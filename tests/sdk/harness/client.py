@@ -9,7 +9,7 @@ from azure.iot.device import aio
 from azure.iot.device.common import transport_exceptions
 from azure.iot.device.common.pipeline.pipeline_exceptions import PipelineNotRunning
 
-from harness.waiting import LIMIT_SECONDS
+from harness.waiting import LIMIT_SECONDS, until
 
 # What clients raise that were shut down.
 SHUT_DOWN = (sync.exceptions.ClientError, PipelineNotRunning)
@@ -45,6 +45,7 @@ class Client:
     def __init__(self, sdk, loop):
         object.__setattr__(self, "_sdk", sdk)
         object.__setattr__(self, "_loop", loop)
+        object.__setattr__(self, "under_way", [])
 
     def __getattr__(self, name):
         found = getattr(self._sdk, name)
@@ -52,8 +53,12 @@ class Client:
             return found
 
         def call(*args, **kwargs):
-            answer = found(*args, **kwargs)
-            return self._loop.run(answer) if inspect.iscoroutine(answer) else answer
+            self.under_way.append(name)
+            try:
+                answer = found(*args, **kwargs)
+                return self._loop.run(answer) if inspect.iscoroutine(answer) else answer
+            finally:
+                self.under_way.remove(name)
 
         return call
 
@@ -102,6 +107,9 @@ class Kind:
     def close(self):
         """Shuts down what was made."""
         for client in self._made:
+            # A handler may still wait for the acknowledgement of its answer; the SDK waits for it for ever, once it has
+            # disconnected.
+            until(f"{client.under_way} to end", lambda: not client.under_way)
             try:
                 client.shutdown()
             except SHUT_DOWN:
