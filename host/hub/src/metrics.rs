@@ -64,10 +64,7 @@ pub struct Metrics {
     commands: Family<Label, Counter>,
     throttled: Family<Label, Counter>,
     forwarded: Family<Label, Counter>,
-    log_bytes: Gauge,
-    log_messages: Gauge,
-    log_readers: Gauge,
-    log_failing: Gauge,
+    log: LogGauges,
     certificate_expires: Gauge,
 }
 
@@ -76,6 +73,14 @@ pub struct Metrics {
 struct Telemetry {
     messages: Counter,
     bytes: Counter,
+}
+
+/// The state of the telemetry that is kept.
+struct LogGauges {
+    bytes: Gauge,
+    messages: Gauge,
+    readers: Gauge,
+    failing: Gauge,
 }
 
 /// Who sent telemetry.
@@ -118,21 +123,8 @@ impl Metrics {
     }
 
     fn registered(registry: &mut Registry) -> Self {
-        let messages: Family<Label, Counter> = made(
-            registry,
-            "wasm_edge_hub_telemetry_messages",
-            "Messages of devices and modules that were accepted",
-        );
-        let bytes: Family<Label, Counter> = made(
-            registry,
-            "wasm_edge_hub_telemetry_bytes",
-            "Bytes of the bodies of messages that were accepted",
-        );
-        let telemetry = |source| Telemetry {
-            messages: messages.get_or_create_owned(&[("source", source)]),
-            bytes: bytes.get_or_create_owned(&[("source", source)]),
-        };
-        let (device_telemetry, module_telemetry) = (telemetry("device"), telemetry("module"));
+        let (device_telemetry, module_telemetry) = Telemetry::registered(registry);
+        let log = LogGauges::registered(registry);
         let mut family = |name, help| made(registry, name, help);
         let (connections_opened, refusals, requests, twin_operations, methods, commands, throttled) = (
             family(
@@ -170,7 +162,6 @@ impl Metrics {
             "wasm_edge_hub_forwarded",
             "Telemetry that went to brokers, or was gone before",
         );
-        let mut gauge = |name, help| made(registry, name, help);
         Self {
             registry: Registry::default(),
             connections,
@@ -185,20 +176,9 @@ impl Metrics {
             commands,
             throttled,
             forwarded,
-            log_bytes: gauge(
-                "wasm_edge_hub_telemetry_log_bytes",
-                "What the telemetry that is kept takes on disk",
-            ),
-            log_messages: gauge(
-                "wasm_edge_hub_telemetry_log_messages",
-                "Messages that are kept",
-            ),
-            log_readers: gauge("wasm_edge_hub_telemetry_readers", "Who reads telemetry"),
-            log_failing: gauge(
-                "wasm_edge_hub_telemetry_failing",
-                "1 while the disk takes no telemetry",
-            ),
-            certificate_expires: gauge(
+            log,
+            certificate_expires: made(
+                registry,
                 "wasm_edge_hub_certificate_expires_timestamp_seconds",
                 "When the certificate of the server ends",
             ),
@@ -294,13 +274,55 @@ impl Hub {
         let metrics = self.metrics();
         let log = self.telemetry_status();
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        metrics.log_bytes.set(number(log.bytes));
-        metrics.log_messages.set(number(log.next - log.earliest));
-        metrics.log_readers.set(number(log.readers as u64));
-        metrics.log_failing.set(i64::from(log.failing));
+        metrics.log.bytes.set(number(log.bytes));
+        metrics.log.messages.set(number(log.next - log.earliest));
+        metrics.log.readers.set(number(log.readers as u64));
+        metrics.log.failing.set(i64::from(log.failing));
         let mut text = String::new();
         encode(&mut text, &metrics.registry).expect("a String takes all");
         text
+    }
+}
+
+impl Telemetry {
+    /// The counters of devices and those of modules.
+    fn registered(registry: &mut Registry) -> (Self, Self) {
+        let messages: Family<Label, Counter> = made(
+            registry,
+            "wasm_edge_hub_telemetry_messages",
+            "Messages of devices and modules that were accepted",
+        );
+        let bytes: Family<Label, Counter> = made(
+            registry,
+            "wasm_edge_hub_telemetry_bytes",
+            "Bytes of the bodies of messages that were accepted",
+        );
+        let of = |source| Self {
+            messages: messages.get_or_create_owned(&[("source", source)]),
+            bytes: bytes.get_or_create_owned(&[("source", source)]),
+        };
+        (of("device"), of("module"))
+    }
+}
+
+impl LogGauges {
+    fn registered(registry: &mut Registry) -> Self {
+        let mut gauge = |name, help| made(registry, name, help);
+        Self {
+            bytes: gauge(
+                "wasm_edge_hub_telemetry_log_bytes",
+                "What the telemetry that is kept takes on disk",
+            ),
+            messages: gauge(
+                "wasm_edge_hub_telemetry_log_messages",
+                "Messages that are kept",
+            ),
+            readers: gauge("wasm_edge_hub_telemetry_readers", "Who reads telemetry"),
+            failing: gauge(
+                "wasm_edge_hub_telemetry_failing",
+                "1 while the disk takes no telemetry",
+            ),
+        }
     }
 }
 
