@@ -2,26 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use ring::hmac;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use wasm_edge_tests::home::Home;
-use wasm_edge_tests::hub::{HubOptions, HubServe};
+use wasm_edge_tests::hub::HubOptions;
+use wasm_edge_tests::mqtt::Mqtt;
 use wasm_edge_tests::{paths, wait};
 
 /// Mosquitto, unpacked from Debian's package where it is not installed. Nothing where Debian cannot be reached.
@@ -114,6 +106,9 @@ impl Drop for Broker {
 /// The user `hub` with the password `p:w@d`, as mosquitto keeps it.
 const PASSWORDS: &str = "hub:$7$101$MDEyMzQ1Njc4OWFi$ocsVfPiZjcKq1FtAe4fWxxRwmlO1HwojvIJKXm6v/pU6tctBxvSZ3pwrm6jaD9ZqggNQphpnJy+twD1M3EzqHw==\n";
 
+/// The topic of the device `d+1`.
+const TOPIC: &str = "devices/d%2B1/messages/events/";
+
 /// Says loudly that nothing was tested here.
 fn left_out() {
     eprintln!("LEFT OUT: there is no mosquitto, and Debian's package cannot be had");
@@ -161,112 +156,11 @@ fn subscribe(port: u16) -> Receiver<(String, String)> {
     receiver
 }
 
-/// A device that speaks MQTT by TLS and sends telemetry, each message acknowledged.
-struct Device {
-    stream: StreamOwned<ClientConnection, TcpStream>,
-    id: String,
-    sent: u16,
-}
-
-impl Device {
-    fn connect(hub: &HubServe<'_>, id: &str) -> Self {
-        let shown = hub
-            .verb(&["hub", "device", "show", id, "--output", "json"])
-            .ok()
-            .json();
-        let key = shown["authentication"]["symmetricKey"]["primaryKey"]
-            .as_str()
-            .expect("a key");
-        let resource = encoded(&format!("localhost/devices/{id}"));
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .expect("it is after 1970");
-        let expiry = now.as_secs() + 3600;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(key).expect("base64"));
-        let signature = hmac::sign(&key, format!("{resource}\n{expiry}").as_bytes());
-        let signature = encoded(&BASE64.encode(signature));
-        let token = format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}");
-        let mut stream = tls(hub);
-        let mut connect = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0xC2, 0, 60];
-        let user = format!("localhost/{id}/?api-version=2021-04-12");
-        for text in [id, &user, &token] {
-            connect.extend(
-                u16::try_from(text.len())
-                    .expect("it is short")
-                    .to_be_bytes(),
-            );
-            connect.extend(text.as_bytes());
-        }
-        write_packet(&mut stream, 0x10, &connect);
-        assert_eq!(read_packet(&mut stream), [0x20, 0, 0]);
-        Self {
-            stream,
-            id: id.to_owned(),
-            sent: 0,
-        }
+/// Sends these numbers; they are on the hub's disk when this returns.
+fn send(device: &mut Mqtt, topic: &str, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        device.publish(topic, number.to_string());
     }
-
-    /// Sends a message; it is on the hub's disk when this returns.
-    fn send(&mut self, body: &str) {
-        self.sent += 1;
-        let id = self.sent.to_be_bytes();
-        let topic = format!("devices/{}/messages/events/", encoded(&self.id));
-        let mut publish = u16::try_from(topic.len())
-            .expect("it is short")
-            .to_be_bytes()
-            .to_vec();
-        publish.extend(topic.as_bytes());
-        publish.extend(id);
-        publish.extend(body.as_bytes());
-        write_packet(&mut self.stream, 0x32, &publish);
-        assert_eq!(read_packet(&mut self.stream), [0x40, id[0], id[1]]);
-    }
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-fn tls(hub: &HubServe<'_>) -> StreamOwned<ClientConnection, TcpStream> {
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_slice(hub.ca_pem().as_bytes()).expect("the CA is PEM");
-    roots.add(ca).expect("the CA can be trusted");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("there are suites")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").expect("a name");
-    let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
-    let stream = TcpStream::connect(("127.0.0.1", hub.mqtt_port())).expect("the hub listens");
-    stream
-        .set_read_timeout(Some(wait::LIMIT))
-        .expect("it is a socket");
-    StreamOwned::new(connection, stream)
-}
-
-fn write_packet(stream: &mut impl Write, kind: u8, content: &[u8]) {
-    let mut packet = vec![kind];
-    let mut length = content.len();
-    while length > 127 {
-        packet.push(u8::try_from(length % 128).expect("seven bits") | 0x80);
-        length /= 128;
-    }
-    packet.push(u8::try_from(length).expect("seven bits"));
-    packet.extend(content);
-    stream.write_all(&packet).expect("the hub takes packets");
-    stream.flush().expect("the hub takes packets");
-}
-
-/// The first byte and what follows the length, of which one byte is enough here.
-fn read_packet(stream: &mut impl Read) -> Vec<u8> {
-    let mut head = [0; 2];
-    stream.read_exact(&mut head).expect("the hub answers");
-    let mut packet = vec![0; usize::from(head[1])];
-    stream.read_exact(&mut packet).expect("the hub answers");
-    packet.insert(0, head[0]);
-    packet
 }
 
 /// Takes messages until all of these numbers came, in order; those before them may come again, as after a kill.
@@ -301,22 +195,22 @@ fn telemetry_goes_on_through_restarts_of_broker_and_hub() {
     let subscriber = subscribe(port);
     let hub = options(port).start(&home);
     hub.verb(&["hub", "device", "create", "d+1"]).ok();
-    let mut device = Device::connect(&hub, "d+1");
-    (0..20).for_each(|number| device.send(&number.to_string()));
+    let mut device = Mqtt::open(&hub, "d+1");
+    send(&mut device, TOPIC, 0..20);
     numbers(&subscriber, 0..20);
 
     // While the broker is away the hub takes and keeps what comes.
     broker.stop();
-    (20..40).for_each(|number| device.send(&number.to_string()));
+    send(&mut device, TOPIC, 20..40);
     let broker = Broker::start(&folder, port).expect("it was there before");
     numbers(&subscriber, 20..40);
 
     // What the hub had taken when it was killed goes on after it.
-    (40..60).for_each(|number| device.send(&number.to_string()));
+    send(&mut device, TOPIC, 40..60);
     let hub = hub.kill_and_restart();
     numbers(&subscriber, 40..60);
-    let mut device = Device::connect(&hub, "d+1");
-    (60..70).for_each(|number| device.send(&number.to_string()));
+    let mut device = Mqtt::open(&hub, "d+1");
+    send(&mut device, TOPIC, 60..70);
     numbers(&subscriber, 60..70);
     let consumers = hub
         .verb(&["hub", "consumer", "list", "--output", "json"])
@@ -347,7 +241,7 @@ fn a_broker_that_lets_nobody_in_is_told_of_and_harms_nothing() {
         told.unwrap_or_else(|| panic!("nothing is told: {}", hub.process.stderr.text()));
     assert!(!told.contains("wrong-secret"), "{told}");
     hub.verb(&["hub", "device", "create", "d1"]).ok();
-    Device::connect(&hub, "d1").send("1");
+    Mqtt::open(&hub, "d1").publish("devices/d1/messages/events/", "1");
     let outcome = hub.stop().ok();
     assert!(!outcome.stderr.contains("wrong-secret"), "{outcome:?}");
 }
@@ -378,8 +272,8 @@ fn a_broker_is_reached_by_tls_where_its_certificate_is_trusted() {
         .args(["--forward", &url, "--forward-ca", &ca])
         .start(&home);
     hub.verb(&["hub", "device", "create", "d+1"]).ok();
-    let mut device = Device::connect(&hub, "d+1");
-    (0..5).for_each(|number| device.send(&number.to_string()));
+    let mut device = Mqtt::open(&hub, "d+1");
+    send(&mut device, TOPIC, 0..5);
     numbers(&subscriber, 0..5);
     let hub = {
         let other = home.write("other.pem", hub.ca_pem());

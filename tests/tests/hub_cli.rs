@@ -1,9 +1,13 @@
 //! The verbs that operate a hub: on its machine by the control socket, and from elsewhere by `--hub`.
 
 use serde_json::{Value, json};
+use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::hub::HubServe;
+use wasm_edge_tests::mqtt::Mqtt;
 use wasm_edge_tests::outcome::Outcome;
+use wasm_edge_tests::process::Process;
+use wasm_edge_tests::wait;
 
 /// A key of 32 bytes that no hub has made.
 const OTHER_KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";
@@ -483,4 +487,108 @@ fn what_azure_has_by_amqp_only_says_so() {
     home.verb(&["monitor", "--where", "level ="])
         .ended_with(7)
         .says(&["does not compile", "^"]);
+}
+
+/// A verb on a hub over the network that goes on, in a home of its own.
+fn far_process(elsewhere: &Home, hub: &HubServe<'_>, args: &[&str]) -> Process {
+    let (owner, ca) = (hub.connection_string("iothubowner"), hub.ca_file());
+    let ca = ca.to_str().expect("the path is text");
+    let options = ["--hub", &owner, "--hub-ca", ca, "--output", "json"];
+    Process::start(elsewhere.command([args, &options].concat()))
+}
+
+#[test]
+fn what_arrives_and_what_changes_is_seen_from_elsewhere() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    let hub = HubServe::start(&home);
+    hub.verb(&["hub", "device", "create", "d1"]).ok();
+    let mut device = Mqtt::open(&hub, "d1");
+    for (number, level) in [(0, "low"), (1, "high"), (2, "high")] {
+        let topic = format!("devices/d1/messages/events/level={level}");
+        device.publish(&topic, number.to_string());
+    }
+    let high = ["--from", "earliest", "--where", "level = 'high'"];
+    let monitor = far_process(&elsewhere, &hub, &[&["monitor"][..], &high].concat());
+    let (first, next) = monitor.find_json("a message", 0, |event| Some(event["bodyText"].clone()));
+    let (second, _) = monitor.find_json("a message", next, |event| Some(event["bodyText"].clone()));
+    assert_eq!((first, second), (json!("1"), json!("2")));
+    let args = [
+        &["hub", "events", "--consumer", "c", "--output", "json"][..],
+        &high,
+    ]
+    .concat();
+    let events = far(&hub, "service", &args).ok();
+    assert_eq!(events.stdout.lines().count(), 2);
+    assert_eq!(far(&hub, "service", &args[..6]).ok().stdout, "");
+    far(&hub, "registryRead", &args[..6])
+        .ended_with(1)
+        .says(&["answered 401"]);
+
+    let watch = far_process(&elsewhere, &hub, &["twin", "watch", "--device", "d1"]);
+    let (_, next) = watch.find_json("the twin", 0, |twin| twin["deviceId"].as_str().map(drop));
+    hub.verb(&["twin", "patch", "{\"interval\": 5}", "--device", "d1"])
+        .ok();
+    let desired = |twin: &Value| twin["properties"]["desired"]["interval"].as_u64();
+    assert_eq!(watch.find_json("the change", next, desired).0, 5);
+    hub.stop().ok();
+}
+
+#[test]
+fn a_deployment_goes_to_a_device_that_is_elsewhere_and_its_report_is_waited_for() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    let hub = HubServe::start(&home);
+    hub.verb(&["hub", "device", "create", "d1", "--edge"]).ok();
+    let file = Deployment::new()
+        .module(Module::guest("feed"))
+        .upstream("feed")
+        .write(&home);
+    let file = file.to_str().expect("the path is text");
+    let apply = ["deploy", "apply", file, "--device", "d1"];
+    far(&hub, "service", &[&apply[..], &["--no-wait"]].concat())
+        .ended_with(1)
+        .says(&["the hub does not take the deployment", "answered 401"]);
+    far(&hub, "iothubowner", &[&apply[..], &["--no-wait"]].concat()).ok();
+    far(
+        &hub,
+        "iothubowner",
+        &[&apply[..], &["--timeout", "1s"]].concat(),
+    )
+    .ended_with(9)
+    .says(&["not settled"]);
+    let shown = far(
+        &hub,
+        "service",
+        &["deploy", "show", "--device", "d1", "--output", "json"],
+    );
+    let shown = shown.ok().json();
+    assert_eq!(shown["state"]["phase"], "unknown");
+    let agent = &shown["deployment"]["modulesContent"]["$edgeAgent"]["properties.desired"];
+    assert!(agent["modules"]["feed"].is_object(), "{shown}");
+
+    let version = || {
+        let twin = hub.get("/twins/d1/modules/%24edgeAgent");
+        twin["properties"]["desired"]["$version"].as_u64()
+    };
+    let before = version();
+    let mut applying = far_process(&elsewhere, &hub, &apply);
+    let set = wait::until("the twins to be set", || {
+        version().filter(|set| Some(*set) > before)
+    });
+    let report = json!({
+        "lastDesiredVersion": set,
+        "lastDesiredStatus": { "code": 400, "description": "no such image" },
+    });
+    for module in ["d1/$edgeHub", "d1/$edgeAgent"] {
+        let mut module = Mqtt::open(&hub, module);
+        module.publish(
+            "$iothub/twin/PATCH/properties/reported/?$rid=1",
+            report.to_string(),
+        );
+    }
+    let refused = applying
+        .wait()
+        .ended_with(78)
+        .says(&["the deployment was refused", "no such image"]);
+    assert_eq!(refused.json()["phase"], "refused");
+    hub.stop().ok();
 }
