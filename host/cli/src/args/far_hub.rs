@@ -5,6 +5,7 @@
 
 #[cfg(feature = "hub")]
 use std::convert::Infallible;
+#[cfg(feature = "hub")]
 use std::fmt;
 #[cfg(feature = "hub")]
 use std::path::PathBuf;
@@ -32,9 +33,11 @@ pub(crate) struct FarHubArgs {
 }
 
 /// A text that is not to be printed.
+#[cfg(feature = "hub")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
+#[cfg(feature = "hub")]
 impl Secret {
     /// Takes a text for secret.
     pub(crate) fn new(text: impl Into<String>) -> Self {
@@ -47,6 +50,7 @@ impl Secret {
     }
 }
 
+#[cfg(feature = "hub")]
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
