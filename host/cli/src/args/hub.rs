@@ -8,6 +8,7 @@ pub(crate) mod connection_string;
 pub(crate) mod device;
 pub(crate) mod events;
 pub(crate) mod identity;
+pub(crate) mod method;
 pub(crate) mod module;
 pub(crate) mod query;
 pub(crate) mod send;
@@ -20,6 +21,7 @@ use self::configuration::ConfigurationCommand;
 use self::connection_string::ConnectionStringArgs;
 use self::device::DeviceCommand;
 use self::events::{ConsumerCommand, EventsArgs};
+use self::method::HubMethodArgs;
 use self::module::ModuleCommand;
 use self::query::QueryArgs;
 use self::send::HubSendArgs;
@@ -40,6 +42,8 @@ pub(crate) enum HubCommand {
     Module(ModuleCommand),
     /// Print the connection string of a device, a module or a shared access policy
     ConnectionString(ConnectionStringArgs),
+    /// Call a direct method of a device and print its answer; `method` calls those of modules
+    Method(HubMethodArgs),
     /// Send a message to a device, which gets it when it is connected
     Send(HubSendArgs),
     /// Print telemetry from where a named consumer stands, and move it on

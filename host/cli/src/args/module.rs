@@ -15,18 +15,25 @@ use crate::duration;
 pub(crate) struct MethodArgs {
     /// The module's id
     pub(crate) module: ModuleId,
+    #[command(flatten)]
+    pub(crate) call: MethodCallArgs,
+    /// The device it runs on, where there are several
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// What is called, of whomever.
+#[derive(Debug, Args)]
+pub(crate) struct MethodCallArgs {
     /// The name of the method
     pub(crate) name: String,
     /// What to hand over: JSON; `@FILE` reads a file, `-` standard input; null without it
     #[arg(allow_hyphen_values = true)]
     pub(crate) payload: Option<String>,
-    /// The device it runs on, where there are several
-    #[arg(long, value_name = "ID")]
-    pub(crate) device: Option<DeviceId>,
     /// How long the answer may take, from 5s to 5m
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse_seconds)]
     pub(crate) timeout: Duration,
-    /// How long to wait for a module that does not run now, up to 5m
+    /// How long to wait for one that is not there now, up to 5m
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse_seconds)]
     pub(crate) connect_timeout: Duration,
     #[command(flatten)]

@@ -90,9 +90,12 @@ impl Target {
         target.query(API_VERSION.0, API_VERSION.1)
     }
 
-    /// The direct methods of a module, at the hub's REST face.
-    pub(crate) fn methods(device: &str, module: &str) -> Self {
-        let target = Self::path(&["twins", device, "modules", module, "methods"]);
+    /// The direct methods of a device or, with `module`, of one of its modules, at the hub's REST face.
+    pub(crate) fn methods(device: &str, module: Option<&str>) -> Self {
+        let target = match module {
+            None => Self::path(&["twins", device, "methods"]),
+            Some(module) => Self::path(&["twins", device, "modules", module, "methods"]),
+        };
         target.query(API_VERSION.0, API_VERSION.1)
     }
 
@@ -170,7 +173,7 @@ mod tests {
             "/twins/d/modules/m?api-version=2021-04-12"
         );
         assert_eq!(
-            Target::methods("d", "$edgeAgent").as_str(),
+            Target::methods("d", Some("$edgeAgent")).as_str(),
             "/twins/d/modules/%24edgeAgent/methods?api-version=2021-04-12"
         );
         assert_eq!(

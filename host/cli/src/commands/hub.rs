@@ -15,7 +15,7 @@ mod query;
 mod send;
 mod serve;
 
-use super::wait;
+use super::{method, wait};
 use crate::args::GlobalArgs;
 use crate::args::hub::HubCommand;
 use crate::exit_codes::ExitStatus;
@@ -35,6 +35,7 @@ pub(super) fn execute(
         HubCommand::ConnectionString(args) => {
             wait(connection_string::execute(args, global, output))
         }
+        HubCommand::Method(args) => wait(method::execute_of_device(args, global, output)),
         HubCommand::Send(args) => wait(send::execute(args, global, output)),
         HubCommand::Events(args) => wait(events::execute(args, global, output)),
         HubCommand::Consumer(command) => wait(consumer::execute(command, global, output)),

@@ -1,4 +1,4 @@
-//! `method`: calls a direct method of a module over the hub's REST face and prints the answer.
+//! `method` and `hub method`: call a direct method of a module or a device over the hub's REST face and print the answer.
 
 use std::time::Duration;
 
@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::running::Running;
 use crate::args::GlobalArgs;
-use crate::args::module::MethodArgs;
+#[cfg(feature = "hub")]
+use crate::args::hub::method::HubMethodArgs;
+use crate::args::module::{MethodArgs, MethodCallArgs};
 use crate::client::ClientError;
 use crate::client::target::Target;
 use crate::exit_codes::ExitStatus;
@@ -22,7 +24,7 @@ const PAYLOAD_TEXT_MAX_BYTES: usize = 512 << 10;
 /// How much longer than the method itself the hub may take to say that it took too long.
 const ANSWER_MARGIN: Duration = Duration::from_secs(10);
 
-/// The module's answer.
+/// The answer of a module or a device.
 #[derive(Debug, Deserialize)]
 struct Answer {
     status: i64,
@@ -30,15 +32,63 @@ struct Answer {
     payload: Value,
 }
 
-/// Calls, prints the payload, and ends by the module's status.
+/// Calls a method of a module.
 pub(super) async fn execute(
     args: MethodArgs,
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let payload = read_payload(args.payload.as_deref())?;
-    let running = Running::find_hub(global, &args.far).await?;
+    let payload = read_payload(args.call.payload.as_deref())?;
+    let running = Running::find_hub(global, &args.call.far).await?;
     let device = running.device(args.device.as_ref())?;
+    let target = Target::methods(device.as_str(), Some(args.module.as_str()));
+    let hint = "see with `wasm-edge list` what runs; `--connect-timeout 30s` waits for a module that is about to";
+    let callee = Callee {
+        kind: "module",
+        id: args.module.as_str(),
+        hint,
+    };
+    call(&running, target, callee, &args.call, payload, output).await
+}
+
+/// Calls a method of a device.
+#[cfg(feature = "hub")]
+pub(super) async fn execute_of_device(
+    args: HubMethodArgs,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    let payload = read_payload(args.call.payload.as_deref())?;
+    let running = Running::find_hub(global, &args.call.far).await?;
+    let target = Target::methods(args.device.as_str(), None);
+    let hint = "see with `wasm-edge hub device show` whether it is connected; `--connect-timeout 30s` waits for it";
+    let callee = Callee {
+        kind: "device",
+        id: args.device.as_str(),
+        hint,
+    };
+    call(&running, target, callee, &args.call, payload, output).await
+}
+
+/// Whose method is called.
+#[derive(Clone, Copy)]
+struct Callee<'a> {
+    /// `module` or `device`.
+    kind: &'static str,
+    id: &'a str,
+    /// What to do where it is not found.
+    hint: &'static str,
+}
+
+/// Calls, prints the payload, and ends by the status of the answer.
+async fn call(
+    running: &Running,
+    target: Target,
+    callee: Callee<'_>,
+    args: &MethodCallArgs,
+    payload: Value,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
     let call = json!({
         "methodName": args.name,
         "payload": payload,
@@ -49,21 +99,25 @@ pub(super) async fn execute(
         .timeout
         .saturating_add(args.connect_timeout)
         .saturating_add(ANSWER_MARGIN);
-    let target = Target::methods(device.as_str(), args.module.as_str());
     let answer = running
         .post(&target, Some(call.to_string()), time_max)
         .await
-        .map_err(|err| explained(err, &args))?;
+        .map_err(|err| explained(err, callee, args))?;
     let answer: Answer =
         serde_json::from_value(answer).map_err(|err| Failure::from(ClientError::NotJson(err)))?;
-    print(&answer, &args, output)?;
+    print(&answer, callee, args, output)?;
     Ok(match answer.status {
         200..=299 => ExitStatus::Ok,
         _ => ExitStatus::Declined,
     })
 }
 
-fn print(answer: &Answer, args: &MethodArgs, output: &Output) -> anyhow::Result<()> {
+fn print(
+    answer: &Answer,
+    callee: Callee<'_>,
+    args: &MethodCallArgs,
+    output: &Output,
+) -> anyhow::Result<()> {
     if output.is_json() {
         let Answer { status, payload } = answer;
         output.json(&json!({ "status": status, "payload": payload }))?;
@@ -71,11 +125,10 @@ fn print(answer: &Answer, args: &MethodArgs, output: &Output) -> anyhow::Result<
     }
     output.json(&answer.payload)?;
     if !(200..=299).contains(&answer.status) {
-        let name = args.module.as_str();
         let said = format!(" answered `{}` with status {}", args.name, answer.status);
         output.note(
             &Text::new()
-                .styled(Style::of_module(name), name)
+                .styled(Style::of_module(callee.id), callee.id)
                 .plain(&said),
         );
     }
@@ -83,17 +136,13 @@ fn print(answer: &Answer, args: &MethodArgs, output: &Output) -> anyhow::Result<
 }
 
 /// What could not be done, and what to do about it.
-fn explained(err: anyhow::Error, args: &MethodArgs) -> anyhow::Error {
+fn explained(err: anyhow::Error, callee: Callee<'_>, args: &MethodCallArgs) -> anyhow::Error {
     let status = failure::exit_status(&err);
-    let cannot = format!(
-        "cannot call `{}` of the module `{}`",
-        args.name, args.module
-    );
+    let Callee { kind, id, hint } = callee;
+    let cannot = format!("cannot call `{}` of the {kind} `{id}`", args.name);
     let failure = Failure::new(status, cannot);
     match status {
-        ExitStatus::NotFound => err.context(failure.hint(
-            "see with `wasm-edge list` what runs; `--connect-timeout 30s` waits for a module that is about to",
-        )),
+        ExitStatus::NotFound => err.context(failure.hint(hint)),
         ExitStatus::TryLater | ExitStatus::InvalidInput | ExitStatus::Failure => {
             err.context(failure)
         }

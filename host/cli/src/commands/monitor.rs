@@ -33,8 +33,9 @@ pub(super) struct Line {
     lost: Option<u64>,
     #[serde(default)]
     device: String,
+    /// None of what a device itself sent.
     #[serde(default)]
-    pub(super) module: String,
+    pub(super) module: Option<String>,
     #[serde(default)]
     pub(super) output: Option<String>,
     #[serde(default)]
@@ -211,7 +212,8 @@ pub(super) fn print(line: &Line, names: Names, output: &Output) -> Result<(), Ou
         .enqueued_time
         .map_or("-".to_owned(), |time| human::time_of_day(time.as_jiff()));
     let text = Text::new().styled(Style::Dim, &time).plain(" ");
-    let text = with_name(text, names, &line.device, &line.module);
+    let module = line.module.as_deref().unwrap_or_default();
+    let text = with_name(text, names, &line.device, module);
     let text = match &line.output {
         Some(name) => text.plain(" ").plain(name),
         None => text,

@@ -64,7 +64,8 @@ fn print(message: Value, output: &Output) -> anyhow::Result<()> {
 impl Note {
     fn text(&self, line: &Line) -> String {
         let age = human::duration(self.age_ms / 1000);
-        let mut text = format!("{}  from {}", self.id, line.module);
+        let module = line.module.as_deref().unwrap_or_default();
+        let mut text = format!("{}  from {module}", self.id);
         if let Some(name) = &line.output {
             text.push_str(&format!(" {name}"));
         }
