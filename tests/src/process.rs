@@ -121,10 +121,22 @@ impl Process {
         from: usize,
         mut look: impl FnMut(&Value) -> Option<T>,
     ) -> (T, usize) {
-        let found = self.stdout.find(from, |line| {
+        self.find_line(what, from, |line| {
             look(&serde_json::from_str(line).unwrap_or_else(|err| panic!("{err}: {line}")))
-        });
-        found.unwrap_or_else(|| {
+        })
+    }
+
+    /// Waits for a line of standard output with what `look` finds, from line `from` on.
+    ///
+    /// # Panics
+    /// When there is none, with all that the process printed.
+    pub fn find_line<T>(
+        &self,
+        what: &str,
+        from: usize,
+        look: impl FnMut(&str) -> Option<T>,
+    ) -> (T, usize) {
+        self.stdout.find(from, look).unwrap_or_else(|| {
             panic!(
                 "waited in vain: {what}\n{}\n{}",
                 self.stdout.text(),

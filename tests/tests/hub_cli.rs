@@ -534,6 +534,47 @@ fn what_arrives_and_what_changes_is_seen_from_elsewhere() {
 }
 
 #[test]
+fn a_device_is_called_and_what_it_sent_is_shown_to_people() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    let hub = HubServe::start(&home);
+    hub.verb(&["hub", "device", "create", "d1"]).ok();
+    let mut device = Mqtt::open(&hub, "d1");
+    device.publish("devices/d1/messages/events/", "21 degrees");
+    // One command follows for ever, the other one ends with what there is.
+    let events = hub.verb(&["hub", "events", "--consumer", "c", "--from", "earliest"]);
+    let events = events.ok().stdout;
+    assert!(
+        events.contains("d1") && events.contains("21 degrees"),
+        "{events}"
+    );
+    let monitor =
+        Process::start(home.command(["monitor", "--from", "earliest", "--color", "never"]));
+    monitor.find_line("the message", 0, |line| {
+        line.contains("21 degrees").then_some(())
+    });
+
+    device.subscribe("$iothub/methods/POST/#");
+    let mut call = far_process(
+        &elsewhere,
+        &hub,
+        &["hub", "method", "d1", "reboot", "{\"delay\":5}"],
+    );
+    let request = device.message();
+    assert_eq!(request.payload, r#"{"delay":5}"#);
+    let id = request
+        .topic
+        .strip_prefix("$iothub/methods/POST/reboot/?$rid=");
+    let id = id.expect("the topic names the method and the request");
+    device.publish(&format!("$iothub/methods/res/202/?$rid={id}"), "true");
+    let answer = call.wait().ok().json();
+    assert_eq!(answer, json!({ "status": 202, "payload": true }));
+    hub.verb(&["hub", "method", "none", "reboot"])
+        .ended_with(4)
+        .says(&["cannot call `reboot` of the device `none`"]);
+    hub.stop().ok();
+}
+
+#[test]
 fn a_deployment_goes_to_a_device_that_is_elsewhere_and_its_report_is_waited_for() {
     let (home, elsewhere) = (Home::new(), Home::new());
     let hub = HubServe::start(&home);
