@@ -170,7 +170,13 @@ impl IdentityRequest {
 
 impl AuthenticationRequest {
     fn check(self) -> Result<KeyRequest, IdentityError> {
+        // The SDKs send an empty text for what was not given.
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let thumbprints = self.thumbprints.unwrap_or_default();
+        let thumbprints = Thumbprints {
+            primary: given(thumbprints.primary),
+            secondary: given(thumbprints.secondary),
+        };
         check_thumbprint("primaryThumbprint", thumbprints.primary.as_deref())?;
         check_thumbprint("secondaryThumbprint", thumbprints.secondary.as_deref())?;
         let kind = match self.kind {
@@ -186,7 +192,6 @@ impl AuthenticationRequest {
             }));
         }
         let keys = self.symmetric_key.unwrap_or_default();
-        let given = |key: Option<String>| key.filter(|key| !key.is_empty());
         let symmetric_key = match (given(keys.primary_key), given(keys.secondary_key)) {
             (None, None) => return Ok(KeyRequest::Generate),
             (Some(primary), Some(secondary)) => SymmetricKeys {

@@ -150,6 +150,28 @@ fn a_thumbprint_alone_means_a_self_signed_certificate() {
 }
 
 #[test]
+fn an_empty_thumbprint_is_none() {
+    let check = |primary: &str, secondary: &str| {
+        let body = json!({ "authentication": { "x509Thumbprint": {
+            "primaryThumbprint": primary, "secondaryThumbprint": secondary } } });
+        spec(&device(), body).unwrap().authentication
+    };
+    assert_eq!(check("", ""), KeyRequest::Generate);
+    let thumbprint = "ab".repeat(32);
+    let KeyRequest::Use(used) = check(&thumbprint, "") else {
+        panic!("the certificate was given");
+    };
+    let expected = Thumbprints {
+        primary: Some(thumbprint),
+        secondary: None,
+    };
+    assert_eq!(
+        (used.kind, used.thumbprints),
+        (AuthenticationKind::SelfSigned, expected)
+    );
+}
+
+#[test]
 fn debug_output_shows_no_key() {
     let authentication = Authentication::generate().unwrap();
     let key = authentication

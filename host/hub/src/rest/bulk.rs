@@ -116,19 +116,20 @@ impl Item {
             let request = IdentityRequest::deserialize(without_ids(item));
             request.map(Box::new).map_err(|err| invalid(&err))
         };
-        let action = match mode {
+        // The SDKs differ in the case of its letters.
+        let action = match &*mode.to_ascii_lowercase() {
             "create" => Action::Create(identity(item.clone())?, twin(item)?),
             "update" => Action::Update(identity(item)?, IfMatch::Any),
-            "updateIfMatchETag" => Action::Update(identity(item)?, if_match("eTag", &raw.etag)?),
+            "updateifmatchetag" => Action::Update(identity(item)?, if_match("eTag", &raw.etag)?),
             "delete" => Action::Delete(IfMatch::Any),
-            "deleteIfMatchETag" => Action::Delete(if_match("eTag", &raw.etag)?),
-            "updateTwin" => Action::UpdateTwin(twin(item)?, IfMatch::Any),
-            "updateTwinIfMatchETag" => {
+            "deleteifmatchetag" => Action::Delete(if_match("eTag", &raw.etag)?),
+            "updatetwin" => Action::UpdateTwin(twin(item)?, IfMatch::Any),
+            "updatetwinifmatchetag" => {
                 let if_match = if_match("twinETag", &raw.twin_etag)?;
                 Action::UpdateTwin(twin(item)?, if_match)
             }
-            other => {
-                let other = other.escape_debug();
+            _ => {
+                let other = mode.escape_debug();
                 return Err(Failure::invalid(format!(
                     "`importMode` is `{other}`; expected `create`, `update`, `updateIfMatchETag`, \
                      `delete`, `deleteIfMatchETag`, `updateTwin` or `updateTwinIfMatchETag`"

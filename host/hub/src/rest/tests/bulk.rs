@@ -88,6 +88,27 @@ async fn many_identities_are_made_changed_and_deleted_in_one_request() {
 }
 
 #[tokio::test]
+async fn the_case_of_letters_in_an_import_mode_does_not_matter() {
+    let hub = hub();
+    let check = async |item: Value| {
+        let (status, answer) = bulk(&hub, json!([item])).await;
+        assert_eq!((status, &answer["errors"]), (200, &json!([])), "{item}");
+    };
+    check(json!({ "id": "a", "importMode": "Create" })).await;
+    check(json!({ "id": "a", "importMode": "UPDATE", "statusReason": "why" })).await;
+    let any = json!("*");
+    check(json!({ "id": "a", "importMode": "UpdateIfMatchETag", "eTag": any })).await;
+    check(json!({ "id": "a", "importMode": "UpdateTwin", "tags": { "x": 1 } })).await;
+    check(json!({ "id": "a", "importMode": "updateTwinIfMatchEtag", "twinETag": any })).await;
+    assert_eq!(get_json(&hub, "/devices/a").await["statusReason"], "why");
+    assert_eq!(get_json(&hub, "/twins/a").await["tags"], json!({ "x": 1 }));
+    check(json!({ "id": "a", "importMode": "Delete" })).await;
+    check(json!({ "id": "b" })).await;
+    check(json!({ "id": "b", "importMode": "deleteifmatchetag", "eTag": any })).await;
+    assert_eq!(get_json(&hub, "/devices").await, json!([]));
+}
+
+#[tokio::test]
 async fn an_item_that_fails_is_told_and_the_others_are_done() {
     let (hub, _) = hub_with_module().await;
     let items = json!([
