@@ -1,7 +1,8 @@
 //! The protocol of one connection, as a state machine without input and output.
 //!
-//! Owns what may come when, what is answered, the order of acknowledgements,
-//! what is under way in both directions, and every limit of a connection.
+//! Owns the phases of a connection, what may come in each of them and by when;
+//! what an open client's packets mean, and what may be under way for it, is in
+//! `protocol/open.rs`. Every limit of a connection is here or there.
 //! Bytes go in, [`Demand`]s and bytes come out, and the time is given.
 //! Leaves moving the bytes and meeting the demands to `connection.rs`, which
 //! drives it; tests and the fuzz target drive it too.
@@ -9,40 +10,25 @@
 //! Source: MQTT 3.1.1 (OASIS), and Azure IoT Hub, "Communicate with your IoT
 //! hub using the MQTT protocol".
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{
-    ConnAck, ConnectReturnCode, Packet, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode,
-    UnsubAck, Unsubscribe,
-};
-use wasm_edge_model::identity::TwinOwner;
+use rumqttc::mqttbytes::v4::{ConnAck, ConnectReturnCode, Packet};
 use wasm_edge_model::message::Message;
 
-use super::connect::{self, Greeting, Refusal, Unfit};
+use super::connect::{Greeting, Refusal, Unfit};
 use super::frame::{Frames, PACKET_MAX_BYTES, Violation};
 use super::subscriptions::Subscriptions;
-use super::topic::{self, Published, Subscription};
+use super::topic::{self, Subscription};
 
 mod acks;
+mod open;
 mod output;
 mod window;
 
-use acks::Acks;
 pub use acks::Ticket;
+use open::Open;
 use output::Output;
-use window::{Delivery, Window};
-
-/// Requests of a client that are being worked on or wait for it; with more it reads no further.
-const REQUESTS_MAX: usize = 16;
-
-/// Answers that are kept for a client that asked before it subscribed to them.
-const UNHEARD_MAX: usize = 4;
-
-/// How long a client may owe an acknowledgement while none comes and nothing more may be sent.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
 
 /// What a client wants.
 #[derive(Debug, PartialEq)]
@@ -154,25 +140,6 @@ enum Phase {
     Over,
 }
 
-/// A connected client.
-#[derive(Debug)]
-struct Open {
-    owner: TwinOwner,
-    silence_max: Duration,
-    /// When the last packet came.
-    heard: Instant,
-    will: Option<Box<Message>>,
-    /// In force.
-    subscriptions: Subscriptions,
-    /// In force once all that was demanded is done.
-    wanted: Subscriptions,
-    acks: Acks,
-    /// How many requests are not done.
-    requests: usize,
-    window: Window,
-    unheard: VecDeque<TwinAnswer>,
-}
-
 impl Protocol {
     /// A connection whose client has until `connect_by` to say who it is.
     pub fn new(connect_by: Instant) -> Self {
@@ -205,7 +172,6 @@ impl Protocol {
                     let Some(packet) = self.frames.next(false)? else {
                         return Ok(None);
                     };
-                    open.heard = now;
                     open.take(packet, &mut self.output, now)?
                 }
                 Phase::Open(_) | Phase::Deciding(_) | Phase::Over => return Ok(None),
@@ -223,18 +189,7 @@ impl Protocol {
         };
         let accepted = ConnAck::new(ConnectReturnCode::Success, session_present);
         self.output.push(&Packet::ConnAck(accepted), now);
-        self.phase = Phase::Open(Box::new(Open {
-            owner: greeting.owner,
-            silence_max: greeting.silence_max,
-            heard: now,
-            will: greeting.will,
-            subscriptions,
-            wanted: subscriptions,
-            acks: Acks::default(),
-            requests: 0,
-            window: Window::default(),
-            unheard: VecDeque::new(),
-        }));
+        self.phase = Phase::Open(Box::new(Open::new(*greeting, subscriptions, now)));
     }
 
     /// Turns the client away that was last demanded to be admitted.
@@ -254,41 +209,28 @@ impl Protocol {
     /// A request about the twin is done.
     pub fn answer(&mut self, ticket: Ticket, answer: TwinAnswer, now: Instant) {
         if let Phase::Open(open) = &mut self.phase {
-            open.requests -= 1;
-            open.acknowledge(ticket, &mut self.output, now);
-            open.answer(answer, &mut self.output, now);
+            open.answered(ticket, answer, &mut self.output, now);
         }
     }
 
     /// A change of subscriptions is stored.
     pub fn subscribed(&mut self, change: &SubscriptionChange, now: Instant) {
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        open.requests -= 1;
-        open.subscriptions = change.subscriptions;
-        self.output.push(&change.answer, now);
-        if open.subscriptions.get(Subscription::TwinAnswers).is_some() {
-            for answer in std::mem::take(&mut open.unheard) {
-                open.answer(answer, &mut self.output, now);
-            }
+        if let Phase::Open(open) = &mut self.phase {
+            open.subscribed(change, &mut self.output, now);
         }
     }
 
     /// It is noted that a message to the device was received.
     pub fn command_completed(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
-            open.requests -= 1;
+            open.command_completed();
         }
     }
 
     /// Tells the client of a change of its desired properties, if it has subscribed to them.
     pub fn tell_desired(&mut self, version: u64, body: Bytes, now: Instant) {
-        if let Phase::Open(open) = &mut self.phase
-            && let Some(qos) = open.subscriptions.get(Subscription::Desired)
-        {
-            let publish = publish(topic::desired(version), body, qos);
-            open.send(publish, Delivery::Notice, &mut self.output, now);
+        if let Phase::Open(open) = &mut self.phase {
+            open.tell_desired(version, body, &mut self.output, now);
         }
     }
 
@@ -300,26 +242,19 @@ impl Protocol {
         payload: Bytes,
         now: Instant,
     ) -> bool {
-        if let Phase::Open(open) = &mut self.phase
-            && open.subscriptions.get(Subscription::Methods).is_some()
-        {
-            // IoT Hub sends methods at most once, whatever was subscribed to.
-            let publish = publish(topic::method(name, request_id), payload, QoS::AtMostOnce);
-            open.send(publish, Delivery::Notice, &mut self.output, now);
-            return true;
+        match &mut self.phase {
+            Phase::Open(open) => {
+                let topic = topic::method(name, request_id);
+                open.call_method(topic, payload, &mut self.output, now)
+            }
+            _ => false,
         }
-        false
     }
 
     /// How many more messages to the device may be sent; none if it has not subscribed to them.
     pub fn command_room(&self) -> usize {
         match &self.phase {
-            Phase::Open(open)
-                if open.takes_events(&self.output)
-                    && open.subscriptions.get(Subscription::Commands).is_some() =>
-            {
-                open.window.command_room()
-            }
+            Phase::Open(open) => open.command_room(&self.output),
             _ => 0,
         }
     }
@@ -332,32 +267,18 @@ impl Protocol {
         duplicate: bool,
         now: Instant,
     ) -> Result<CommandSent, CommandUnfit> {
-        let Phase::Open(open) = &mut self.phase else {
-            return Err(CommandUnfit::NotSubscribed);
-        };
-        let Some(qos) = open.subscriptions.get(Subscription::Commands) else {
-            return Err(CommandUnfit::NotSubscribed);
-        };
-        if open.window.has_command(number) {
-            return Ok(CommandSent::Awaited);
+        match &mut self.phase {
+            Phase::Open(open) => {
+                open.send_command(number, message, duplicate, &mut self.output, now)
+            }
+            _ => Err(CommandUnfit::NotSubscribed),
         }
-        let topic = topic::command(&open.owner, message);
-        if topic.len() > usize::from(u16::MAX) {
-            return Err(CommandUnfit::TopicTooLong);
-        }
-        let mut publish = publish(topic, message.body.clone(), qos);
-        publish.dup = duplicate && qos != QoS::AtMostOnce;
-        open.send(publish, Delivery::Command(number), &mut self.output, now);
-        Ok(match qos {
-            QoS::AtMostOnce => CommandSent::Forgotten,
-            _ => CommandSent::Awaited,
-        })
     }
 
     /// Whether what subscribes to this is in force.
     pub fn is_subscribed(&self, subscription: Subscription) -> bool {
         match &self.phase {
-            Phase::Open(open) => open.subscriptions.get(subscription).is_some(),
+            Phase::Open(open) => open.is_subscribed(subscription),
             _ => false,
         }
     }
@@ -394,7 +315,7 @@ impl Protocol {
         let (in_phase, unacknowledged) = match &self.phase {
             Phase::Waiting(deadline) => (Some(*deadline), None),
             Phase::Open(open) => (
-                Some(open.heard + open.silence_max),
+                Some(open.silence_deadline()),
                 open.unacknowledged_deadline(),
             ),
             Phase::Deciding(_) | Phase::Over => (None, None),
@@ -406,7 +327,7 @@ impl Protocol {
     /// The client was not listened to, and its silence means nothing.
     pub fn not_listened(&mut self, now: Instant) {
         if let Phase::Open(open) = &mut self.phase {
-            open.heard = now;
+            open.not_listened(now);
         }
     }
 
@@ -421,12 +342,10 @@ impl Protocol {
             Phase::Open(open) if is_over(open.unacknowledged_deadline()) => Some(Overdue::Unread),
             Phase::Open(open) if open.is_busy(&self.output) => {
                 // It was not listened to.
-                open.heard = now;
+                open.not_listened(now);
                 None
             }
-            Phase::Open(open) => {
-                is_over(Some(open.heard + open.silence_max)).then_some(Overdue::Silent)
-            }
+            Phase::Open(open) => is_over(Some(open.silence_deadline())).then_some(Overdue::Silent),
             Phase::Deciding(_) | Phase::Over => None,
         }
     }
@@ -434,15 +353,15 @@ impl Protocol {
     /// What is to be sent for a client that is gone without taking its leave.
     pub fn take_will(&mut self) -> Option<Box<Message>> {
         match &mut self.phase {
-            Phase::Open(open) => open.will.take(),
+            Phase::Open(open) => open.take_will(),
             _ => None,
         }
     }
 
     /// Bytes that are held for the client, in both directions; for tests of the limits.
     pub fn held_bytes(&self) -> usize {
-        let unheard: usize = match &self.phase {
-            Phase::Open(open) => open.unheard.iter().map(|it| it.body.len()).sum(),
+        let unheard = match &self.phase {
+            Phase::Open(open) => open.unheard_bytes(),
             _ => 0,
         };
         self.frames.len() + self.output.bytes().len() + unheard
@@ -488,173 +407,6 @@ pub enum CommandUnfit {
     NotSubscribed,
     /// Its properties are longer than a topic can be.
     TopicTooLong,
-}
-
-impl Open {
-    /// Whether so much is under way that nothing more is read.
-    fn is_busy(&self, output: &Output) -> bool {
-        self.acks.is_full() || self.requests >= REQUESTS_MAX || output.is_high()
-    }
-
-    fn takes_events(&self, output: &Output) -> bool {
-        self.window.has_room() && !output.is_high()
-    }
-
-    fn take(
-        &mut self,
-        packet: Packet,
-        output: &mut Output,
-        now: Instant,
-    ) -> Result<Option<Demand>, Violation> {
-        match packet {
-            Packet::Publish(publish) => self.published(publish, output, now),
-            Packet::PubAck(ack) => Ok(self.acknowledged(ack, now)),
-            Packet::Subscribe(subscribe) => self.subscribe(subscribe).map(Some),
-            Packet::Unsubscribe(unsubscribe) => Ok(Some(self.unsubscribe(&unsubscribe))),
-            Packet::PingReq => {
-                output.push(&Packet::PingResp, now);
-                Ok(None)
-            }
-            Packet::Disconnect => {
-                self.will = None;
-                Ok(Some(Demand::Disconnect))
-            }
-            Packet::Connect(_) => Err(Violation::SecondConnect),
-            // The others were refused by their type already.
-            _ => Err(Violation::NoConnect),
-        }
-    }
-
-    fn published(
-        &mut self,
-        publish: Publish,
-        output: &mut Output,
-        now: Instant,
-    ) -> Result<Option<Demand>, Violation> {
-        let published = Published::of(&self.owner, &publish.topic).map_err(Violation::Topic)?;
-        let packet_id = publish.pkid;
-        let (request_id, request) = match published {
-            Published::Telemetry { bag } => {
-                let message = connect::telemetry(bag, &publish.payload, publish.retain)?;
-                connect::check(&message)?;
-                let ticket = self.acks.take(packet_id, message.size_bytes());
-                let message = Box::new(message);
-                return Ok(Some(Demand::Telemetry { ticket, message }));
-            }
-            Published::MethodAnswer { status, request_id } => {
-                let request_id = request_id.to_owned();
-                let payload = Bytes::copy_from_slice(&publish.payload);
-                let ticket = self.acks.take(packet_id, 0);
-                self.acknowledge(ticket, output, now);
-                return Ok(Some(Demand::MethodAnswer {
-                    request_id,
-                    status,
-                    payload,
-                }));
-            }
-            Published::TwinGet { request_id } => (request_id, TwinRequest::Get),
-            Published::Report {
-                request_id,
-                version,
-            } => {
-                let patch = Bytes::copy_from_slice(&publish.payload);
-                (request_id, TwinRequest::Report { patch, version })
-            }
-        };
-        let request_id = request_id.to_owned();
-        self.requests += 1;
-        Ok(Some(Demand::Twin {
-            ticket: self.acks.take(packet_id, publish.payload.len()),
-            request_id,
-            request,
-        }))
-    }
-
-    fn acknowledged(&mut self, ack: PubAck, now: Instant) -> Option<Demand> {
-        let Delivery::Command(number) = self.window.acknowledged(ack.pkid, now)? else {
-            return None;
-        };
-        self.requests += 1;
-        Some(Demand::CommandReceived { number })
-    }
-
-    fn subscribe(&mut self, subscribe: Subscribe) -> Result<Demand, Violation> {
-        let mut granted = Vec::with_capacity(subscribe.filters.len());
-        for filter in &subscribe.filters {
-            let subscription =
-                Subscription::of(&self.owner, &filter.path).ok_or(Violation::Filter)?;
-            let qos = match filter.qos {
-                QoS::AtMostOnce => QoS::AtMostOnce,
-                // The hub has nothing that is delivered exactly once.
-                QoS::AtLeastOnce | QoS::ExactlyOnce => QoS::AtLeastOnce,
-            };
-            self.wanted.set(subscription, qos);
-            granted.push(SubscribeReasonCode::Success(qos));
-        }
-        let answer = Packet::SubAck(SubAck::new(subscribe.pkid, granted));
-        Ok(self.change_subscriptions(answer))
-    }
-
-    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe) -> Demand {
-        for filter in &unsubscribe.topics {
-            if let Some(subscription) = Subscription::of(&self.owner, filter) {
-                self.wanted.remove(subscription);
-            }
-        }
-        self.change_subscriptions(Packet::UnsubAck(UnsubAck::new(unsubscribe.pkid)))
-    }
-
-    fn change_subscriptions(&mut self, answer: Packet) -> Demand {
-        self.requests += 1;
-        Demand::Subscribe(SubscriptionChange {
-            subscriptions: self.wanted,
-            answer,
-        })
-    }
-
-    fn acknowledge(&mut self, ticket: Ticket, output: &mut Output, now: Instant) {
-        self.acks.done(ticket);
-        while let Some(packet_id) = self.acks.next() {
-            output.push(&Packet::PubAck(PubAck::new(packet_id)), now);
-        }
-    }
-
-    /// Answers a request; one who has not subscribed to answers gets it when it does.
-    fn answer(&mut self, answer: TwinAnswer, output: &mut Output, now: Instant) {
-        let Some(qos) = self.subscriptions.get(Subscription::TwinAnswers) else {
-            if self.unheard.len() == UNHEARD_MAX {
-                self.unheard.pop_front();
-            }
-            return self.unheard.push_back(answer);
-        };
-        let topic = topic::twin_answer(answer.status, &answer.request_id, answer.version);
-        let publish = publish(topic, answer.body, qos);
-        self.send(publish, Delivery::Notice, output, now);
-    }
-
-    /// Sends a message. To a client that owes as many acknowledgements as it may, answers go without
-    /// asking for one: the hub is free to choose how surely it sends, and so nothing piles up.
-    fn send(&mut self, publish: Publish, delivery: Delivery, output: &mut Output, now: Instant) {
-        let mut publish = publish;
-        if publish.qos != QoS::AtMostOnce && self.window.has_room() {
-            publish.pkid = self.window.send(delivery, now);
-        } else {
-            publish.qos = QoS::AtMostOnce;
-        }
-        output.push(&Packet::Publish(publish), now);
-    }
-
-    /// When the client will have owed an acknowledgement for too long, while it keeps others waiting.
-    fn unacknowledged_deadline(&self) -> Option<Instant> {
-        if self.window.has_room() {
-            return None;
-        }
-        Some(self.window.waits_since()? + UNACKNOWLEDGED_MAX)
-    }
-}
-
-fn publish(topic: String, payload: Bytes, qos: QoS) -> Publish {
-    Publish::from_bytes(topic, qos, payload)
 }
 
 /// The most that a client makes the hub hold: a packet and what is read at once, all that may be

@@ -1,6 +1,12 @@
-use bytes::BytesMut;
-use rumqttc::mqttbytes::v4::{Connect, LastWill};
+use std::time::Duration;
 
+use bytes::BytesMut;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{
+    Connect, LastWill, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode,
+};
+
+use super::open::REQUESTS_MAX;
 use super::*;
 use crate::hub::tests::device;
 use crate::mqtt::connect::SILENCE_MAX;
