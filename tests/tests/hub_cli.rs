@@ -15,6 +15,9 @@ const OTHER_KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";
 /// The part of it that nothing may print.
 const OTHER_KEY_PART: &str = "c2VjcmV0";
 
+/// Checks of what this machine is like, which is no matter of these tests.
+const OF_MACHINE: &str = "clock,disk,memory,open-files,kernel,address-space,configuration";
+
 /// Runs a verb on a hub over the network, in a home that knows no process of this machine.
 fn far(hub: &HubServe<'_>, policy: &str, args: &[&str]) -> Outcome {
     with(hub, &hub.connection_string(policy), args)
@@ -294,6 +297,13 @@ fn twins_methods_and_messages_go_to_a_hub_on_the_network() {
     hub.verb(&["list"])
         .ended_with(4)
         .says(&["is a hub and runs no device"]);
+    let checked = hub.verb(&["check", "--dont-run", OF_MACHINE]).ok();
+    let socket = checked.stdout.lines().find(|line| line.contains("socket"));
+    let expected = "the running process is a hub and runs no device; it answers";
+    assert!(
+        socket.is_some_and(|line| line.starts_with("ok") && line.contains(expected)),
+        "{checked:?}"
+    );
     hub.stop().ok();
 }
 

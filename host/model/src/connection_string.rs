@@ -280,8 +280,8 @@ impl<'a> Parts<'a> {
             (Some(_), Some(_)) => Err(conflict(POLICY, DEVICE)),
             (Some(name), None) => self.service(name),
             (None, Some(device)) => self.identity(device),
-            // A key without either is a service's whose policy was forgotten.
-            (None, None) if self.module.is_none() && self.key.is_some() => Err(missing(POLICY)),
+            // Nothing in it is a device's alone: it is a service's whose policy was forgotten.
+            (None, None) if self.module.is_none() && self.x509.is_none() => Err(missing(POLICY)),
             (None, None) => Err(missing(DEVICE)),
         }
     }
@@ -449,6 +449,10 @@ mod tests {
         );
         check(
             "HostName=h",
+            "`SharedAccessKeyName` is missing in the connection string",
+        );
+        check(
+            "HostName=h;x509=true",
             "`DeviceId` is missing in the connection string",
         );
         check(

@@ -29,6 +29,9 @@ use crate::run_view::Names;
 /// How often a command that waits for lines looks whether its own output is still read.
 const READER_CHECK_PERIOD: Duration = Duration::from_secs(1);
 
+/// What is said where a device was expected and a hub answers.
+pub(super) const IS_A_HUB: &str = "the running process is a hub and runs no device";
+
 /// The most devices that an error names.
 const NAMES_SHOWN_MAX: usize = 20;
 
@@ -60,8 +63,7 @@ impl Running {
     pub(crate) async fn find(global: &GlobalArgs) -> anyhow::Result<Self> {
         let running = Self::of(client(global).await?).await?;
         if let Devices::OfHub = running.devices {
-            let what = "the running process is a hub and runs no device";
-            return Err(Failure::new(ExitStatus::NotFound, what)
+            return Err(Failure::new(ExitStatus::NotFound, IS_A_HUB)
                 .hint(
                     "`wasm-edge hub` has what a hub can be asked; a device runs by `wasm-edge run`",
                 )

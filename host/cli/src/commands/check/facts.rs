@@ -99,23 +99,27 @@ pub(super) struct Kernel {
     pub(super) mappings_max: Option<u64>,
 }
 
-/// The running device.
+/// The process that answers on the socket.
 pub(super) enum Device {
     /// Nobody listens.
     None,
     /// Somebody listens and does not answer as a device does.
     Silent { problem: String },
-    /// It answers.
+    /// A device answers.
     Answers(Info),
+    /// A hub answers, which runs no device.
+    Hub(Info),
 }
 
-/// What the device says of itself.
+/// What the process says of itself.
 #[derive(Deserialize)]
 pub(super) struct Info {
     #[serde(default)]
     pub(super) version: String,
     #[serde(default)]
     pub(super) pid: u32,
+    /// None where the process is a hub.
+    devices: Vec<String>,
     #[serde(skip)]
     pub(super) modules: Vec<ModuleFact>,
 }
@@ -154,10 +158,7 @@ pub(super) async fn gather(global: &GlobalArgs) -> anyhow::Result<Facts> {
         Some(path) => ask(path).await,
         None => Device::None,
     };
-    let pid = match &device {
-        Device::Answers(info) => Some(info.pid),
-        Device::None | Device::Silent { .. } => None,
-    };
+    let pid = device.pid();
     Ok(Facts {
         homes: system::homes(),
         clock: system::clock(),
@@ -196,11 +197,14 @@ async fn ask(data_folder: &Path) -> Device {
     let asked = async {
         let client = Client::open(data_folder)?;
         let mut info: Info = read(&client, &["v1", "info"]).await?;
-        let modules: Modules = read(&client, &["v1", "modules"]).await?;
-        info.modules = modules.modules;
+        if !info.devices.is_empty() {
+            let modules: Modules = read(&client, &["v1", "modules"]).await?;
+            info.modules = modules.modules;
+        }
         Ok(info)
     };
     match asked.await {
+        Ok(info) if info.devices.is_empty() => Device::Hub(info),
         Ok(mut info) => {
             for module in &mut info.modules {
                 module.image_is_missing = is_missing(&module.image);
@@ -247,6 +251,14 @@ impl Device {
     pub(super) fn modules(&self) -> Option<&[ModuleFact]> {
         match self {
             Self::Answers(info) => Some(&info.modules),
+            Self::None | Self::Silent { .. } | Self::Hub(_) => None,
+        }
+    }
+
+    /// The process that answers.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Answers(info) | Self::Hub(info) => Some(info.pid),
             Self::None | Self::Silent { .. } => None,
         }
     }
@@ -292,6 +304,17 @@ pub(super) mod tests {
         Device::Answers(Info {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid,
+            devices: vec!["d".to_owned()],
+            modules: Vec::new(),
+        })
+    }
+
+    /// A hub.
+    pub(in super::super) fn hub(pid: u32) -> Device {
+        Device::Hub(Info {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid,
+            devices: Vec::new(),
             modules: Vec::new(),
         })
     }

@@ -10,11 +10,7 @@ pub(super) fn judge(folder: &Folder, device: &Device) -> Verdict {
     let Folder::Found { survey, .. } = folder else {
         return folder.skipped();
     };
-    let answering = match device {
-        Device::Answers(info) => Some(info.pid),
-        Device::None | Device::Silent { .. } => None,
-    };
-    match (survey.holder, answering) {
+    match (survey.holder, device.pid()) {
         (Holder::Nobody, None) => Verdict::ok("no process holds the data folder"),
         (Holder::Process(None), _) => Verdict::ok("a process holds the data folder"),
         (Holder::Process(Some(pid)), Some(answering)) if pid != answering => {

@@ -2,10 +2,14 @@
 
 use super::facts::{Device, ModuleFact};
 use super::verdict::{Grade, Verdict};
+use crate::commands::running::IS_A_HUB;
 use crate::output::human;
 
 /// Judges every module.
 pub(super) fn judge(device: &Device) -> Verdict {
+    if let Device::Hub(_) = device {
+        return Verdict::skipped(IS_A_HUB);
+    }
     let Some(modules) = device.modules() else {
         return Verdict::skipped("no device answers");
     };
@@ -86,7 +90,7 @@ fn faults(module: &ModuleFact) -> Vec<(Grade, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{answers_with, module};
+    use super::super::facts::tests::{answers_with, hub, module};
     use super::*;
 
     fn check(change: impl FnOnce(&mut ModuleFact), grade: Grade, part: &str) {
@@ -138,6 +142,7 @@ mod tests {
     #[test]
     fn without_modules_there_is_nothing_to_judge() {
         assert_eq!(judge(&Device::None).grade, Grade::Skipped);
+        judge(&hub(7)).assert(Grade::Skipped, &["is a hub and runs no device"]);
         assert_eq!(judge(&answers_with(Vec::new())).grade, Grade::Warning);
     }
 }

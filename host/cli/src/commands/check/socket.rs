@@ -1,9 +1,10 @@
-//! The device's socket: who holds the data folder answers, and is of the version of this command.
+//! The socket: who holds the data folder answers, and is of the version of this command.
 
 use wasm_edge_daemon::folder::survey::Holder;
 
 use super::facts::{Device, Folder};
 use super::verdict::Verdict;
+use crate::commands::running::IS_A_HUB;
 
 /// Judges the answer.
 pub(super) fn judge(folder: &Folder, device: &Device) -> Verdict {
@@ -23,6 +24,16 @@ pub(super) fn judge(folder: &Folder, device: &Device) -> Verdict {
             );
             Verdict::warning(summary).hint("restart the device, or use the command of its version")
         }
+        Device::Hub(info) if info.version == own => {
+            Verdict::ok(format!("{IS_A_HUB}; it answers and has version {own}"))
+        }
+        Device::Hub(info) => {
+            let summary = format!(
+                "{IS_A_HUB}; it has version {}, and this command version {own}",
+                info.version
+            );
+            Verdict::warning(summary).hint("restart the hub, or use the command of its version")
+        }
         Device::Silent { problem } => Verdict::error(problem.clone())
             .hint("look at the device's own output; a command has to run as the same user"),
         Device::None if matches!(holder, Holder::Process(_)) => {
@@ -35,7 +46,7 @@ pub(super) fn judge(folder: &Folder, device: &Device) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{answers, found};
+    use super::super::facts::tests::{answers, found, hub};
     use super::super::verdict::Grade;
     use super::*;
 
@@ -51,6 +62,12 @@ mod tests {
         check(held, &answers(7), Grade::Ok, "answers");
         let mut other = answers(7);
         if let Device::Answers(info) = &mut other {
+            info.version = "9.9.9".to_owned();
+        }
+        check(held, &other, Grade::Warning, "has version 9.9.9");
+        check(held, &hub(7), Grade::Ok, "is a hub and runs no device");
+        let mut other = hub(7);
+        if let Device::Hub(info) = &mut other {
             info.version = "9.9.9".to_owned();
         }
         check(held, &other, Grade::Warning, "has version 9.9.9");
