@@ -99,6 +99,9 @@ fn error([device, module, operation]: [Value; 3], failure: &Failure) -> Value {
 impl Item {
     fn parse(item: Value) -> Result<Self, Failure> {
         let invalid = |err: &dyn std::fmt::Display| Failure::invalid(format!("the item: {err}"));
+        if !item.is_object() {
+            return Err(invalid(&"no JSON object"));
+        }
         let raw = RawItem::deserialize(&item).map_err(|err| invalid(&err))?;
         let device = DeviceId::new(&raw.id).map_err(|err| invalid(&err))?;
         let module = raw.module_id.as_deref().filter(|module| !module.is_empty());

@@ -58,7 +58,11 @@ async fn write(
 ) -> Result<Json<Value>, Failure> {
     let id = checked(&id)?;
     // Read as a document first, in which no key occurs twice.
-    let request: ConfigurationRequest = serde_json::from_value(body.document()?)
+    let document = body.document()?;
+    if !document.is_object() {
+        return Err(Failure::invalid("the body is no JSON object"));
+    }
+    let request: ConfigurationRequest = serde_json::from_value(document)
         .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))?;
     Ok(Json(match condition {
         None => hub.create_configuration(&id, request).await?,
@@ -77,7 +81,7 @@ async fn delete(
 }
 
 async fn test_queries(body: Body) -> Result<Json<Value>, Failure> {
-    let input: TestInput = body.json()?;
+    let input: TestInput = body.object()?;
     let metrics = input.custom_metric_queries.unwrap_or_default();
     let target = input.target_condition.as_deref();
     let faults = Hub::test_configuration_queries(target, &metrics);

@@ -62,7 +62,7 @@ pub(super) async fn write(
     Condition(condition): Condition,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let request: IdentityRequest = body.json()?;
+    let request: IdentityRequest = body.object()?;
     let identity = match condition {
         None => {
             let spec = request
@@ -92,7 +92,7 @@ pub(super) async fn apply(
     Owner(owner): Owner,
     body: Body,
 ) -> Result<StatusCode, Failure> {
-    let content: Map<String, Value> = body.json()?;
+    let content: Map<String, Value> = body.object()?;
     hub.apply_configuration(owner.device(), &content).await?;
     Ok(StatusCode::NO_CONTENT)
 }

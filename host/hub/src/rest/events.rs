@@ -89,7 +89,7 @@ async fn set(
 ) -> Result<Json<Value>, Failure> {
     // Those of the hub move by themselves.
     let name = ConsumerName::new(&name).map_err(|err| Failure::invalid(err.to_string()))?;
-    let Position { position } = body.json()?;
+    let Position { position } = body.object()?;
     let at = match position {
         Value::String(text) => start(&text)?,
         Value::Number(number) => start(&number.to_string())?,

@@ -31,7 +31,7 @@ pub(super) async fn query(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let specification: QuerySpecification = body.json()?;
+    let specification: QuerySpecification = body.object()?;
     let request = PageRequest {
         max_items: max_items(&headers)?,
         continuation: text(&headers, &CONTINUATION)?.map(str::to_owned),

@@ -81,9 +81,17 @@ impl Body {
         &self.0
     }
 
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.0)
-            .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))
+    /// The body as what a JSON object stands for.
+    ///
+    /// A list of the members' values is refused, which a structure could be read from as well.
+    pub(super) fn object<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let read = serde_json::from_slice(&self.0)
+            .map_err(|err| Failure::invalid(format!("the body cannot be read: {err}")))?;
+        // It is JSON, so its first character tells what it is.
+        match self.0.trim_ascii_start().starts_with(b"{") {
+            true => Ok(read),
+            false => Err(Failure::invalid("the body is no JSON object")),
+        }
     }
 
     pub(super) fn text(&self) -> Result<&str, Failure> {

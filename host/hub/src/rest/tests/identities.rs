@@ -259,3 +259,31 @@ async fn who_is_behind_a_device_is_told_in_pages() {
     assert_eq!(found, ["d", "z%0000", "z%0500", "z%1000"]);
     assert_eq!(pages, 2);
 }
+
+#[tokio::test]
+async fn a_list_is_not_taken_for_an_object() {
+    let hub = hub();
+    let check = async |method: Method, path: &str, body: Value| {
+        let expected = (400, "ArgumentInvalid", "the body is no JSON object");
+        check_failure(&hub, request(method, path, None, body), expected).await;
+    };
+    check(Method::PUT, "/devices/c1", json!([])).await;
+    check(Method::PUT, "/devices/c1", json!(["c1"])).await;
+    check(
+        Method::POST,
+        "/devices/query",
+        json!(["SELECT * FROM devices"]),
+    )
+    .await;
+    let path = "/configurations/testQueries";
+    check(Method::POST, path, json!(["*", {}])).await;
+    let members = json!([null, null, null, {}, "*", 1, null]);
+    check(Method::PUT, "/configurations/c", members).await;
+    let (status, told) = ask(&hub, Method::POST, "/devices", json!([["c1"]])).await;
+    assert_eq!(status, 400, "{told}");
+    let expected = "the item: no JSON object";
+    assert_eq!(told["errors"][0]["errorStatus"], expected, "{told}");
+    assert_eq!(get_json(&hub, "/devices").await, json!([]));
+    let (status, _) = ask(&hub, Method::PUT, "/devices/c1", json!({})).await;
+    assert_eq!(status, 200);
+}
