@@ -32,10 +32,15 @@
 //! passed over, and so are query parameters that are not known and the value
 //! of `api-version`. What IoT Hub has beside these answers 501.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::response::Response;
 use axum::routing::{get, post};
 
+use crate::access::throttle::Throttled;
 use crate::hub::Hub;
 
 mod access;
@@ -56,14 +61,34 @@ mod streams;
 mod twins;
 mod unsupported;
 
+use failure::Failure;
+
 pub use access::ACCESS_POLICIES_PATH;
 pub use events::{CONSUMERS_PATH, EVENTS_PATH};
 pub use streams::{
     POSITION_HEADER, TELEMETRY_PATH, TELEMETRY_STATUS_PATH, TWIN_CHANGES_SUFFIX, TWINS_PATH,
 };
 
+/// Where queries are asked.
+const QUERY_PATH: &str = "/devices/query";
+
 /// Longest body of a request: a twin with every limit used, written wastefully; a deployment.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+
+/// How long a client should wait whose request found no room.
+const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
+
+/// The answer to a request that there is no room for now.
+pub(crate) fn no_room() -> Response {
+    Failure::throttled(Throttled {
+        retry_after: NO_ROOM_RETRY,
+    })
+}
+
+/// Whether a request only reads, so that it may be asked again without harm.
+pub(crate) fn only_reads(method: &Method, path: &str) -> bool {
+    method.is_safe() || path.trim_end_matches('/') == QUERY_PATH
+}
 
 impl Hub {
     /// The hub's REST face.
@@ -79,7 +104,7 @@ impl Hub {
     pub(crate) fn routes(&self) -> Router {
         let identities = Router::new()
             .route("/devices", get(devices::list).post(bulk::apply))
-            .route("/devices/query", post(query::query))
+            .route(QUERY_PATH, post(query::query))
             .route(
                 "/devices/{device}",
                 get(devices::read)

@@ -25,6 +25,7 @@ use crate::access::certificate::AuthorityError;
 use crate::hub::Hub;
 
 pub mod authority;
+mod bodies;
 pub mod certificate;
 pub mod names;
 
@@ -68,6 +69,11 @@ pub struct ServerLimits {
     pub connections_max: usize,
     /// Connections at once from one address, of IPv6 from one network of 64 bits.
     pub connections_per_address_max: usize,
+    /// Bytes at once of requests' bodies that came and of answers that their clients have not
+    /// taken. What would be more is answered with 429, and takes no room.
+    pub bodies_max_bytes: usize,
+    /// Such bytes at once for one address.
+    pub bodies_per_address_max_bytes: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
     /// How long an MQTT client may take to say who it is.
@@ -82,11 +88,13 @@ pub struct ServerLimits {
 }
 
 impl Default for ServerLimits {
-    /// 10,000 connections, half of them from one address; 10 s, 30 s, 60 s, 30 s and 5 s.
+    /// 10,000 connections and 128 MiB, half of them for one address; 10 s, 30 s, 60 s, 30 s and 5 s.
     fn default() -> Self {
         Self {
             connections_max: 10_000,
             connections_per_address_max: 5_000,
+            bodies_max_bytes: 128 * 1024 * 1024,
+            bodies_per_address_max_bytes: 64 * 1024 * 1024,
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(30),
             http_idle_timeout: Duration::from_secs(60),

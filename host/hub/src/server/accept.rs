@@ -141,7 +141,7 @@ impl Acceptor {
             Face::Mqtt | Face::Https => &self.0.places,
             Face::Operations => &self.0.places_of_operations,
         };
-        let place = match places.take(address.ip()) {
+        let place = match places.take(address.ip(), 1) {
             Ok(place) => place,
             Err(full) => {
                 let reason = match full {

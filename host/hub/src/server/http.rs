@@ -1,35 +1,36 @@
 //! HTTP over one connection, with limits on what a client may take of time and memory.
+//!
+//! Owns heads, and what is answered where bodies find no room. Leaves counting
+//! bodies to `bodies.rs`, answers that are not read in time to `stall.rs`, and
+//! what is answered otherwise to the router.
 
 use std::convert::Infallible;
-use std::future::Future as _;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::{Request, Response};
 use axum::routing::get;
-use axum::{BoxError, Extension, Router};
-use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_service::Service as _;
 
 use super::ServerLimits;
-use super::places::Place;
+use super::bodies::{Received, TimedBody, hold};
+use super::places::{Full, Place, Places};
 use super::stall::Stalling;
 use crate::access::certificate::PeerCertificate;
 use crate::hub::Hub;
 use crate::mqtt::{self, Peer, Transport};
+use crate::rest;
 
 /// The longest head of a request; a token in it has far below 1 KiB. hyper's buffer has this size at most.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -82,6 +83,8 @@ pub(super) struct Http {
     hub: Hub,
     router: Router,
     limits: ServerLimits,
+    /// Bytes of bodies, in both directions.
+    bodies: Places,
 }
 
 impl Http {
@@ -90,6 +93,7 @@ impl Http {
             hub,
             router,
             limits,
+            bodies: Places::new(limits.bodies_max_bytes, limits.bodies_per_address_max_bytes),
         }
     }
 
@@ -133,63 +137,26 @@ impl Http {
             request.extensions_mut().insert(certificate.clone());
         }
         request.extensions_mut().insert(client.clone());
-        let request = request.map(|body| Body::new(TimedBody::new(body, limit)));
-        let response = self.router.clone().call(request).await?;
+        let address = client.address.ip();
+        let only_reads = rest::only_reads(request.method(), request.uri().path());
+        let received = Arc::new(Received::new(self.bodies.none(address)));
+        let body_received = Arc::clone(&received);
+        let request = request.map(|body| Body::new(TimedBody::new(body, limit, body_received)));
+        let mut response = self.router.clone().call(request).await?;
+        // Whoever read the body could only say that it did not come whole.
+        if received.is_refused() {
+            response = rest::no_room();
+        }
+        let may_refuse = only_reads && response.status().is_success();
+        let response = match hold(response, &self.bodies, address, may_refuse) {
+            Ok(response) => response,
+            Err(Full::All | Full::Address) => rest::no_room(),
+        };
         let status = response.status().as_u16();
         self.hub.metrics().request_answered(status);
         Ok(response)
     }
 }
 
-/// A body that has to be there as a whole within a time.
-struct TimedBody {
-    body: Incoming,
-    limit: Duration,
-    /// There once somebody had to wait for the body.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-/// The body took too long.
-#[derive(Debug, thiserror::Error)]
-#[error("the body of the request did not come within {} s", limit.as_secs())]
-struct BodyTimeout {
-    limit: Duration,
-}
-
-impl TimedBody {
-    fn new(body: Incoming, limit: Duration) -> Self {
-        Self {
-            body,
-            limit,
-            deadline: None,
-        }
-    }
-}
-
-impl HttpBody for TimedBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        let limit = self.limit;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(BodyTimeout { limit }.into()))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
-//! Places for connections: so many in all, and so many from one address.
+//! Places for what clients hold, connections or bytes: so many in all, and so many for one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the connections that are open; clones share the count.
+/// Counts the places that are taken; clones share the count.
 #[derive(Debug, Clone)]
 pub(super) struct Places(Arc<Shared>);
 
@@ -12,7 +12,7 @@ pub(super) struct Places(Arc<Shared>);
 struct Shared {
     max: usize,
     per_address_max: usize,
-    /// Written as connections come and go; short sections only.
+    /// Written as clients come and go; short sections only.
     taken: Mutex<Taken>,
 }
 
@@ -22,11 +22,12 @@ struct Taken {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// A place; dropping it frees it.
+/// Places that are taken; dropping them frees them.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Places,
     address: IpAddr,
+    count: usize,
 }
 
 /// Why there is no place.
@@ -47,23 +48,27 @@ impl Places {
         }))
     }
 
-    pub(super) fn take(&self, address: IpAddr) -> Result<Place, Full> {
-        let address = network(address);
-        let mut taken = self.lock();
-        if taken.all >= self.0.max {
-            return Err(Full::All);
-        }
-        let of_address = taken.by_address.entry(address).or_default();
-        if *of_address >= self.0.per_address_max {
-            return Err(Full::Address);
-        }
-        *of_address += 1;
-        taken.all += 1;
-        drop(taken);
-        Ok(Place {
+    /// Takes so many places if any are left, even if not so many: what comes as a whole is not refused for its size.
+    pub(super) fn take(&self, address: IpAddr, count: usize) -> Result<Place, Full> {
+        let mut place = self.none(address);
+        place.grow(count)?;
+        Ok(place)
+    }
+
+    /// Takes so many places, left or not.
+    pub(super) fn take_anyway(&self, address: IpAddr, count: usize) -> Place {
+        let mut place = self.none(address);
+        place.add(&mut self.lock(), count);
+        place
+    }
+
+    /// No place, to grow.
+    pub(super) fn none(&self, address: IpAddr) -> Place {
+        Place {
             places: self.clone(),
-            address,
-        })
+            address: network(address),
+            count: 0,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -71,12 +76,37 @@ impl Places {
     }
 }
 
+impl Place {
+    /// Takes so many places more if any are left.
+    pub(super) fn grow(&mut self, count: usize) -> Result<(), Full> {
+        let places = self.places.clone();
+        let mut taken = places.lock();
+        if taken.all >= places.0.max {
+            return Err(Full::All);
+        }
+        let of_address = taken.by_address.get(&self.address).copied();
+        if of_address.unwrap_or_default() >= places.0.per_address_max {
+            return Err(Full::Address);
+        }
+        self.add(&mut taken, count);
+        Ok(())
+    }
+
+    fn add(&mut self, taken: &mut Taken, count: usize) {
+        if count > 0 {
+            *taken.by_address.entry(self.address).or_default() += count;
+            taken.all += count;
+            self.count += count;
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
-        taken.all -= 1;
+        taken.all -= self.count;
         let left = taken.by_address.get_mut(&self.address).map(|count| {
-            *count -= 1;
+            *count -= self.count;
             *count
         });
         if left == Some(0) {
@@ -100,7 +130,7 @@ mod tests {
     use super::*;
 
     fn take(places: &Places, address: &str) -> Result<Place, Full> {
-        places.take(address.parse().unwrap())
+        places.take(address.parse().unwrap(), 1)
     }
 
     #[test]
@@ -120,6 +150,23 @@ mod tests {
             1,
             "no address is remembered"
         );
+    }
+
+    #[test]
+    fn what_comes_as_a_whole_may_take_more_than_is_left() {
+        let places = Places::new(10, 8);
+        let address = "192.0.2.1".parse().unwrap();
+        let mut one = places.take(address, 7).unwrap();
+        one.grow(7).unwrap();
+        assert_eq!(one.grow(1).unwrap_err(), Full::All);
+        let anyway = places.take_anyway(address, 3);
+        assert_eq!(places.lock().all, 17);
+        drop(one);
+        assert_eq!(places.lock().all, 3);
+        drop(places.none(address));
+        drop(anyway);
+        let taken = places.lock();
+        assert_eq!((taken.all, taken.by_address.len()), (0, 0));
     }
 
     #[test]
