@@ -160,6 +160,31 @@ fn an_authority_that_is_damaged_is_not_replaced() {
 }
 
 #[test]
+fn a_database_that_is_damaged_or_of_a_later_format_is_not_replaced() {
+    let home = Home::new();
+    let hub = HubServe::start(&home);
+    hub.verb(&["hub", "device", "create", "d1"]).ok();
+    hub.stop().ok();
+    let file = home.in_data("hub/hub.redb");
+    let whole = fs::read(&file).unwrap();
+    let cut = whole[..whole.len() - 1].to_vec();
+    let mut later = whole.clone();
+    later[64] = 131;
+    for damaged in [cut, later] {
+        fs::write(&file, &damaged).unwrap();
+        HubOptions::new()
+            .to_end(&home)
+            .ended_with(78)
+            .says(&["hub.redb` cannot be used", "put a copy of it back"]);
+        assert!(fs::read(&file).unwrap() == damaged, "it was changed");
+    }
+    fs::write(&file, &whole).unwrap();
+    let hub = HubServe::start(&home);
+    hub.verb(&["hub", "device", "show", "d1"]).ok();
+    hub.stop().ok();
+}
+
+#[test]
 fn a_given_certificate_is_shown_and_read_again_at_a_hangup() {
     let home = Home::new();
     let (first, second) = (self_signed(), self_signed());

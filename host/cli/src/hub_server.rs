@@ -7,15 +7,17 @@ mod forwarding;
 mod info;
 mod listening;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use wasm_edge_daemon::api::socket::ControlSocket;
+use wasm_edge_hub::error::HubError;
 use wasm_edge_hub::hub::Hub;
 use wasm_edge_hub::server::{Certificates, Ending};
+use wasm_edge_hub::store::embedded::DATABASE_FILE;
 use wasm_edge_model::error::chain;
 
 use crate::args::hub::serve::ServeArgs;
@@ -43,7 +45,8 @@ pub(crate) async fn serve(
     let folder = data_folder::open(&folder::of(data_dir)?)?;
     let hub_folder = folder.hub()?;
     let first_start = hub_folder.entries()?.next().is_none();
-    let hub = Hub::open(&hub_folder, args.hub_options()).await?;
+    let hub = Hub::open(&hub_folder, args.hub_options()).await;
+    let hub = hub.map_err(|err| not_opened(err, folder.path()))?;
     let forwarding = forwards.start(&hub, &stop).await?;
     let server = listening::bind(&hub, &folder, args, output).await?;
     let certificates = server.certificates();
@@ -88,6 +91,19 @@ pub(crate) async fn serve(
         }
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Why the hub does not open; where its database is damaged, what to do about it.
+fn not_opened(err: HubError, folder: &Path) -> anyhow::Error {
+    if !err.is_damage() {
+        return err.into();
+    }
+    let file = folder.join("hub").join(DATABASE_FILE);
+    let what = format!("the hub's database `{}` cannot be used", file.display());
+    Failure::new(ExitStatus::BadConfig, what)
+        .hint("put a copy of it back; moved away by hand, the hub begins anew, without devices and with other keys")
+        .caused_by(err)
+        .into()
 }
 
 /// Waits for the end to begin; answers when that was.

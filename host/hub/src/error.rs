@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::twin::TwinError;
+use wasm_edge_store::database::DatabaseError;
 use wasm_edge_store::log::LogError;
 
 use crate::command::COMMAND_SIZE_MAX_BYTES;
@@ -217,4 +218,14 @@ pub enum HubError {
     /// The hub is closed.
     #[error("the hub is closed")]
     Closed,
+}
+
+impl HubError {
+    /// Whether it says that the hub's database is damaged, and was left alone.
+    pub fn is_damage(&self) -> bool {
+        let Self::Store(StoreError::Database(cause)) = self else {
+            return false;
+        };
+        matches!(**cause, DatabaseError::Damaged { .. })
+    }
 }

@@ -29,7 +29,7 @@ use crate::identity::{ConnectionView, Identity, IdentityStatus};
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::session::connections::Connections;
-use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::{EmbeddedStore, OnDamage};
 use crate::store::{ChangeFeed, DocumentKey, Expected, HubStore, Revision, Swap};
 use crate::telemetry::{Retention, TELEMETRY_FOLDER, TelemetryLog};
 
@@ -67,6 +67,8 @@ pub struct HubOptions {
     pub tier: Tier,
     /// How long messages to devices wait, and how often each is tried.
     pub commands: CommandLimits,
+    /// What becomes of a damaged database.
+    pub on_damage: OnDamage,
 }
 
 impl HubOptions {
@@ -80,6 +82,7 @@ impl HubOptions {
             other_names: Vec::new(),
             tier: Tier::default(),
             commands: CommandLimits::default(),
+            on_damage: OnDamage::default(),
         }
     }
 }
@@ -118,7 +121,7 @@ impl Hub {
     /// # Errors
     /// [`HubError::Store`], [`HubError::Telemetry`], [`HubError::Folder`], [`HubError::Thread`].
     pub async fn open(folder: &Dir, options: HubOptions) -> Result<Self, HubError> {
-        let store = Arc::new(EmbeddedStore::open(folder).await?);
+        let store = Arc::new(EmbeddedStore::open(folder, options.on_damage).await?);
         let telemetry =
             open_folder(folder, TELEMETRY_FOLDER).map_err(|source| HubError::Folder {
                 folder: TELEMETRY_FOLDER,

@@ -130,10 +130,7 @@ impl Database {
     /// [`DatabaseError`]. A file that another process uses, that has another
     /// format or cannot be read just now is not damaged and stays.
     pub fn open(folder: &Dir, name: &str, format: Format) -> Result<Self, DatabaseError> {
-        let Some(file) = open_file(folder, name)? else {
-            return Self::create(folder, name, format);
-        };
-        match Self::on_disk(name, FileDisk::new(file), format) {
+        match Self::open_as_it_is(folder, name, format) {
             Err(DatabaseError::Damaged { cause, .. }) => {
                 let aside = put_aside(folder, name, cause)?;
                 tracing::error!(
@@ -148,6 +145,18 @@ impl Database {
             }
             opened => opened,
         }
+    }
+
+    /// Opens the database as [`Self::open`] does, but leaves a damaged file alone: for content that nothing can make
+    /// again.
+    ///
+    /// # Errors
+    /// [`DatabaseError`], [`DatabaseError::Damaged`] among them.
+    pub fn open_as_it_is(folder: &Dir, name: &str, format: Format) -> Result<Self, DatabaseError> {
+        let Some(file) = open_file(folder, name)? else {
+            return Self::create(folder, name, format);
+        };
+        Self::on_disk(name, FileDisk::new(file), format)
     }
 
     /// Opens the database on `disk`; `name` is for messages.

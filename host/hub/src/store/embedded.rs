@@ -44,6 +44,16 @@ const COUNTERS: Table = Table("counters");
 const REVISION_COUNTER: &[u8] = b"revision";
 const REVISION_BYTES: usize = 8;
 
+/// What becomes of a database that is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDamage {
+    /// It is put aside, and an empty one takes its place: what it held can be made again.
+    #[default]
+    BeginAnew,
+    /// It is left alone, and the hub does not open: nobody else has the keys of its devices.
+    Refuse,
+}
+
 /// Documents in one database file.
 #[derive(Debug)]
 pub struct EmbeddedStore {
@@ -57,7 +67,7 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn open(folder: &Dir) -> Result<Self, StoreError> {
+    pub async fn open(folder: &Dir, on_damage: OnDamage) -> Result<Self, StoreError> {
         let folder = folder.try_clone().map_err(|source| {
             let file = DATABASE_FILE.to_owned();
             wasm_edge_store::database::DatabaseError::Io {
@@ -66,7 +76,11 @@ impl EmbeddedStore {
                 source,
             }
         })?;
-        let opened = blocking(move || Database::open(&folder, DATABASE_FILE, DATABASE_FORMAT));
+        let open = match on_damage {
+            OnDamage::BeginAnew => Database::open,
+            OnDamage::Refuse => Database::open_as_it_is,
+        };
+        let opened = blocking(move || open(&folder, DATABASE_FILE, DATABASE_FORMAT));
         Ok(Self::new(opened.await??))
     }
 

@@ -9,6 +9,7 @@ use wasm_edge_hub::access::throttle::Tier;
 use wasm_edge_hub::hub::HubOptions;
 use wasm_edge_hub::server::ServerLimits;
 use wasm_edge_hub::server::names::{HOST_NAMES_MAX, HostName};
+use wasm_edge_hub::store::embedded::OnDamage;
 
 use crate::args::far_hub::Secret;
 use crate::args::retention::RetentionArgs;
@@ -148,6 +149,7 @@ impl ServeArgs {
                 TierArg::Unlimited => Tier::Unlimited,
                 TierArg::S1 => Tier::S1,
             },
+            on_damage: OnDamage::Refuse,
             ..HubOptions::new(own)
         }
     }
