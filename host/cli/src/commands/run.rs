@@ -6,10 +6,11 @@ use crate::exit_codes::ExitStatus;
 use crate::output::Output;
 use crate::run;
 
-/// Modules are many and small, and a thread costs memory.
+/// Modules are many and small, and a thread costs memory: the C library sets 64 MiB of addresses aside for each, of which a
+/// gigabyte has to hold all.
 const THREADS: Threads = Threads {
     workers_max: 4,
-    blocking_max: 16,
+    blocking_max: 6,
 };
 
 /// Runs until the first signal, which ends in order; a second one ends at once.
