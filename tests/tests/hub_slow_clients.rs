@@ -5,9 +5,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::json;
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::hub::{HubOptions, HubServe};
 use wasm_edge_tests::tls::TlsClient;
+use wasm_edge_tests::tokens::Token;
 use wasm_edge_tests::{http, wait};
 
 /// What the memory of a hub may grow by while so many clients hang on it, per client.
@@ -218,6 +220,49 @@ fn one_address_cannot_take_all_places() {
     wait::until_so("the refusal to be counted", || {
         refusals(&hub, "address_limit") >= 1
     });
+}
+
+#[test]
+fn bodies_that_do_not_end_take_a_bounded_part_of_the_memory() {
+    const BODY_BYTES: usize = 1_000_000;
+    const CLIENTS: usize = 160;
+    // 64 MiB for one address are 67 such bodies.
+    const HELD_MAX: u64 = 68;
+    let home = Home::new();
+    let args = ["--metrics-listen", "127.0.0.1:0", "--http-stall-timeout"];
+    let hub = HubOptions::new().args(args).args(["5m"]).start(&home);
+    let body = json!({ "deviceId": "d" });
+    let device = hub.ask("PUT", "/devices/d", Some(&body)).body;
+    let key = device["authentication"]["symmetricKey"]["primaryKey"].as_str();
+    let token = Token::new(key.unwrap(), "localhost/devices/d").text();
+    let authorization = format!("authorization: {token}");
+    let tls = TlsClient::of(&hub);
+    let module = json!({ "deviceId": "d", "moduleId": "m" });
+    let make = || {
+        let path = "/devices/d/modules/m";
+        let headers = [authorization.as_str()];
+        tls.ask(hub.https_port(), "PUT", path, &headers, Some(&module))
+    };
+    let before = resident_bytes(&hub);
+    let head = format!(
+        "PUT /devices/d/modules/m HTTP/1.1\r\nhost: localhost\r\n{authorization}\r\ncontent-length: {BODY_BYTES}\r\n\r\n"
+    );
+    let most = [head.into_bytes(), vec![b' '; BODY_BYTES - 1]].concat();
+    let held: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = tls.connect(hub.https_port()).unwrap();
+            // One that finds no room is closed before all of it is written.
+            let _ = stream.write_all(&most).and_then(|()| stream.flush());
+            stream
+        })
+        .collect();
+    // What was sent is read in its time; whose body finds no room is answered, and closed.
+    wait::until_so("most to be closed", || open(&hub, "https") <= HELD_MAX);
+    let grown = resident_bytes(&hub).saturating_sub(before);
+    assert!(grown < 120 * 1024 * 1024, "{grown} bytes");
+    drop(held);
+    wait::until_so("there to be room again", || make().status != 429);
+    hub.stop().ok();
 }
 
 #[test]
