@@ -20,6 +20,9 @@ const SUFFIX: &str = ".log";
 /// How many digits its number has there.
 const DIGITS: usize = 20;
 
+/// No segment has this number or one behind it; a file that is called so is somebody else's.
+const NUMBER_END: u64 = u64::MAX / 2;
+
 /// What a segment's file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Preamble {
@@ -99,7 +102,8 @@ pub(super) fn name(id: u64) -> String {
 pub(super) fn number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let plain = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
+    let number = digits.parse().ok().filter(|_| plain);
+    number.filter(|number| *number < NUMBER_END)
 }
 
 fn part<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {

@@ -110,6 +110,8 @@ fn a_file_of_another_format_is_refused_by_name_and_others_are_let_alone() {
     let (mut files, _) = written();
     files.insert("README".to_owned(), b"text".to_vec());
     files.insert("1.log".to_owned(), b"text".to_vec());
+    // No number comes behind this one.
+    files.insert(format!("{}.log", u64::MAX), b"text".to_vec());
     read(&files);
     let settings = LogSettings {
         format: *b"test\0\0\0\x02",
