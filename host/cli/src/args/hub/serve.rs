@@ -73,7 +73,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) retention: RetentionArgs,
 
-    /// Forward telemetry to a plain MQTT broker: mqtt://[USER:PASSWORD@]HOST[:PORT][/PREFIX], by TLS mqtts://; `@FILE`
+    /// Forward telemetry to a plain MQTT broker: `mqtt://[USER:PASSWORD@]HOST[:PORT][/PREFIX]`, by TLS `mqtts://…`; `@FILE`
     /// reads it from a file; may be repeated
     #[arg(long, value_name = "URL|@FILE")]
     pub(crate) forward: Vec<Secret>,
