@@ -1,7 +1,7 @@
 //! `hub serve` and `hub ca`: what listens, with which certificate, what is told, and how it ends.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,6 +14,7 @@ use wasm_edge_tests::home::Home;
 use wasm_edge_tests::hub::{HubOptions, HubServe};
 use wasm_edge_tests::process::Process;
 use wasm_edge_tests::tls::TlsClient;
+use wasm_edge_tests::tokens::Token;
 use wasm_edge_tests::wait;
 
 /// What a hub says by HTTPS to somebody without credentials: enough to know that it serves.
@@ -307,20 +308,27 @@ fn a_port_that_was_asked_for_and_is_not_permitted_is_an_error() {
 fn a_second_signal_ends_at_once() {
     let home = Home::new();
     let mut hub = HubServe::start(&home);
-    let owner_is_busy = TlsClient::of(&hub).connect(hub.https_port());
-    let mut busy = owner_is_busy.unwrap();
-    // A request whose body never comes keeps the orderly end waiting.
-    busy.write_all(b"POST /devices/query HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: ")
-        .unwrap();
-    busy.write_all(b"100-continue\r\n\r\n").unwrap();
+    let policy = "service";
+    let connection_string = hub.connection_string(policy);
+    let (_, key) = connection_string
+        .split_once("SharedAccessKey=")
+        .expect("the connection string has a key");
+    let token = Token::new(key, "localhost").of_policy(policy).text();
+    let mut busy = TlsClient::of(&hub).connect(hub.https_port()).unwrap();
+    // A request whose body never comes keeps the orderly end waiting; that the hub waits for the body it says.
+    let request = format!(
+        "POST /devices/query HTTP/1.1\r\nhost: localhost\r\nauthorization: {token}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    );
+    busy.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    busy.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
     let port = hub.mqtt_port();
     hub.process.signal(Signal::TERM);
     wait::until_so("the listener to close", || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_err()
     });
-    if !hub.process.has_ended() {
-        hub.process.signal(Signal::TERM);
-    }
+    hub.process.signal(Signal::TERM);
     let ended = hub.process.wait();
     assert!(matches!(ended.status, Some(130)), "{ended:?}");
 }
