@@ -30,7 +30,9 @@ use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::session::connections::Connections;
 use crate::store::embedded::{EmbeddedStore, OnDamage};
-use crate::store::{ChangeFeed, DocumentKey, Expected, HubStore, Revision, Swap};
+use crate::store::{
+    ChangeFeed, Collection, Document, DocumentKey, Expected, HubStore, Revision, Swap,
+};
 use crate::telemetry::{Retention, TELEMETRY_FOLDER, TelemetryLog};
 
 mod commands;
@@ -389,6 +391,39 @@ impl Hub {
     ) -> Result<bool, HubError> {
         let swap = self.0.store.compare_and_set(key, expected, content).await?;
         Ok(swap != Swap::Conflict)
+    }
+
+    /// Removes the documents of `collection` that `chosen` names, reading `page` of them at a time.
+    pub(crate) async fn remove_documents(
+        &self,
+        collection: &Collection,
+        page: usize,
+        mut chosen: impl FnMut(&DocumentKey, &Document) -> Result<bool, HubError>,
+    ) -> Result<(), HubError> {
+        let mut after = None;
+        loop {
+            let found = self.store().scan(collection, after.as_ref(), page).await?;
+            for (key, document) in found.documents {
+                if chosen(&key, &document)? {
+                    // A conflict means that another removed or replaced it.
+                    let expected = Expected::Revision(document.revision);
+                    self.swap(&key, expected, None).await?;
+                }
+                after = Some(key);
+            }
+            if !found.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes a document, if it is there and nobody writes it at this moment.
+    pub(crate) async fn remove_document(&self, key: &DocumentKey) -> Result<(), HubError> {
+        if let Some(found) = self.store().read(key).await? {
+            let expected = Expected::Revision(found.revision);
+            self.swap(key, expected, None).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn read(&self, owner: &TwinOwner) -> Result<Option<Found>, HubError> {

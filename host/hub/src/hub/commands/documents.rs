@@ -139,16 +139,7 @@ impl Hub {
     pub(super) async fn delete_commands(&self, device: &DeviceId, documents: &[u64]) {
         for document in documents {
             let key = DocumentKey::command(device, *document);
-            let deleted = async {
-                match self.store().read(&key).await? {
-                    Some(found) => {
-                        let expected = Expected::Revision(found.revision);
-                        self.swap(&key, expected, None).await.map(drop)
-                    }
-                    None => Ok(()),
-                }
-            };
-            if let Err(err) = deleted.await {
+            if let Err(err) = self.remove_document(&key).await {
                 tracing::warn!(%device, ?err, "a message to a device is done but not removed yet");
             }
         }
@@ -161,26 +152,12 @@ impl Hub {
         chosen: impl Fn(&StoredCommand) -> bool,
     ) -> Result<(), HubError> {
         let collection = Collection::CommandsOf(device.clone());
-        let mut after = None;
-        loop {
-            let page = self
-                .store()
-                .scan(&collection, after.as_ref(), SWEEP_PAGE)
-                .await?;
-            for (key, document) in page.documents {
-                let stored = StoredCommand::decode(&document.content)
-                    .map_err(|problem| damaged(device, &problem))?;
-                if chosen(&stored) {
-                    let expected = Expected::Revision(document.revision);
-                    // A conflict means that another removed it.
-                    self.swap(&key, expected, None).await?;
-                }
-                after = Some(key);
-            }
-            if !page.more {
-                return Ok(());
-            }
-        }
+        let removed = self.remove_documents(&collection, SWEEP_PAGE, |_, document| {
+            let stored = StoredCommand::decode(&document.content)
+                .map_err(|problem| damaged(device, &problem))?;
+            Ok(chosen(&stored))
+        });
+        removed.await
     }
 }
 

@@ -7,7 +7,7 @@ use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use super::{DEVICES_PER_PAGE_MAX, owner_of};
 use crate::error::HubError;
 use crate::hub::{Hub, decode};
-use crate::store::{Collection, DocumentKey, Expected};
+use crate::store::{Collection, DocumentKey};
 
 impl Hub {
     /// Removes the documents of a device's modules, but for those of the generation `keep`.
@@ -17,54 +17,23 @@ impl Hub {
         keep: Option<&str>,
     ) -> Result<(), HubError> {
         let collection = Collection::ModulesOf(device.clone());
-        let mut after = None;
-        loop {
-            let page = self
-                .store()
-                .scan(&collection, after.as_ref(), DEVICES_PER_PAGE_MAX)
-                .await?;
-            for (key, document) in page.documents {
-                let owner = owner_of(&key)?;
-                let record = decode(&owner, &document.content)?;
-                if keep != Some(&*record.device_generation_id) {
-                    // A conflict means that another removed or replaced it.
-                    self.write(&owner, Expected::Revision(document.revision), None)
-                        .await?;
-                }
-                after = Some(key);
-            }
-            if !page.more {
-                return Ok(());
-            }
-        }
+        let removed = self.remove_documents(&collection, DEVICES_PER_PAGE_MAX, |key, document| {
+            let record = decode(&owner_of(key)?, &document.content)?;
+            Ok(keep != Some(&*record.device_generation_id))
+        });
+        let removed = removed.await;
+        // Also after an error, which leaves the outcome open.
+        self.work().device(device);
+        removed
     }
 
     /// Removes what outlives the connections of `owner`, and of its modules if it is a device.
     pub(super) async fn remove_sessions(&self, owner: &TwinOwner) -> Result<(), HubError> {
         if owner.module().is_some() {
-            let key = DocumentKey::session(owner);
-            if let Some(found) = self.store().read(&key).await? {
-                self.swap(&key, Expected::Revision(found.revision), None)
-                    .await?;
-            }
-            return Ok(());
+            return self.remove_document(&DocumentKey::session(owner)).await;
         }
         let collection = Collection::SessionsOf(owner.device().clone());
-        let mut after = None;
-        loop {
-            let page = self
-                .store()
-                .scan(&collection, after.as_ref(), DEVICES_PER_PAGE_MAX)
-                .await?;
-            for (key, document) in page.documents {
-                // A conflict means that another removed or replaced it.
-                self.swap(&key, Expected::Revision(document.revision), None)
-                    .await?;
-                after = Some(key);
-            }
-            if !page.more {
-                return Ok(());
-            }
-        }
+        let removed = self.remove_documents(&collection, DEVICES_PER_PAGE_MAX, |_, _| Ok(true));
+        removed.await
     }
 }
