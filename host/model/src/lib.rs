@@ -17,6 +17,7 @@ pub mod shared_access;
 
 pub mod error;
 pub mod json;
+pub mod percent;
 
 pub mod message;
 pub mod route;

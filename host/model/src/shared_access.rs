@@ -13,11 +13,12 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use ring::hmac;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use crate::percent::RESERVED;
 use crate::time::Timestamp;
 
 pub mod resource;
@@ -41,13 +42,6 @@ const EXPIRY_MAX_DIGITS: usize = 15;
 
 /// Length of a signature: that of HMAC-SHA256.
 const SIGNATURE_BYTES: usize = 32;
-
-/// What stands unencoded in a token.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// A key that a hub shares with a device, a module or a service: base64 of 16 to 64 bytes.
 ///
@@ -258,7 +252,7 @@ fn to_sign(resource: &str, expiry: &str) -> String {
 }
 
 fn encode(text: &str) -> String {
-    utf8_percent_encode(text, ENCODED).to_string()
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// The fields of a token as they stand there.

@@ -2,14 +2,8 @@
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-/// Everything outside RFC 3986's unreserved characters is encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+use percent_encoding::utf8_percent_encode;
+use wasm_edge_model::percent::RESERVED;
 
 /// IoT Hub's REST interface asks for a version in each request.
 const API_VERSION: (&str, &str) = ("api-version", "2021-04-12");
@@ -27,7 +21,7 @@ impl Target {
         let mut text = String::new();
         for segment in segments {
             text.push('/');
-            text.extend(utf8_percent_encode(segment, ENCODED));
+            text.extend(utf8_percent_encode(segment, RESERVED));
         }
         Self {
             text,
@@ -117,9 +111,9 @@ impl Target {
     pub(crate) fn query(mut self, name: &str, value: &str) -> Self {
         self.text.push(if self.has_query { '&' } else { '?' });
         self.has_query = true;
-        self.text.extend(utf8_percent_encode(name, ENCODED));
+        self.text.extend(utf8_percent_encode(name, RESERVED));
         self.text.push('=');
-        self.text.extend(utf8_percent_encode(value, ENCODED));
+        self.text.extend(utf8_percent_encode(value, RESERVED));
         self
     }
 

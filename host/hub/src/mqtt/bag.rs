@@ -9,17 +9,10 @@
 
 use std::fmt::Write as _;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
 use wasm_edge_model::message::{Message, PROPERTIES_MAX, SystemProperty};
-
-/// Everything but the unreserved characters of RFC 3986, so that `$`, `+`, `#` and `/` never stand
-/// in a topic as they are.
-pub const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+use wasm_edge_model::percent::RESERVED;
 
 /// What names of system properties begin with.
 const SYSTEM_PREFIX: &str = "$.";
@@ -89,7 +82,7 @@ pub fn write(message: &Message, topic: &mut String) {
 
 /// A text in the form in which it may stand in a topic.
 pub fn encoded(text: &str) -> percent_encoding::PercentEncode<'_> {
-    utf8_percent_encode(text, ENCODED)
+    utf8_percent_encode(text, RESERVED)
 }
 
 #[cfg(test)]

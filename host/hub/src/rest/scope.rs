@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wasm_edge_model::identity::{DeviceId, ModuleId, TwinOwner};
+use wasm_edge_model::percent::RESERVED;
 
 use super::failure::Failure;
 use super::request::Owner;
@@ -73,7 +74,7 @@ async fn all(
         members.add_all(&hub, child).await?;
     }
     let next = children.next.map(|next| {
-        let encoded = |id: &str| percent_encoding::utf8_percent_encode(id, ENCODED).to_string();
+        let encoded = |id: &str| percent_encoding::utf8_percent_encode(id, RESERVED).to_string();
         format!(
             "/devices/{}/modules/%24edgeHub/devicesAndModulesInDeviceScope?continuationToken={}&api-version=2018-08-30-preview",
             encoded(owner.device().as_str()),
@@ -109,12 +110,6 @@ async fn one(
     }
     Ok(members.answer(None))
 }
-
-/// What is encoded of ids in a link: all but what is plain in RFC 3986.
-const ENCODED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_');
 
 /// The device whose `$edgeHub` the path names, and its scope.
 async fn edge_device(hub: &Hub, owner: &TwinOwner) -> Result<(Identity, String), Failure> {
