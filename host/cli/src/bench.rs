@@ -108,14 +108,7 @@ pub(crate) fn bench(args: &BenchArgs, output: &Output) -> anyhow::Result<ExitSta
         figures.extend(measured.with_context(|| format!("cannot measure `{}`", row.id))?);
     }
     let json = report::to_json(&machine, &figures);
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&json)? + "\n";
-        std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
-    }
-    match output.is_json() {
-        true => output.json(&json)?,
-        false => output.table(&report::table(&figures))?,
-    }
+    report::tell(&json, &figures, args.json.as_deref(), output)?;
     Ok(ExitStatus::Ok)
 }
 

@@ -55,12 +55,7 @@ pub(crate) async fn serve(
     let info = info::Info::of(&hub, &server, args, &path);
     let router = hub.rest().merge(hub.operations()).merge(info.route());
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
-    let announcement = live::announce(folder.path());
-    if let Err(err) = &announcement {
-        output.warn(&format!(
-            "other commands find this process by `--data-dir` only: {err}"
-        ));
-    }
+    let announcement = live::announce(folder.path(), output);
     let mut serving = tokio::spawn(server.run(stop.clone()));
     let told = info.tell(&policies, first_start, output);
     if told.is_err() {

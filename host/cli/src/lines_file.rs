@@ -1,6 +1,6 @@
 //! Reads a file of lines that the person named, or as `-` standard input: one after the other, bounded.
 //!
-//! For `run --input` and `send --file`; what a line means is theirs to know.
+//! For `run --input`, `send --file` and `hub send --file`; what a line means is theirs to know.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,6 +13,9 @@ use crate::failure::Failure;
 
 /// Longest line in bytes: a message's largest body in base64, with room for its properties.
 const LINE_MAX_BYTES: u64 = 1 << 20;
+
+/// Lines that are read ahead.
+const AHEAD_MAX: usize = 16;
 
 /// Hands over each line with its number, until the end or until nobody takes them; blank ones are passed over.
 ///
@@ -47,6 +50,26 @@ pub(crate) fn read(path: &Path, lines: &mpsc::Sender<(u64, String)>) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// Hands over each line with its number, one at a time, until one is not taken.
+///
+/// # Errors
+/// [`failure`] where the file cannot be read; what `take` failed with.
+pub(crate) async fn each(
+    path: &Path,
+    mut take: impl AsyncFnMut(u64, String) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (sender, mut lines) = mpsc::channel(AHEAD_MAX);
+    let reading = tokio::task::spawn_blocking({
+        let path = path.to_owned();
+        move || read(&path, &sender)
+    });
+    while let Some((number, line)) = lines.recv().await {
+        take(number, line).await?;
+    }
+    let read = reading.await.expect("reading lines does not panic");
+    Ok(read.map_err(|err| failure(path, err))?)
 }
 
 /// The failure of a command whose file could not be read.

@@ -17,6 +17,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::client::socket::DataFolder;
+#[cfg(feature = "hub")]
+use crate::output::Output;
 
 /// The most entries that are looked at; more are not there unless something else writes into the folder.
 const ENTRIES_MAX: usize = 256;
@@ -50,21 +52,26 @@ struct FileIdentity {
 
 /// Announces in the user's registry that this process runs the device in `data_folder`.
 ///
-/// Call it when the socket there is listening: an entry without a listener is removed by whoever sees it.
-///
-/// # Errors
-/// When there is no home folder or it cannot be written. A device runs without it; it then is found by `--data-dir` only.
+/// Call it when the socket there is listening: an entry without a listener is removed by whoever sees it. Where there is
+/// no home folder or it cannot be written, a warning says that the process is found by `--data-dir` only.
 #[cfg(feature = "hub")]
-pub(crate) fn announce(data_folder: &Path) -> io::Result<Announcement> {
+pub(crate) fn announce(data_folder: &Path, output: &Output) -> Option<Announcement> {
     let no_home = || {
         io::Error::new(
             io::ErrorKind::NotFound,
             "neither `XDG_STATE_HOME` nor `HOME` is set",
         )
     };
-    Registry::of_user()
-        .ok_or_else(no_home)?
-        .announce(data_folder)
+    let announced = Registry::of_user()
+        .ok_or_else(no_home)
+        .and_then(|registry| registry.announce(data_folder));
+    announced
+        .inspect_err(|err| {
+            output.warn(&format!(
+                "other commands find this process by `--data-dir` only: {err}"
+            ));
+        })
+        .ok()
 }
 
 impl Registry {

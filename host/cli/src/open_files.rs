@@ -1,7 +1,8 @@
 //! How many files and connections this process may have open at once.
 //!
 //! Owns raising the limit to what the system lets anybody have without asking. Leaves the number of connections to the
-//! server and to the load. Called by the commands that hold thousands of connections.
+//! server and to the load. Called by the commands that hold many files or connections: each module and each client has some, and the
+//! usual limit is from times when a process was one program.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -16,6 +17,9 @@ pub(crate) fn raise() -> Option<u64> {
     };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
-        Err(_) => limit.current,
+        Err(err) => {
+            tracing::warn!(%err, "the limit of open files stays as it is");
+            limit.current
+        }
     }
 }

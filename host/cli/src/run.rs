@@ -162,12 +162,7 @@ async fn start(
     let router =
         api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code.clone()).merge(hub.rest());
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
-    let announcement = live::announce(folder.path());
-    if let Err(err) = &announcement {
-        output.warn(&format!(
-            "other commands find this process by `--data-dir` only: {err}"
-        ));
-    }
+    let announcement = live::announce(folder.path(), output);
     let configurations = tokio::spawn({
         let hub = hub.clone();
         async move { hub.run_configurations().await }
@@ -179,7 +174,7 @@ async fn start(
         devices,
         socket,
         code,
-        _announcement: announcement.ok(),
+        _announcement: announcement,
         _folder: folder,
     };
     Ok((running, console))

@@ -3,9 +3,32 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+#[cfg(feature = "hub")]
+use crate::exit_codes::ExitStatus;
+#[cfg(feature = "hub")]
+use crate::failure::Failure;
+
 /// The folder for data that stays; `None` where neither `XDG_DATA_HOME` nor `HOME` says.
 pub(crate) fn data_home() -> Option<PathBuf> {
     data_home_of(std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"))
+}
+
+/// The data folder that a command has of its own for each user, by these names below [`data_home`].
+///
+/// # Errors
+/// Where there is no data home.
+#[cfg(feature = "hub")]
+pub(crate) fn data_folder(names: &[&str]) -> Result<PathBuf, Failure> {
+    let home = data_home().ok_or_else(|| {
+        Failure::new(
+            ExitStatus::Usage,
+            "neither `XDG_DATA_HOME` nor `HOME` is set",
+        )
+        .hint("name a folder with `--data-dir DIR`")
+    })?;
+    Ok(home
+        .join("wasm-edge")
+        .join(names.iter().collect::<PathBuf>()))
 }
 
 /// The folder for what can be made again; `None` where neither `XDG_CACHE_HOME` nor `HOME` says.

@@ -102,14 +102,7 @@ pub(super) fn bench(args: &HubBenchArgs, output: &Output) -> anyhow::Result<Exit
     let figures = figures(hub.as_ref(), broker.as_ref());
     let mut json = report::to_json(&machine, &figures);
     json["load"] = load.to_json();
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&json)? + "\n";
-        std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
-    }
-    match output.is_json() {
-        true => output.json(&json)?,
-        false => output.table(&report::table(&figures))?,
-    }
+    report::tell(&json, &figures, args.json.as_deref(), output)?;
     Ok(ExitStatus::Ok)
 }
 

@@ -1,8 +1,12 @@
 //! What `bench` found, as a table and as JSON.
 
+use std::path::Path;
+
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::rows::{ROWS, Row};
+use crate::output::Output;
 use crate::output::table::{Align, Table};
 
 /// Version of the JSON form.
@@ -39,6 +43,24 @@ pub(super) struct Machine {
     pub(super) kernel: String,
     /// Whether this is a build for measuring.
     pub(super) optimised: bool,
+}
+
+/// Writes the figures to `file`, if one is named, and prints them: `json` as it is, or a table.
+pub(super) fn tell(
+    json: &Value,
+    figures: &[Figure],
+    file: Option<&Path>,
+    output: &Output,
+) -> anyhow::Result<()> {
+    if let Some(file) = file {
+        let text = serde_json::to_string_pretty(json)? + "\n";
+        std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
+    }
+    match output.is_json() {
+        true => output.json(json)?,
+        false => output.table(&table(figures))?,
+    }
+    Ok(())
 }
 
 impl Figure {

@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit_codes::ExitStatus;
-use crate::logging;
 use crate::output::Output;
+use crate::{logging, open_files};
 
 /// How many threads a command gets.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ where
     F: Future<Output = anyhow::Result<ExitStatus>> + Send + 'static,
 {
     logging::install(output)?;
-    raise_open_files();
+    open_files::raise();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, threads.workers_max))
@@ -64,18 +64,4 @@ where
     // Work in blocking threads is not waited for: an orderly end has none left, another one must not hang.
     runtime.shutdown_background();
     status
-}
-
-/// Allows this process as many open files as the system lets it have: each module and each connection holds some,
-/// and the usual limit is from times when a process was one program.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(err) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%err, "the limit of open files stays as it is");
-    }
 }

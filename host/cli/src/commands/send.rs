@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::mpsc;
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::message::{MessageLine, SystemProperty};
 
@@ -22,9 +21,6 @@ use crate::output::{Output, OutputError, human};
 
 /// How much longer than the wait for a message the device may take to answer.
 const ANSWER_MARGIN: Duration = Duration::from_secs(30);
-
-/// Lines of a file that are read ahead.
-const AHEAD_MAX: usize = 16;
 
 /// What became of a message: the device's answer.
 #[derive(Debug, Deserialize, Serialize)]
@@ -112,20 +108,14 @@ impl Sending<'_> {
     /// Sends each line of the file, and stops at the first that is not taken.
     async fn send_file(&mut self) -> anyhow::Result<()> {
         let path = self.args.file.clone().unwrap_or_default();
-        let (sender, mut lines) = mpsc::channel(AHEAD_MAX);
-        let reading = tokio::task::spawn_blocking({
-            let path = path.clone();
-            move || lines_file::read(&path, &sender)
-        });
-        while let Some((number, line)) = lines.recv().await {
+        lines_file::each(&path, async |number, line| {
             MessageLine::parse(&line).map_err(|err| {
                 let failure = Failure::new(ExitStatus::InvalidInput, self.stopped(number));
                 failure.caused_by(err)
             })?;
-            self.send(line, Some(number)).await?;
-        }
-        let read = reading.await.expect("reading lines does not panic");
-        read.map_err(|err| lines_file::failure(&path, err))?;
+            self.send(line, Some(number)).await
+        })
+        .await?;
         if !self.output.is_json() && !self.args.wait {
             let all = human::count(self.accepted, "message");
             self.output

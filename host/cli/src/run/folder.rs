@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::target::{Loaded, sha256};
 use crate::args::run::RunArgs;
-use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::user_folders;
 
@@ -12,19 +11,12 @@ use crate::user_folders;
 const NAME_LENGTH: usize = 16;
 
 /// The folder by `--data-dir`, else one below the user's data home, named after what is run.
-pub(super) fn of(args: &RunArgs, targets: &[Loaded]) -> anyhow::Result<PathBuf> {
+pub(super) fn of(args: &RunArgs, targets: &[Loaded]) -> Result<PathBuf, Failure> {
     if let Some(folder) = &args.data_dir {
         return Ok(folder.clone());
     }
-    let home = user_folders::data_home().ok_or_else(|| {
-        Failure::new(
-            ExitStatus::Usage,
-            "neither `XDG_DATA_HOME` nor `HOME` is set",
-        )
-        .hint("name a folder with `--data-dir DIR`")
-    })?;
     let files = targets.iter().map(|target| target.file.as_path());
-    Ok(home.join("wasm-edge").join("run").join(name(files)))
+    user_folders::data_folder(&["run", &name(files)])
 }
 
 fn name<'a>(files: impl Iterator<Item = &'a Path>) -> String {

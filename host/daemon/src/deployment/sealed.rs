@@ -188,18 +188,22 @@ impl Sections {
     /// The same with the passwords of registries blanked.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
-        let credentials = shown
-            .agent
-            .get_mut("runtime")
-            .and_then(|runtime| runtime.get_mut("settings"))
-            .and_then(|settings| settings.get_mut("registryCredentials"))
-            .and_then(Value::as_object_mut);
-        for credential in credentials.into_iter().flat_map(Map::values_mut) {
-            if let Some(password) = credential.get_mut("password") {
-                *password = Value::from(BLANK);
-            }
-        }
+        blank_registry_passwords(&mut shown.agent);
         shown
+    }
+}
+
+/// Blanks the passwords of registries in the desired properties of an agent, which are shown so.
+pub fn blank_registry_passwords(agent: &mut Map<String, Value>) {
+    let credentials = agent
+        .get_mut("runtime")
+        .and_then(|runtime| runtime.get_mut("settings"))
+        .and_then(|settings| settings.get_mut("registryCredentials"))
+        .and_then(Value::as_object_mut);
+    for credential in credentials.into_iter().flat_map(Map::values_mut) {
+        if let Some(password) = credential.get_mut("password") {
+            *password = Value::from(BLANK);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! What became of a deployment is what `$edgeAgent` reported of it, as devices of IoT Edge do.
 
 use serde_json::{Map, Value, json};
+use wasm_edge_daemon::deployment::sealed::blank_registry_passwords;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
 use super::super::running::Running;
@@ -10,9 +11,6 @@ use super::{Deployments, State};
 use crate::client::target::Target;
 use crate::exit_codes::ExitStatus;
 use crate::failure;
-
-/// What stands for a password.
-const BLANK: &str = "*****";
 
 /// The codes of `lastDesiredStatus`: all is well, and nothing is known.
 const CODE_OK: u64 = 200;
@@ -35,7 +33,7 @@ pub(super) async fn deployments(
     let mut content = Map::new();
     let mut add = |module: &str, twin: &Value| {
         let mut desired = desired(twin);
-        blank_passwords(&mut desired);
+        blank_registry_passwords(&mut desired);
         content.insert(module.to_owned(), json!({ "properties.desired": desired }));
     };
     add("$edgeAgent", &agent);
@@ -102,19 +100,6 @@ fn desired(twin: &Value) -> Map<String, Value> {
     desired
 }
 
-fn blank_passwords(desired: &mut Map<String, Value>) {
-    let credentials = desired
-        .get_mut("runtime")
-        .and_then(|runtime| runtime.get_mut("settings"))
-        .and_then(|settings| settings.get_mut("registryCredentials"))
-        .and_then(Value::as_object_mut);
-    for credential in credentials.into_iter().flat_map(Map::values_mut) {
-        if let Some(password) = credential.get_mut("password") {
-            *password = BLANK.into();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,8 +142,8 @@ mod tests {
         let settings = json!({ "registryCredentials": credentials });
         let desired = json!({ "runtime": { "settings": settings } });
         let mut desired = desired.as_object().unwrap().clone();
-        blank_passwords(&mut desired);
+        blank_registry_passwords(&mut desired);
         let text = Value::Object(desired).to_string();
-        assert!(text.contains(BLANK) && !text.contains("secret"), "{text}");
+        assert!(text.contains("*****") && !text.contains("secret"), "{text}");
     }
 }

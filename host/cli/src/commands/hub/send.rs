@@ -5,7 +5,6 @@ use std::time::Duration;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::mpsc;
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::message::{MessageLine, SystemProperty};
 use wasm_edge_model::time::Timestamp;
@@ -23,9 +22,6 @@ use crate::failure::Failure;
 use crate::lines_file;
 use crate::output::text::{Style, Text};
 use crate::output::{Output, OutputError, human};
-
-/// Lines of a file that are read ahead.
-const AHEAD_MAX: usize = 16;
 
 /// What the hub says of a message that it took.
 #[derive(Debug, Deserialize, Serialize)]
@@ -117,20 +113,14 @@ impl Sending<'_> {
 
     /// Sends each line of the file, and stops at the first that is not taken.
     async fn send_file(&mut self, path: std::path::PathBuf) -> anyhow::Result<()> {
-        let (sender, mut lines) = mpsc::channel(AHEAD_MAX);
-        let reading = tokio::task::spawn_blocking({
-            let path = path.clone();
-            move || lines_file::read(&path, &sender)
-        });
-        while let Some((number, line)) = lines.recv().await {
+        lines_file::each(&path, async |number, line| {
             MessageLine::parse(&line).map_err(|err| {
                 let failure = Failure::new(ExitStatus::InvalidInput, self.stopped(number));
                 failure.caused_by(err)
             })?;
-            self.send(line, Some(number)).await?;
-        }
-        let read = reading.await.expect("reading lines does not panic");
-        Ok(read.map_err(|err| lines_file::failure(&path, err))?)
+            self.send(line, Some(number)).await
+        })
+        .await
     }
 
     fn print(&self, receipt: &Receipt, line: Option<u64>) -> Result<(), OutputError> {
