@@ -4,17 +4,13 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use ring::hmac;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::hub::HubServe;
 use wasm_edge_tests::tls::{TlsClient, TlsStream};
+use wasm_edge_tests::tokens::Token;
 use wasm_edge_tests::{http, wait};
 
 /// Devices that send at once.
@@ -30,20 +26,6 @@ fn make_device(hub: &HubServe<'_>, device: &str) -> String {
     assert_eq!(made.status, 200, "{made:?}");
     let key = made.body["authentication"]["symmetricKey"]["primaryKey"].as_str();
     key.expect("a key").to_owned()
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-fn token(device: &str, key: &str) -> String {
-    let resource = encoded(&format!("localhost/devices/{device}"));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let expiry = now.as_secs() + 3600;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(key).unwrap());
-    let signature = hmac::sign(&key, format!("{resource}\n{expiry}").as_bytes());
-    let signature = encoded(&BASE64.encode(signature));
-    format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}")
 }
 
 /// A text with its length in front, as MQTT has it.
@@ -73,7 +55,8 @@ fn connect(hub: &HubServe<'_>, device: &str, key: &str) -> TlsStream {
     let mut stream = TlsClient::of(hub).connect(hub.mqtt_port()).unwrap();
     let user = format!("localhost/{device}/?api-version=2021-04-12");
     let head = [text("MQTT"), vec![4, 0b1100_0010, 0, 60]].concat();
-    let rest = [head, text(device), text(&user), text(&token(device, key))].concat();
+    let token = Token::new(key, &format!("localhost/devices/{device}")).text();
+    let rest = [head, text(device), text(&user), text(&token)].concat();
     stream.write_all(&packet(0x10, &rest)).unwrap();
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::wire::{Far, Identity, Packet, decoded};
+use crate::wire::{Far, Identity, Packet};
 
 /// Messages of one sender that wait for their PUBACK.
 const IN_FLIGHT: usize = 8;
@@ -234,7 +234,7 @@ pub(crate) fn command(far: &Far, shared: &Shared) -> BTreeMap<Identity, BTreeSet
 }
 
 /// Creates devices: those of which it was told that they are there, with their keys.
-pub(crate) fn create(far: &Far, shared: &Shared) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn create(far: &Far, shared: &Shared) -> BTreeMap<String, String> {
     let mut created = BTreeMap::new();
     for number in 0.. {
         if !shared.goes_on() {
@@ -250,7 +250,7 @@ pub(crate) fn create(far: &Far, shared: &Shared) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Creates a device: its key, or `None` where it is not known whether it was created.
-fn create_once(far: &Far, name: &str) -> Option<Vec<u8>> {
+fn create_once(far: &Far, name: &str) -> Option<String> {
     let body = json!({ "deviceId": name }).to_string();
     match far.call("PUT", &format!("/devices/{name}"), &body) {
         Ok((200, identity)) => Some(key_of(&identity)),
@@ -266,16 +266,18 @@ fn create_once(far: &Far, name: &str) -> Option<Vec<u8>> {
 }
 
 /// Creates a device, under further names where it is not known whether it was created.
-fn create_until_known(far: &Far, name: &str, shared: &Shared) -> Option<(String, Vec<u8>)> {
+fn create_until_known(far: &Far, name: &str, shared: &Shared) -> Option<(String, String)> {
     let names = (0..).map(|attempt| format!("{name}.{attempt}"));
     let mut names = names.take_while(|_| shared.goes_on());
     names.find_map(|name| Some((name.clone(), create_once(far, &name)?)))
 }
 
 /// The primary key of an identity.
-pub(crate) fn key_of(identity: &Value) -> Vec<u8> {
+pub(crate) fn key_of(identity: &Value) -> String {
     let key = &identity["authentication"]["symmetricKey"]["primaryKey"];
-    decoded(key.as_str().unwrap_or_else(|| panic!("no key: {identity}")))
+    let key = key.as_str();
+    key.unwrap_or_else(|| panic!("no key: {identity}"))
+        .to_owned()
 }
 
 /// A hub that ends may say so; any other answer is a fault.

@@ -7,21 +7,16 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use ring::hmac;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
+use wasm_edge_tests::tokens::Token;
 
 /// How long the hub may say nothing before a connection is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
-
-const TOKEN_LIFE_S: u64 = 3600;
 
 /// First bytes of packets (MQTT 3.1.1, section 2.2).
 const CONNECT: u8 = 0x10;
@@ -40,7 +35,7 @@ pub(crate) struct Far {
     https_port: u16,
     tls: Arc<ClientConfig>,
     policy: String,
-    key: Vec<u8>,
+    key: String,
 }
 
 /// Who connects or is connected, such as `d` or `d/modules/m`, and with which key.
@@ -48,8 +43,8 @@ pub(crate) struct Far {
 pub(crate) struct Identity {
     /// The device and its module, as a path.
     pub(crate) path: String,
-    /// The key, decoded.
-    pub(crate) key: Vec<u8>,
+    /// The key, in base64.
+    pub(crate) key: String,
 }
 
 /// An MQTT connection past its CONNACK.
@@ -100,14 +95,16 @@ impl Far {
             https_port,
             tls: Arc::new(tls),
             policy: field("SharedAccessKeyName").to_owned(),
-            key: decoded(field("SharedAccessKey")),
+            key: field("SharedAccessKey").to_owned(),
         }
     }
 
     /// Makes a call of the service: status and body.
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
         let mut stream = self.open(self.https_port)?;
-        let token = token("localhost", &self.key) + "&skn=" + &self.policy;
+        let token = Token::new(&self.key, "localhost")
+            .of_policy(&self.policy)
+            .text();
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\
@@ -144,10 +141,8 @@ impl Far {
         };
         let client = identity.path.replace("/modules/", "/");
         let user = format!("localhost/{client}/?api-version=2021-04-12");
-        let password = token(
-            &format!("localhost/devices/{}", identity.path),
-            &identity.key,
-        );
+        let resource = format!("localhost/devices/{}", identity.path);
+        let password = Token::new(&identity.key, &resource).text();
         let mut body = Vec::new();
         push_text(&mut body, "MQTT");
         body.extend([4, 0xC0, 0, 60]);
@@ -288,23 +283,6 @@ impl Wire {
         self.stream.read_exact(&mut byte)?;
         Ok(byte[0])
     }
-}
-
-/// Decodes a key.
-pub(crate) fn decoded(key: &str) -> Vec<u8> {
-    BASE64.decode(key).expect("a key is base64")
-}
-
-/// A token for a resource.
-fn token(resource: &str, key: &[u8]) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let expires_s = now.expect("it is after 1970").as_secs() + TOKEN_LIFE_S;
-    let resource = utf8_percent_encode(resource, NON_ALPHANUMERIC);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    let signature = hmac::sign(&key, format!("{resource}\n{expires_s}").as_bytes());
-    let signature = BASE64.encode(signature);
-    let signature = utf8_percent_encode(&signature, NON_ALPHANUMERIC);
-    format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires_s}")
 }
 
 fn push_text(bytes: &mut Vec<u8>, text: &str) {

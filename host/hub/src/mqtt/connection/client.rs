@@ -393,6 +393,8 @@ async fn worked(
 fn failed(err: SessionError) -> Ended {
     match err {
         SessionError::Closed(reason) => Ended::Session(reason),
+        // The store closes before the last connections have ended.
+        SessionError::Hub(HubError::Closed) => Ended::Session(CloseReason::HubClosed),
         err => {
             tracing::warn!(error = chain(&err), "a connection ended");
             Ended::HubFailed
