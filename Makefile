@@ -17,14 +17,14 @@ help:
 	@echo "make bench           measure on this machine, with the release build"
 	@echo "make bench-hub       put thousands of connections on a hub, and on mosquitto beside it"
 	@echo "make soak            kill, starve and fill it for long: hundreds of kills, a million messages without a hub"
-	@echo "make device          check the build for boards, which has no compiler and no hub"
+	@echo "make device          build the program for boards, which has no compiler and no hub; RELEASE=1 as it is shipped"
 	@echo "make audit           check licences, sources and banned crates of all dependencies"
 
 demo: guests
 	cargo build -p wasm-edge-cli
 	$(target)/debug/wasm-edge run examples/deployments/demo.json --data-dir target/demo $(if $(FOR),--for $(FOR))
 
-test: guests
+test: guests device
 	scripts/check-readme.sh
 	scripts/check-docs.sh
 	scripts/check-manifests.sh examples/deployments/canonical.json \
@@ -82,8 +82,9 @@ soak: guests
 	WASM_EDGE_SOAK_CRASHES=$(or $(CRASHES),20000) WASM_EDGE_SOAK_SEED=$(or $(SEED),$(shell date +%s)) \
 	PROPTEST_CASES=$(or $(CASES),2000) cargo test -p wasm-edge-store -p wasm-edge-router
 
+# The tests start it, too.
 device:
-	cargo check -p wasm-edge-cli --no-default-features --features device
+	scripts/build-device.sh
 
 # cargo-deny of the machine, or one of our own that is built once.
 audit:

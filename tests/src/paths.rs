@@ -20,6 +20,25 @@ pub fn binary() -> PathBuf {
     binary
 }
 
+/// The program for boards: `WASM_EDGE_DEVICE_BIN`, else the one that was built beside this test's profile.
+///
+/// # Panics
+/// When it is not there.
+pub fn device_binary() -> PathBuf {
+    if let Some(path) = env::var_os("WASM_EDGE_DEVICE_BIN") {
+        return path.into();
+    }
+    let profile = profile_folder();
+    let profile = profile.file_name().expect("a profile has a name");
+    let binary = target().join("device").join(profile).join("wasm-edge");
+    assert!(
+        binary.exists(),
+        "`{}` is not there: `make device` makes it",
+        binary.display()
+    );
+    binary
+}
+
 /// The repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
