@@ -2,8 +2,8 @@
 //!
 //! [`device`] is the root: it builds all parts and connects them, and nothing imports it but who runs a
 //! device. The [`agent`] makes the device match a manifest, the [`supervisor`] keeps instances alive,
-//! [`upstream`] is the way to the hub, [`api`] the management API. [`twins`], [`methods`], [`logs`],
-//! [`keys`] and [`code`] are what these share.
+//! [`provisioning`] says which hub is the device's, [`upstream`] is the way to it, [`api`] the management API.
+//! [`twins`], [`methods`], [`logs`], [`keys`] and [`code`] are what these share.
 //! `testbed`, in the full build, is a device for one module that its author tests.
 
 pub mod agent;
@@ -18,6 +18,7 @@ pub mod keys;
 pub mod logs;
 pub mod measure;
 pub mod methods;
+pub mod provisioning;
 pub mod queues;
 pub mod supervisor;
 #[cfg(feature = "testbed")]
@@ -26,3 +27,4 @@ pub mod twins;
 pub mod upstream;
 
 mod clock;
+mod sealed;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_store::file;
 use wasm_edge_store::folder::device::DeviceFolder;
 use zeroize::Zeroizing;
 
 use crate::keys::{Keyring, SealingKey};
+use crate::sealed;
 use crate::upstream::Credentials;
 
 /// The file, in the device's `store/`.
@@ -128,17 +128,7 @@ impl SealedFile {
     /// A file that cannot be read, was damaged or is of another device counts as absent, with an error in the
     /// log: the hub has the deployment.
     pub fn read(&self) -> Stored {
-        let bytes = self
-            .folder
-            .store()
-            .map_err(std::io::Error::other)
-            .and_then(|store| file::read_bounded(&store, FILE, SIZE_MAX_BYTES));
-        let read = match bytes {
-            Ok(None) => return Stored::default(),
-            Ok(Some(bytes)) => self.open(&bytes),
-            Err(err) => Err(err.to_string()),
-        };
-        read.unwrap_or_else(|err| {
+        self.try_read().unwrap_or_else(|err| {
             tracing::error!(%err, "the stored deployment cannot be read and counts as absent");
             Stored::default()
         })
@@ -150,18 +140,17 @@ impl SealedFile {
     /// The I/O error.
     pub fn write(&self, stored: Stored) -> std::io::Result<()> {
         let text = Zeroizing::new(serde_json::to_vec(&Form::from(stored))?);
-        let sealed = self.key.seal(&text).map_err(std::io::Error::other)?;
         let store = self.folder.store().map_err(std::io::Error::other)?;
-        file::write_atomic(&store, FILE, &sealed)
+        sealed::write(&store, FILE, &self.key, &text)
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<Stored, String> {
-        let text = self
-            .key
-            .open(sealed)
-            .map_err(|_| "it is damaged, or another device's".to_owned())?;
-        let form: Form =
-            serde_json::from_slice(&Zeroizing::new(text)).map_err(|err| err.to_string())?;
+    fn try_read(&self) -> Result<Stored, String> {
+        let store = self.folder.store().map_err(|err| err.to_string())?;
+        let text = sealed::read(&store, FILE, &self.key, SIZE_MAX_BYTES);
+        let Some(text) = text.map_err(|err| err.to_string())? else {
+            return Ok(Stored::default());
+        };
+        let form: Form = serde_json::from_slice(&text).map_err(|err| err.to_string())?;
         if form.version != VERSION {
             return Err(format!(
                 "it has version {}, and {VERSION} is the newest that is known",
