@@ -167,6 +167,13 @@ impl HostAddress {
         &self.name
     }
 
+    /// The name as resolvers and certificates have it: an IPv6 address without its brackets.
+    pub fn bare(&self) -> &str {
+        let inner = self.name.strip_prefix('[');
+        let inner = inner.and_then(|name| name.strip_suffix(']'));
+        inner.unwrap_or(&self.name)
+    }
+
     /// The port, if it is not the usual one.
     pub fn port(&self) -> Option<u16> {
         self.port

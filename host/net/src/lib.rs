@@ -4,4 +4,12 @@
 //! by, HTTP and MQTT as a client, and the count of what goes over the wire. Leaves what is said, to whom, and when it
 //! is tried again to the callers: upstream, provisioning, uploads, forwarding, the verbs that ask a hub.
 
+pub mod clock;
+pub mod dial;
+pub mod http;
+pub mod mqtt;
+pub mod proxy;
+pub mod stream;
 pub mod traffic;
+pub mod trust;
+pub mod websocket;
