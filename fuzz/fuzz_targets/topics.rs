@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wasm_edge_hub::mqtt::bag;
 use wasm_edge_hub::mqtt::topic::{self, Published, Subscription};
 use wasm_edge_model::identity::TwinOwner;
+use wasm_edge_model::message::bag::{self, Toward};
 use wasm_edge_model::message::{Message, SystemProperty};
 
 fn owners() -> [TwinOwner; 3] {
@@ -19,6 +19,17 @@ fn base(owner: &TwinOwner) -> String {
         Some(module) => format!("devices/{device}/modules/{}", bag::encoded(module.as_str())),
         None => format!("devices/{device}"),
     }
+}
+
+/// What is written is read as the message that it was.
+fn check_written(message: &Message, toward: Toward) -> String {
+    let mut written = String::new();
+    bag::write(message, toward, &mut written);
+    assert!(!written.contains(['/', '+', '#', '\0', ' ']), "{written}");
+    let mut again = Message::default();
+    bag::read(&written, &mut again).expect("what was written is read");
+    assert_eq!(again, *message, "{written}");
+    written
 }
 
 fuzz_target!(|text: &str| {
@@ -46,14 +57,11 @@ fuzz_target!(|text: &str| {
     if bag::read(text, &mut message).is_err() || message.check().is_err() {
         return;
     }
+    // What was read is what a sender may say.
+    check_written(&message, Toward::Hub);
     message.system.remove(SystemProperty::OutputName);
     message.system.remove(SystemProperty::InterfaceId);
-    let mut written = String::new();
-    bag::write(&message, &mut written);
-    assert!(!written.contains(['/', '+', '#', '\0', ' ']), "{written}");
-    let mut again = Message::default();
-    bag::read(&written, &mut again).expect("what was written is read");
-    assert_eq!(again, message, "{written}");
+    let written = check_written(&message, Toward::Receiver);
     let command = topic::command(&owners()[2], &message);
     let expected = format!("devices/a%23b%2Bc%41/messages/devicebound/{written}");
     assert_eq!(command, expected);

@@ -20,7 +20,6 @@ use crate::access::certificate::PeerCertificate;
 use crate::hub::Hub;
 use crate::session::CloseReason;
 
-pub mod bag;
 pub mod connect;
 pub mod frame;
 pub mod protocol;

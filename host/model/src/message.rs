@@ -1,7 +1,10 @@
 //! Messages: body, properties, system properties, and where one came from.
 //!
 //! Owns what a message may hold and what it is called where. Leaves storing,
-//! routing and delivering to the router, and topics to those who speak MQTT.
+//! routing and delivering to the router, and topics to those who speak MQTT,
+//! but for their last level, the property [`bag`].
+
+pub mod bag;
 
 mod id;
 mod line;

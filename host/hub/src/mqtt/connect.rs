@@ -12,9 +12,8 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Connect, ConnectReturnCode, LastWill};
 use thiserror::Error;
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity, TwinOwner};
-use wasm_edge_model::message::Message;
+use wasm_edge_model::message::{Message, bag};
 
-use super::bag;
 use super::frame::Violation;
 use super::topic::{Published, TopicError};
 

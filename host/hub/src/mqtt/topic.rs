@@ -1,6 +1,6 @@
 //! Topics: what a client publishes to and subscribes to, and what the hub publishes to.
 //!
-//! Owns their forms. Leaves property bags to `bag.rs`. There is no wildcard
+//! Owns their forms. Leaves property bags to [`bag`]. There is no wildcard
 //! matching: a client may name a handful of filters, and each stands for one
 //! thing that it can hear.
 //!
@@ -12,8 +12,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::message::Message;
-
-use super::bag;
+use wasm_edge_model::message::bag::{self, Toward};
 
 /// Longest `$rid` of a request; both official SDKs send a UUID.
 pub const REQUEST_ID_MAX_BYTES: usize = 256;
@@ -234,7 +233,7 @@ pub fn command(owner: &TwinOwner, message: &Message) -> String {
         }
     }
     topic.push_str("/messages/devicebound/");
-    bag::write(message, &mut topic);
+    bag::write(message, Toward::Receiver, &mut topic);
     topic
 }
 

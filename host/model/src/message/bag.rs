@@ -2,17 +2,17 @@
 //!
 //! Owns reading and writing `key=value&key=value`, percent-encoded as RFC 3986
 //! has it, and which system properties travel in which direction. Leaves
-//! limits of values to [`Message::check`]. Called by `topic.rs` and by those
-//! who deliver messages.
+//! limits of values to [`Message::check`]. Called on both sides of the wire:
+//! by the hub's topics, and by the device's sessions.
 //!
 //! Source: Azure IoT Hub, "Communicate with your IoT hub using the MQTT protocol".
 
 use std::fmt::Write as _;
 
+use super::{Message, PROPERTIES_MAX, SystemProperty};
+use crate::percent::RESERVED;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
-use wasm_edge_model::message::{Message, PROPERTIES_MAX, SystemProperty};
-use wasm_edge_model::percent::RESERVED;
 
 /// What names of system properties begin with.
 const SYSTEM_PREFIX: &str = "$.";
@@ -62,14 +62,28 @@ pub fn read(bag: &str, message: &mut Message) -> Result<(), BagError> {
     Ok(())
 }
 
-/// Appends the bag of `message` to `topic`, as its receiver gets it: without the output that it was
-/// sent to.
-pub fn write(message: &Message, topic: &mut String) {
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toward {
+    /// From a device or module to its hub.
+    Hub,
+    /// From the hub to a device.
+    Receiver,
+}
+
+/// Appends the bag of `message` to `topic`.
+///
+/// The hub is told the output that the message was sent to, and not what it sets itself; a receiver
+/// the other way round. What has no key on the wire is left out.
+pub fn write(message: &Message, toward: Toward, topic: &mut String) {
     let system = message.system.iter().filter_map(|(property, value)| {
-        let is_told = !matches!(
-            property,
-            SystemProperty::OutputName | SystemProperty::InterfaceId
-        );
+        let is_told = match toward {
+            Toward::Hub => !property.set_by_host() || property == SystemProperty::OutputName,
+            Toward::Receiver => !matches!(
+                property,
+                SystemProperty::OutputName | SystemProperty::InterfaceId
+            ),
+        };
         Some((property.wire_key().filter(|_| is_told)?, value))
     });
     let mut separator = "";
@@ -148,18 +162,32 @@ mod tests {
     }
 
     #[test]
-    fn a_bag_is_written_as_clients_read_it() {
+    fn a_bag_is_written_as_each_side_reads_it() {
         let mut message = Message::default();
-        message.system.set(SystemProperty::OutputName, "out");
-        message.system.set(SystemProperty::MessageId, "7/8");
-        message.system.set(SystemProperty::ConnectionDeviceId, "d1");
+        for (property, value) in [
+            (SystemProperty::OutputName, "out 1"),
+            (SystemProperty::MessageId, "7/8"),
+            (SystemProperty::ConnectionDeviceId, "d1"),
+            (SystemProperty::InterfaceId, "i"),
+            (SystemProperty::InputName, "in"),
+            (SystemProperty::EnqueuedTime, "2026-01-01T00:00:00Z"),
+        ] {
+            message.system.set(property, value);
+        }
         message.properties.set("k +", "a&b=c#");
         message.properties.set("empty", "");
-        let mut topic = "t/".to_owned();
-        write(&message, &mut topic);
-        assert_eq!(
-            topic,
-            "t/%24.mid=7%2F8&%24.cdid=d1&k%20%2B=a%26b%3Dc%23&empty="
+        let check = |toward, expected: &str| {
+            let mut topic = "t/".to_owned();
+            write(&message, toward, &mut topic);
+            assert_eq!(topic, expected);
+        };
+        check(
+            Toward::Receiver,
+            "t/%24.mid=7%2F8&%24.cdid=d1&k%20%2B=a%26b%3Dc%23&empty=",
+        );
+        check(
+            Toward::Hub,
+            "t/%24.mid=7%2F8&%24.on=out%201&%24.ifid=i&k%20%2B=a%26b%3Dc%23&empty=",
         );
     }
 }
