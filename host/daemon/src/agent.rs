@@ -63,6 +63,9 @@ pub const READY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long a deployment has to become healthy after its last group was started, unless set.
 pub const HEALTH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 
+/// How often the whole twins of `$edgeAgent` and `$edgeHub` are read without a cause, unless set; as at IoT Edge.
+pub const TWIN_REFRESH_DEFAULT: Duration = Duration::from_secs(3600);
+
 /// How long a twin is waited for from the hub; after that the stored one has to do.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -123,6 +126,8 @@ pub struct AgentSettings {
     pub health_timeout: Duration,
     /// How much memory all modules together may take; none leaves it to the machine.
     pub memory_max_bytes: Option<u64>,
+    /// How often the whole twins of `$edgeAgent` and `$edgeHub` are read without a cause.
+    pub twin_refresh: Duration,
 }
 
 impl Default for AgentSettings {
@@ -133,6 +138,7 @@ impl Default for AgentSettings {
             ready_timeout: READY_TIMEOUT_DEFAULT,
             health_timeout: HEALTH_TIMEOUT_DEFAULT,
             memory_max_bytes: None,
+            twin_refresh: TWIN_REFRESH_DEFAULT,
         }
     }
 }
@@ -221,6 +227,7 @@ impl Agent {
                 sessions: self.parts.sessions.clone(),
                 methods: self.parts.methods.clone(),
                 interest: Interest { methods: false },
+                refresh: Some(self.parts.settings.twin_refresh),
             }));
         }
         let reporter = Reporter {

@@ -293,6 +293,7 @@ impl Testbed {
             interest: Interest {
                 methods: code.takes_methods(),
             },
+            refresh: None,
         };
         let rest_max = spec.limits.call_deadline + steps::REST_MARGIN;
         let stop = CancellationToken::new();

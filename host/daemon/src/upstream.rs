@@ -7,6 +7,8 @@
 pub mod gate;
 pub mod pump;
 
+pub(crate) mod backoff;
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;

@@ -265,6 +265,7 @@ impl Agent {
             sessions: self.parts.sessions.clone(),
             methods: self.parts.methods.clone(),
             interest: Interest { methods },
+            refresh: None,
         };
         self.links.insert(id.clone(), Link::open(sync));
     }

@@ -1,22 +1,29 @@
 //! Keeps one module's twin in step with the hub: a session, opened again whenever it ends.
+//!
+//! What the hub says is acted on while a request of this side is under way, so that a slow answer about the twin
+//! keeps no direct method waiting; of requests there is one at a time. The whole twin is read once a session is
+//! open, after a gap, and now and then where that is asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::identity::ModuleIdentity;
 use wasm_edge_runtime::events::MethodCall;
+use wasm_edge_store::database::DatabaseError;
 
-use super::{Taken, Twin};
+use super::{Taken, Twin, Unsent};
 use crate::methods::Methods;
+use crate::upstream::backoff::{Backoff, Jitter, STEADY, Trouble};
 use crate::upstream::pump::sessions::Sessions;
-use crate::upstream::{Interest, Session, SessionEvent, Upstream, UpstreamError};
+use crate::upstream::{Interest, Session, SessionEvent, TwinDocument, Upstream, UpstreamError};
 
-/// First wait before a session is tried again; it doubles up to [`RETRY_MAX`].
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-
-/// Longest wait before a session is tried again.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Within this time after the hub is back the twins of all modules are read, each at a moment of its own.
+const READ_SPREAD: Duration = Duration::from_secs(1);
 
 /// What the task of one module works on.
 pub(crate) struct Sync {
@@ -26,13 +33,15 @@ pub(crate) struct Sync {
     pub(crate) sessions: Sessions,
     pub(crate) methods: Methods,
     pub(crate) interest: Interest,
+    /// How often the whole twin is read without a cause; never where there is none.
+    pub(crate) refresh: Option<Duration>,
 }
 
 /// Why a session ended.
 enum End {
     Closed,
     Failed(UpstreamError),
-    Store(wasm_edge_store::database::DatabaseError),
+    Store(DatabaseError),
 }
 
 impl From<UpstreamError> for End {
@@ -41,125 +50,284 @@ impl From<UpstreamError> for End {
     }
 }
 
-impl From<wasm_edge_store::database::DatabaseError> for End {
-    fn from(err: wasm_edge_store::database::DatabaseError) -> Self {
+impl From<DatabaseError> for End {
+    fn from(err: DatabaseError) -> Self {
         Self::Store(err)
     }
 }
 
 impl Sync {
     /// Runs until it is told to stop. `synced` is told once the twin is the hub's.
-    pub(crate) async fn run(
-        self,
-        synced: tokio::sync::watch::Sender<bool>,
-        stop: CancellationToken,
-    ) {
-        let mut wait = RETRY_FIRST;
+    pub(crate) async fn run(self, synced: watch::Sender<bool>, stop: CancellationToken) {
+        let mut backoff = Backoff::default();
         loop {
             let opened = self.upstream.opened();
-            let end = tokio::select! {
-                end = self.session(&synced, &mut wait) => end,
+            let round = self.round(&synced);
+            let (end, lasted) = tokio::select! {
+                ended = round => ended,
                 () = stop.cancelled() => break,
             };
             self.sessions.ended(&self.identity.module);
-            let module = &self.identity.module;
-            match end {
-                End::Closed => tracing::debug!(%module, "the session with the hub ended"),
-                End::Failed(UpstreamError::Refused { cause }) => {
-                    tracing::warn!(%module, %cause, "the hub refuses the module");
-                }
-                End::Failed(err) => tracing::warn!(%module, %err, "no session with the hub"),
-                End::Store(err) => tracing::error!(%module, %err, "the twin cannot be stored"),
+            self.log(&end);
+            if lasted.is_some_and(|lasted| lasted >= STEADY) {
+                backoff.reset();
             }
+            // A session that was open has used up what opened the way before: a hub that lets everybody in and
+            // throws them out again is not to be asked all the time.
+            let opened = match lasted {
+                Some(_) => self.upstream.opened(),
+                None => opened,
+            };
+            let wait = backoff.next(end.trouble(), Jitter::random());
             tokio::select! {
-                () = wasm_edge_clock::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
-                () = opened => wait = RETRY_FIRST,
+                () = wasm_edge_clock::sleep(wait) => {}
+                () = opened => backoff.reset(),
                 () = stop.cancelled() => break,
             }
         }
         self.sessions.ended(&self.identity.module);
     }
 
-    async fn session(&self, synced: &tokio::sync::watch::Sender<bool>, wait: &mut Duration) -> End {
-        match self.follow(synced, wait).await {
-            Ok(()) => End::Closed,
-            Err(end) => end,
+    /// One session, and how long it was open, if it was.
+    async fn round(&self, synced: &watch::Sender<bool>) -> (End, Option<Duration>) {
+        let told = self.takes_methods();
+        let interest = Interest { methods: told };
+        let connecting = self.upstream.connect(self.identity.clone(), interest);
+        let session = match connecting.await {
+            Ok(session) => session,
+            Err(err) => return (End::Failed(err), None),
+        };
+        let since = wasm_edge_clock::now();
+        let calls = Arc::clone(&session.calls);
+        self.sessions.opened(&self.identity.module, calls);
+        let follower = Follower::new(self, synced, session, told);
+        let end = follower.run().await;
+        let lasted = wasm_edge_clock::now().saturating_duration_since(since);
+        (end.err().unwrap_or(End::Closed), Some(lasted))
+    }
+
+    /// Whether an instance takes methods now: to a caller, a module that does not run is not there.
+    fn takes_methods(&self) -> bool {
+        self.interest.methods && self.methods.listens(&self.identity.module)
+    }
+
+    fn log(&self, end: &End) {
+        let module = &self.identity.module;
+        match end {
+            End::Closed => tracing::debug!(%module, "the session with the hub ended"),
+            End::Failed(UpstreamError::Refused { cause }) => {
+                tracing::warn!(%module, %cause, "the hub refuses the module");
+            }
+            End::Failed(err) => tracing::warn!(%module, %err, "no session with the hub"),
+            End::Store(err) => tracing::error!(%module, %err, "the twin cannot be stored"),
+        }
+    }
+}
+
+impl End {
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::Failed(err) => Trouble::of(err),
+            Self::Closed | Self::Store(_) => Trouble::Unreachable,
+        }
+    }
+}
+
+/// What was asked of the hub.
+enum Asked {
+    Read(BoxFuture<'static, Result<TwinDocument, UpstreamError>>),
+    Report(
+        Unsent,
+        BoxFuture<'static, Result<Option<u64>, UpstreamError>>,
+    ),
+    Methods(bool, BoxFuture<'static, Result<(), UpstreamError>>),
+}
+
+/// What it answered.
+enum Answered {
+    Read(Result<TwinDocument, UpstreamError>),
+    Report(Result<Option<u64>, UpstreamError>),
+    Methods(Result<(), UpstreamError>),
+}
+
+impl Asked {
+    /// The answer to what is asked; never where nothing is.
+    ///
+    /// # Cancel safety
+    /// What is asked stays asked.
+    async fn answered(asked: &mut Option<Self>) -> Answered {
+        match asked {
+            None => std::future::pending().await,
+            Some(Self::Read(answer)) => Answered::Read(answer.await),
+            Some(Self::Report(_, answer)) => Answered::Report(answer.await),
+            Some(Self::Methods(_, answer)) => Answered::Methods(answer.await),
+        }
+    }
+}
+
+/// One open session at work.
+struct Follower<'a> {
+    sync: &'a Sync,
+    synced: &'a watch::Sender<bool>,
+    session: Session,
+    asked: Option<Asked>,
+    /// What the hub was told of whether methods are taken.
+    told: bool,
+    /// When the whole twin is to be read because it may be another one. Until then nothing is reported: what the hub
+    /// lacks is not known.
+    read_at: Option<Instant>,
+    /// When it is read without a cause.
+    refresh_at: Option<Instant>,
+    /// Desired properties have changed since reading them began.
+    changed_meanwhile: bool,
+    /// The patch that the hub does not take; it is not sent again as it is.
+    refused: Option<Map<String, Value>>,
+}
+
+impl<'a> Follower<'a> {
+    fn new(sync: &'a Sync, synced: &'a watch::Sender<bool>, session: Session, told: bool) -> Self {
+        let now = wasm_edge_clock::now();
+        // Those of a device that is back are many, the first ones are waited for.
+        let spread = match *synced.borrow() {
+            true => Jitter::random().between(Duration::ZERO, READ_SPREAD),
+            false => Duration::ZERO,
+        };
+        Self {
+            sync,
+            synced,
+            session,
+            asked: None,
+            told,
+            read_at: Some(now + spread),
+            refresh_at: None,
+            changed_meanwhile: false,
+            refused: None,
         }
     }
 
-    async fn follow(
-        &self,
-        synced: &tokio::sync::watch::Sender<bool>,
-        wait: &mut Duration,
-    ) -> Result<(), End> {
-        let mut listeners = self.methods.watch();
-        let mut told = self.takes_methods();
-        let interest = Interest { methods: told };
-        let mut session = self
-            .upstream
-            .connect(self.identity.clone(), interest)
-            .await?;
-        self.read_whole(&session).await?;
-        self.sessions
-            .opened(&self.identity.module, Arc::clone(&session.calls));
-        synced.send_replace(true);
-        *wait = RETRY_FIRST;
+    async fn run(mut self) -> Result<(), End> {
+        let mut listeners = self.sync.methods.watch();
         loop {
             listeners.mark_unchanged();
-            // To a caller, a module that does not run now is not there.
-            let takes = self.takes_methods();
-            if told != takes {
-                session.calls.accept_methods(takes).await?;
-                told = takes;
+            if self.asked.is_none() {
+                self.asked = self.next();
             }
-            if let Some(unsent) = self.twin.unsent() {
-                let version = session.calls.report(unsent.patch.clone()).await?;
-                self.twin.sent(unsent, version).await?;
-            }
+            let due = match self.asked {
+                None => self.read_at.or(self.refresh_at),
+                Some(_) => None,
+            };
             tokio::select! {
-                event = session.events.recv() => match event {
-                    Some(event) => self.event(event, &session).await?,
+                event = self.session.events.recv() => match event {
+                    Some(event) => self.event(event).await?,
                     None => return Ok(()),
                 },
-                () = self.twin.reported() => {}
+                answered = Asked::answered(&mut self.asked) => self.answered(answered).await?,
+                () = until(due) => {}
+                () = self.sync.twin.reported() => {}
                 Ok(()) = listeners.changed() => {}
             }
         }
     }
 
-    fn takes_methods(&self) -> bool {
-        self.interest.methods && self.methods.listens(&self.identity.module)
+    /// What is to be asked of the hub now.
+    fn next(&mut self) -> Option<Asked> {
+        let calls = &self.session.calls;
+        let takes = self.sync.takes_methods();
+        if self.told != takes {
+            return Some(Asked::Methods(takes, calls.accept_methods(takes)));
+        }
+        let now = wasm_edge_clock::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.read_at) || (self.read_at.is_none() && is_due(self.refresh_at)) {
+            (self.read_at, self.refresh_at) = (None, None);
+            self.changed_meanwhile = false;
+            return Some(Asked::Read(calls.twin()));
+        }
+        if self.read_at.is_some() {
+            return None;
+        }
+        let unsent = self.sync.twin.unsent()?;
+        if self.refused.as_ref() == Some(&unsent.patch) {
+            return None;
+        }
+        let answer = calls.report(unsent.patch.clone());
+        Some(Asked::Report(unsent, answer))
     }
 
-    async fn event(&self, event: SessionEvent, session: &Session) -> Result<(), End> {
+    async fn answered(&mut self, answered: Answered) -> Result<(), End> {
+        match (self.asked.take(), answered) {
+            (_, Answered::Read(document)) => self.take(document?).await?,
+            (Some(Asked::Report(unsent, _)), Answered::Report(version)) => match version {
+                Ok(version) => {
+                    self.refused = None;
+                    self.sync.twin.sent(unsent, version).await?;
+                }
+                Err(UpstreamError::Refused { cause }) => {
+                    let module = &self.sync.identity.module;
+                    tracing::warn!(%module, %cause, "the hub does not take what was reported; it is sent again once it has changed");
+                    self.refused = Some(unsent.patch);
+                }
+                Err(err) => return Err(err.into()),
+            },
+            (Some(Asked::Methods(takes, _)), Answered::Methods(done)) => {
+                done?;
+                self.told = takes;
+            }
+            _ => unreachable!("an answer is one to what was asked"),
+        }
+        Ok(())
+    }
+
+    /// Takes the hub's whole twin.
+    async fn take(&mut self, document: TwinDocument) -> Result<(), End> {
+        let twin = &self.sync.twin;
+        let is_older = document.desired_version < twin.desired_version();
+        if is_older && self.changed_meanwhile {
+            // The answer was on its way when the change came. Without one, an older version is another twin.
+            self.read_at = Some(wasm_edge_clock::now());
+            return Ok(());
+        }
+        twin.take_document(document).await?;
+        self.synced.send_replace(true);
+        let refresh = self.sync.refresh;
+        self.refresh_at = refresh.map(|refresh| {
+            let least = refresh - refresh / 10;
+            wasm_edge_clock::now() + Jitter::random().between(least, refresh)
+        });
+        Ok(())
+    }
+
+    async fn event(&mut self, event: SessionEvent) -> Result<(), End> {
         match event {
             SessionEvent::Desired { patch, version } => {
-                if self.twin.take_desired(patch, version).await? == Taken::Gap {
-                    self.read_whole(session).await?;
+                match self.sync.twin.take_desired(patch, version).await? {
+                    Taken::Merged => self.changed_meanwhile = true,
+                    Taken::Old => {}
+                    Taken::Gap => self.read_at = Some(wasm_edge_clock::now()),
                 }
             }
-            SessionEvent::Gap => self.read_whole(session).await?,
+            SessionEvent::Gap => self.read_at = Some(wasm_edge_clock::now()),
             SessionEvent::Method {
                 name,
                 payload,
                 respond,
             } => {
-                self.methods.forward(
-                    &self.identity.module,
-                    MethodCall {
-                        name,
-                        payload,
-                        respond,
-                    },
-                );
+                let call = MethodCall {
+                    name,
+                    payload,
+                    respond,
+                };
+                self.sync.methods.forward(&self.sync.identity.module, call);
             }
         }
         Ok(())
     }
+}
 
-    async fn read_whole(&self, session: &Session) -> Result<(), End> {
-        let document = session.calls.twin().await?;
-        self.twin.take_document(document).await?;
-        Ok(())
+/// Waits until then; for ever where there is no such time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => wasm_edge_clock::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
