@@ -10,18 +10,21 @@
 
 pub mod certificates;
 pub mod console;
+pub mod daemon;
 pub mod deployment;
 pub mod doors;
 pub mod home;
 pub mod http;
 pub mod hub;
 pub mod lines;
+pub mod management;
 pub mod mqtt;
 pub mod numbers;
 pub mod outcome;
 pub mod paths;
 pub mod process;
 pub mod run;
+pub mod service;
 pub mod soak;
 pub mod space;
 pub mod tls;

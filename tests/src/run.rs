@@ -1,6 +1,7 @@
 //! `wasm-edge run` while it runs: what it prints, what its verbs and its socket say, and how it ends.
 
 use std::ffi::OsString;
+use std::ops::Deref;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,6 +12,7 @@ use crate::deployment::Deployment;
 use crate::home::Home;
 use crate::http;
 use crate::lines::Lines;
+use crate::management::Management;
 use crate::outcome::Outcome;
 use crate::process::Process;
 use crate::wait;
@@ -29,7 +31,7 @@ pub struct RunOptions {
 /// A running `wasm-edge run`, whose output is `--output json`; dropping it kills it.
 #[derive(Debug)]
 pub struct Run<'a> {
-    home: &'a Home,
+    management: Management<'a>,
     /// The process.
     pub process: Process,
 }
@@ -42,6 +44,12 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
+    /// Of a stream of a control socket.
+    pub fn open(data: &Path, path: &str) -> Self {
+        let lines = http::stream(data, path);
+        Self { lines, next: 0 }
+    }
+
     /// The next message of a module.
     ///
     /// # Panics
@@ -152,16 +160,20 @@ impl RunOptions {
             command.stdin(Stdio::piped());
         }
         let mut process = Process::start(command);
-        let id = process.id();
-        wait::until_so("the socket of the run to answer", || {
-            if process.has_ended() {
-                panic!("the run has ended: {:#?}", process.wait());
-            }
-            // A stale socket does not answer, and one of another process has another id.
-            let info = http::ask(&home.data(), "GET", "/v1/info", None);
-            info.is_some_and(|info| info.body["pid"] == id)
-        });
-        Run { home, process }
+        let management = Management::of(home);
+        management.wait_answers(&mut process);
+        Run {
+            management,
+            process,
+        }
+    }
+}
+
+impl<'a> Deref for Run<'a> {
+    type Target = Management<'a>;
+
+    fn deref(&self) -> &Management<'a> {
+        &self.management
     }
 }
 
@@ -182,37 +194,9 @@ impl Run<'_> {
         run
     }
 
-    /// Runs another command on the data folder of this run.
-    pub fn verb(&self, args: &[&str]) -> Outcome {
-        let output = self.verb_command(args).output();
-        output.expect("the binary can be started").into()
-    }
-
-    /// Starts another command on the data folder of this run.
-    pub fn verb_process(&self, args: &[&str]) -> Process {
-        Process::start(self.verb_command(args))
-    }
-
-    fn verb_command(&self, args: &[&str]) -> Command {
-        let mut command = self.home.command(args);
-        command.arg("--data-dir").arg(self.home.data());
-        command
-    }
-
     /// Hands a message to the single component: one line of `--input`.
     pub fn feed(&mut self, line: &Value) {
         self.process.write_line(&line.to_string());
-    }
-
-    /// What the socket answers to a GET.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub fn get(&self, path: &str) -> Value {
-        let answer = http::ask(&self.home.data(), "GET", path, None);
-        let answer = answer.expect("the run answers on its socket");
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        answer.body
     }
 
     /// Calls a direct method of a module of [`DEVICE`] from the service side; answers status and payload.
@@ -239,7 +223,7 @@ impl Run<'_> {
             "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
         });
         let path = format!("/twins/{device}/modules/{module}/methods");
-        let answer = http::ask(&self.home.data(), "POST", &path, Some(&body));
+        let answer = http::ask(&self.home().data(), "POST", &path, Some(&body));
         let answer = answer.expect("the run answers on its socket");
         assert_eq!(answer.status, 200, "{method}: {answer:?}");
         (
@@ -267,95 +251,7 @@ impl Run<'_> {
 
     /// The messages that go upstream from now on, whole, as `monitor` has them.
     pub fn telemetry(&self) -> Telemetry {
-        let lines = http::stream(&self.home.data(), "/wasm-edge/v1/telemetry");
-        Telemetry { lines, next: 0 }
-    }
-
-    /// How many components this process has compiled.
-    ///
-    /// # Panics
-    /// When the run does not say.
-    pub fn components_compiled(&self) -> u64 {
-        let info = self.get("/v1/info");
-        let compiled = info["componentsCompiled"].as_u64();
-        compiled.unwrap_or_else(|| panic!("no number: {info}"))
-    }
-
-    /// All modules, as `list` has them.
-    ///
-    /// # Panics
-    /// When `list` fails.
-    pub fn modules(&self) -> Vec<Value> {
-        let list = self.verb(&["list", "--output", "json"]).ok().json();
-        list["modules"].as_array().expect("a list").clone()
-    }
-
-    /// A module, as `list` has it.
-    ///
-    /// # Panics
-    /// When there is none of this name.
-    pub fn module(&self, name: &str) -> Value {
-        self.find_module(name)
-            .unwrap_or_else(|| panic!("no module `{name}`"))
-    }
-
-    /// Of the messages of a module, how many were handled, failed, were set aside and wait.
-    ///
-    /// # Panics
-    /// When it is not there.
-    pub fn messages(&self, name: &str) -> Value {
-        let module = self.module(name);
-        json!([
-            module["messagesHandled"],
-            module["messagesFailed"],
-            module["messagesSetAside"],
-            module["messagesQueued"],
-        ])
-    }
-
-    /// A module as `inspect` has it.
-    pub fn inspect(&self, name: &str) -> Value {
-        self.verb(&["inspect", name, "--output", "json"])
-            .ok()
-            .json()
-    }
-
-    /// Waits until a module is there and as `is_so` says.
-    pub fn wait_module(&self, name: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        wait::until(&format!("the module `{name}` to be so"), || {
-            let seen = self.find_module(name)?;
-            if last != seen {
-                last.clone_from(&seen);
-            }
-            is_so(&seen).then_some(seen)
-        })
-    }
-
-    /// Waits until all modules that are to run do, and are ready.
-    pub fn wait_running(&self) {
-        wait::until_so("all modules to run", || {
-            let (info, list) = (self.get("/v1/info"), self.get("/v1/modules"));
-            let modules = list["modules"].as_array().expect("a list");
-            let devices = info["devices"].as_array().expect("a list");
-            let runs = |module: &Value| {
-                module["desiredStatus"] != "running"
-                    || (module["status"] == "running" && module["ready"] == true)
-            };
-            // Devices get their modules one after the other.
-            let has_modules =
-                |device: &Value| modules.iter().any(|module| module["device"] == *device);
-            devices.iter().all(has_modules) && modules.iter().all(runs)
-        });
-    }
-
-    fn find_module(&self, name: &str) -> Option<Value> {
-        let list = self.get("/v1/modules");
-        let modules = list["modules"].as_array()?;
-        modules
-            .iter()
-            .find(|module| module["module"] == name)
-            .cloned()
+        Telemetry::open(&self.home().data(), "/wasm-edge/v1/telemetry")
     }
 
     /// A module's twin, as the service side sees it.
@@ -384,7 +280,7 @@ impl Run<'_> {
     /// When it is refused.
     pub fn restart(&self, module: &str) {
         let path = format!("/v1/modules/{DEVICE}/{module}/restart");
-        let answer = http::ask(&self.home.data(), "POST", &path, None);
+        let answer = http::ask(&self.home().data(), "POST", &path, None);
         let answer = answer.expect("the run answers on its socket");
         assert_eq!(answer.status, 200, "{answer:?}");
     }

@@ -13,17 +13,20 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(15);
 ///
 /// # Panics
 /// When there is nothing within [`LIMIT`].
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    try_until(look).unwrap_or_else(|| panic!("waited {} s in vain: {what}", LIMIT.as_secs()))
+}
+
+/// Looks until there is something, for those who say more of a wait in vain.
+pub fn try_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(
-            begun.elapsed() < LIMIT,
-            "waited {} s in vain: {what}",
-            LIMIT.as_secs()
-        );
+        if begun.elapsed() >= LIMIT {
+            return None;
+        }
         thread::sleep(LOOK_EVERY);
     }
 }

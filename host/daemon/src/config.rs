@@ -1,21 +1,32 @@
-//! The device's configuration: what its owner sets, in one TOML file.
+//! The device's configuration: what its owner sets, in TOML files and by variables of the environment.
 //!
-//! Owns its keys, their ranges and defaults, and how a text of it is read: as a whole, every fault with its
-//! line and column. What becomes of the values is the matter of the parts that get them from the root.
+//! Owns its keys, their ranges and defaults, how several sources become one, and how they are read: as a whole,
+//! every fault with its source, line and column. Reads no file itself: the root brings their texts. What becomes
+//! of the values is the matter of the parts that get them from the root.
 //! `docs/configuration.md` is the reference for those who write one.
 
+pub mod device;
+pub mod hub;
+pub mod provisioning;
 mod read;
+pub mod source;
 
 use std::ops::RangeInclusive;
 
-use wasm_edge_model::manifest::Faults;
 use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_model::route::{Durability, Route, WhenFull};
 
+use self::device::{DeploymentConfig, LogConfig, MetricsConfig, PolicyConfig};
+use self::hub::{ClockConfig, HubConfig, ProxyConfig};
+use self::provisioning::ProvisioningConfig;
 use self::read::{Reader, Table};
+use self::source::{ConfigFaults, Sources};
 
-/// The longest text of a configuration.
+/// The longest text of one file of a configuration.
 pub const CONFIG_SIZE_MAX_BYTES: usize = 64 * 1024;
+
+/// The most files of one configuration: the main one, and those in `config.d`.
+pub const CONFIG_FILES_MAX: usize = 64;
 
 /// What files of the message store may take, unless set: a small part of the flash of a small board, and more
 /// than a day of a reading per second.
@@ -33,6 +44,22 @@ const MESSAGES: RangeInclusive<u64> = 16..=1_000_000_000;
 /// What can be set of a device. `Default` is what holds without a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
+    /// Who the device is, and to which hub it belongs; none without a hub.
+    pub provisioning: Option<ProvisioningConfig>,
+    /// How it speaks to its hub.
+    pub hub: HubConfig,
+    /// What stands between it and the network.
+    pub proxy: ProxyConfig,
+    /// What it runs, where that does not come from a hub, and how deployments are applied.
+    pub deployment: DeploymentConfig,
+    /// What its owner allows, whatever a deployment says.
+    pub policy: PolicyConfig,
+    /// Where its figures can be asked for.
+    pub metrics: MetricsConfig,
+    /// What it does about a clock that is not set.
+    pub clock: ClockConfig,
+    /// What it says of itself.
+    pub log: LogConfig,
     /// How messages are routed and kept.
     pub router: RouterConfig,
 }
@@ -83,21 +110,60 @@ impl RouterConfig {
     }
 }
 
+/// The sections, by name.
+const SECTIONS: [&str; 9] = [
+    "provisioning",
+    "hub",
+    "proxy",
+    "deployment",
+    "policy",
+    "metrics",
+    "clock",
+    "log",
+    "router",
+];
+
 impl Config {
-    /// Reads a configuration of at most [`CONFIG_SIZE_MAX_BYTES`].
+    /// Reads all sources as one: each key is as the last source that has it says.
     ///
     /// # Errors
-    /// [`Faults`]: all that were found, in the order of the text. When the text is not TOML, that alone.
-    pub fn parse(text: &str) -> Result<Self, Faults> {
-        let document = read::document(text)?;
-        let mut reader = Reader::new(text);
+    /// [`ConfigFaults`]: all that were found, by source, in the order of each text. When a text is not TOML, all
+    /// that are not, and nothing else.
+    pub fn read(sources: &Sources) -> Result<Self, ConfigFaults> {
+        let documents = read::documents(sources)?;
+        let mut reader = Reader::new(sources);
+        let tables = Table::of(&documents, sources, &SECTIONS, &mut reader);
         let mut config = Self::default();
-        reader.keys(&Table::of(&document), &["router"], |reader, _, value| {
-            if let Some(section) = reader.table(value) {
-                config.router = router(reader, &section);
+        reader.keys(&tables, &SECTIONS, |reader, name, value| {
+            let Some(section) = reader.table(value) else {
+                return;
+            };
+            match name {
+                "provisioning" => config.provisioning = provisioning::read(reader, &section),
+                "hub" => config.hub = hub::read(reader, &section),
+                "proxy" => config.proxy = hub::read_proxy(reader, &section),
+                "deployment" => config.deployment = device::read_deployment(reader, &section),
+                "policy" => config.policy = device::read_policy(reader, &section),
+                "metrics" => config.metrics = device::read_metrics(reader, &section),
+                "clock" => config.clock = hub::read_clock(reader, &section),
+                "log" => config.log = device::read_log(reader, &section),
+                _ => config.router = router(reader, &section),
             }
         });
+        config.check_as_a_whole(&mut reader, &tables);
         reader.finish(config)
+    }
+
+    /// What no section can tell by itself.
+    fn check_as_a_whole(&self, reader: &mut Reader<'_>, tables: &Table<'_>) {
+        if self.provisioning.is_some()
+            && self.deployment.file.is_some()
+            && let Some(place) = tables.place(&["deployment", "file"])
+        {
+            let problem = "the device has a hub, which says what it runs";
+            let expected = "either this or `[provisioning]`";
+            reader.fault("deployment.file", place, problem, expected);
+        }
     }
 }
 

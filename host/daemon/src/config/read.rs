@@ -2,67 +2,211 @@
 //!
 //! Every function answers `None` after it noted a fault, so that the reader goes on to find the next.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use wasm_edge_model::manifest::{FAULTS_MAX, Fault, Faults};
 
 use super::CONFIG_SIZE_MAX_BYTES;
+use super::source::{ConfigFaults, Source, Sources};
 
 /// The path of a fault that belongs to no key.
 const WHOLE: &str = "configuration";
 
+/// What is shown of a value that is wrong.
+const SHOWN_MAX_CHARACTERS: usize = 80;
+
+/// Longest text of a value: a path of Linux, and more than any other.
+const TEXT_MAX_BYTES: usize = 4096;
+
+/// The most entries of a list.
+const LIST_MAX: usize = 256;
+
+/// A file's TOML.
+pub(super) type Document<'a> = Spanned<DeTable<'a>>;
+
+/// Where something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// In a file of this number, at this byte.
+    File(usize, usize),
+    /// In a variable of this number.
+    Variable(usize),
+}
+
 /// A table, and the path of its keys.
 pub(super) struct Table<'a> {
     path: String,
-    entries: &'a DeTable<'a>,
+    place: Place,
+    entries: BTreeMap<&'a str, Entry<'a>>,
+}
+
+#[derive(Clone)]
+struct Entry<'a> {
+    key: Place,
+    value: Place,
+    content: Content<'a>,
+}
+
+#[derive(Clone)]
+enum Content<'a> {
+    Toml(&'a DeValue<'a>),
+    /// What sources of a section say together.
+    Section(BTreeMap<&'a str, Entry<'a>>),
+    Variable(&'a str),
 }
 
 /// The value of a key.
 pub(super) struct Value<'a> {
     path: String,
-    value: &'a Spanned<DeValue<'a>>,
+    entry: &'a Entry<'a>,
 }
 
 /// Collects faults while a configuration is read.
-pub(super) struct Reader<'t> {
-    text: &'t str,
-    faults: Vec<Fault>,
+pub(super) struct Reader<'s> {
+    sources: &'s Sources,
+    faults: Vec<(Place, Fault)>,
 }
 
-/// Reads the text as TOML.
-pub(super) fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Faults> {
-    let mut reader = Reader::new(text);
-    if text.len() > CONFIG_SIZE_MAX_BYTES {
-        let problem = format!("the text has {} bytes", text.len());
-        let expected = format!("at most {CONFIG_SIZE_MAX_BYTES} bytes");
-        reader.fault(WHOLE, 0, problem, expected);
-        return Err(reader.into_faults());
+/// Reads each file as TOML.
+pub(super) fn documents(sources: &Sources) -> Result<Vec<Document<'_>>, ConfigFaults> {
+    let mut reader = Reader::new(sources);
+    let mut documents = Vec::with_capacity(sources.files.len());
+    for (number, file) in sources.files.iter().enumerate() {
+        let length = file.text.len();
+        if length > CONFIG_SIZE_MAX_BYTES {
+            let problem = format!("the text has {length} bytes");
+            let expected = format!("at most {CONFIG_SIZE_MAX_BYTES} bytes");
+            reader.fault(WHOLE, Place::File(number, 0), problem, expected);
+            continue;
+        }
+        let (document, errors) = DeTable::parse_recoverable(&file.text);
+        for error in &errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            let problem = format!("the text is not TOML: {}", error.message());
+            reader.fault(WHOLE, Place::File(number, offset), problem, "TOML 1.0");
+        }
+        documents.push(document);
     }
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let offset = error.span().map_or(0, |span| span.start);
-        let problem = format!("the text is not TOML: {}", error.message());
-        reader.fault(WHOLE, offset, problem, "TOML 1.0");
-    }
-    reader.finish(document)
+    reader.finish(documents)
 }
 
 impl<'a> Table<'a> {
-    /// The whole document.
-    pub(super) fn of(document: &'a Spanned<DeTable<'a>>) -> Self {
+    /// All documents as one. Of a section that several have, each key is the last one's.
+    pub(super) fn of(
+        documents: &'a [Document<'a>],
+        sources: &'a Sources,
+        known: &[&str],
+        reader: &mut Reader<'_>,
+    ) -> Self {
+        let mut entries: BTreeMap<&str, Entry<'_>> = BTreeMap::new();
+        for (number, document) in documents.iter().enumerate() {
+            for (key, value) in document.get_ref() {
+                let name: &str = key.get_ref();
+                let entry = Entry::of(number, key.span().start, value);
+                let earlier = entries.get(name).filter(|_| known.contains(&name));
+                if let Some(Content::Section(earlier)) = earlier.map(|entry| &entry.content)
+                    && let Content::Section(later) = &entry.content
+                {
+                    let mut merged = earlier.clone();
+                    merged.extend(later.clone());
+                    let content = Content::Section(merged);
+                    entries.insert(name, Entry { content, ..entry });
+                    continue;
+                }
+                // A value of a wrong kind must not vanish behind a later one.
+                if let Some(earlier) = earlier {
+                    reader.wrong_content(name, earlier, "a table");
+                }
+                entries.insert(name, entry);
+            }
+        }
+        for (number, variable) in sources.variables().iter().enumerate() {
+            let place = Place::Variable(number);
+            let section = entries.entry(variable.section).or_insert_with(|| Entry {
+                key: place,
+                value: place,
+                content: Content::Section(BTreeMap::new()),
+            });
+            let content = Content::Variable(&variable.value);
+            let entry = Entry {
+                key: place,
+                value: place,
+                content,
+            };
+            if let Content::Section(keys) = &mut section.content {
+                keys.insert(&variable.key, entry);
+            }
+        }
         Self {
             path: String::new(),
-            entries: document.get_ref(),
+            place: Place::File(0, 0),
+            entries,
+        }
+    }
+
+    /// Where a value stands, by the names of the tables and its own.
+    pub(super) fn place(&self, path: &[&str]) -> Option<Place> {
+        let mut entries = &self.entries;
+        let (last, sections) = path.split_last()?;
+        for section in sections {
+            match &entries.get(section)?.content {
+                Content::Section(inner) => entries = inner,
+                _ => return None,
+            }
+        }
+        entries.get(last).map(|entry| entry.value)
+    }
+
+    /// Where the table itself stands.
+    pub(super) fn own_place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether it has this key, be its value right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn of(file: usize, key_offset: usize, value: &'a Spanned<DeValue<'a>>) -> Self {
+        let content = match value.get_ref() {
+            DeValue::Table(table) => Content::Section(
+                table
+                    .iter()
+                    .map(|(key, value)| {
+                        let name: &str = key.get_ref();
+                        (name, Self::plain(file, key.span().start, value))
+                    })
+                    .collect(),
+            ),
+            plain => Content::Toml(plain),
+        };
+        Self {
+            key: Place::File(file, key_offset),
+            value: Place::File(file, value.span().start),
+            content,
+        }
+    }
+
+    fn plain(file: usize, key_offset: usize, value: &'a Spanned<DeValue<'a>>) -> Self {
+        Self {
+            key: Place::File(file, key_offset),
+            value: Place::File(file, value.span().start),
+            content: Content::Toml(value.get_ref()),
         }
     }
 }
 
-impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+impl<'s> Reader<'s> {
+    pub(super) fn new(sources: &'s Sources) -> Self {
         Self {
-            text,
+            sources,
             faults: Vec::new(),
         }
     }
@@ -74,28 +218,27 @@ impl<'t> Reader<'t> {
         known: &[&str],
         mut read: impl FnMut(&mut Self, &str, &Value<'_>),
     ) {
-        for (key, value) in table.entries {
-            let name: &str = key.get_ref();
+        for (name, entry) in &table.entries {
             let path = match table.path.as_str() {
-                "" => name.to_owned(),
+                "" => (*name).to_owned(),
                 parent => format!("{parent}.{name}"),
             };
-            match known.contains(&name) {
-                true => read(self, name, &Value { path, value }),
+            match known.contains(name) {
+                true => read(self, name, &Value { path, entry }),
                 false => {
                     let expected = one_of(known.iter().copied());
-                    let offset = key.span().start;
-                    self.fault(&path, offset, "the key is not known", expected);
+                    self.fault(&path, entry.key, "the key is not known", expected);
                 }
             }
         }
     }
 
     pub(super) fn table<'a>(&mut self, value: &Value<'a>) -> Option<Table<'a>> {
-        match value.value.get_ref() {
-            DeValue::Table(entries) => Some(Table {
+        match &value.entry.content {
+            Content::Section(entries) => Some(Table {
                 path: value.path.clone(),
-                entries,
+                place: value.entry.key,
+                entries: entries.clone(),
             }),
             _ => {
                 self.wrong_kind(value, "a table");
@@ -107,88 +250,246 @@ impl<'t> Reader<'t> {
     /// One of a few words.
     pub(super) fn word<T: Copy>(&mut self, value: &Value<'_>, words: &[(&str, T)]) -> Option<T> {
         let expected = one_of(words.iter().map(|(word, _)| *word));
-        let DeValue::String(text) = value.value.get_ref() else {
-            self.wrong_kind(value, &expected);
-            return None;
-        };
-        let found = words.iter().find(|(word, _)| *word == text.as_ref());
-        if found.is_none() {
-            let shown: String = text.chars().take(80).collect();
+        self.parsed(value, &expected, |text| {
+            let found = words.iter().find(|(word, _)| *word == text);
+            found.map(|(_, value)| *value)
+        })
+    }
+
+    /// A text that `parse` makes something of. What stands there is shown when it does not.
+    pub(super) fn parsed<T>(
+        &mut self,
+        value: &Value<'_>,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.raw_text(value, expected)?;
+        let parsed = parse(text);
+        if parsed.is_none() {
+            let shown: String = text.chars().take(SHOWN_MAX_CHARACTERS).collect();
             let problem = format!("`{}` stands here", shown.escape_debug());
-            self.fault(&value.path, value.value.span().start, problem, expected);
+            self.fault(&value.path, value.entry.value, problem, expected);
         }
-        found.map(|(_, value)| *value)
+        parsed
+    }
+
+    /// A text that holds a secret: `parse` says what is wrong with it, without repeating it.
+    pub(super) fn secret<T, E: std::fmt::Display>(
+        &mut self,
+        value: &Value<'_>,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.raw_text(value, expected)?;
+        let parsed = parse(text);
+        parsed
+            .inspect_err(|err| {
+                self.fault(&value.path, value.entry.value, err.to_string(), expected);
+            })
+            .ok()
+    }
+
+    /// The path of a file; one that is relative begins at the folder of the configuration that names it.
+    pub(super) fn path(&mut self, value: &Value<'_>) -> Option<PathBuf> {
+        let expected = "the path of a file";
+        let named = self.parsed(value, expected, |text| {
+            let is_path = !text.is_empty() && !text.contains('\0');
+            is_path.then(|| PathBuf::from(text))
+        })?;
+        Some(match value.entry.value {
+            Place::File(file, _) => self.sources.folder(file).join(named),
+            Place::Variable(_) => named,
+        })
+    }
+
+    /// A list of texts, each of which `parse` makes something of; of a variable, they stand between commas.
+    pub(super) fn list<T>(
+        &mut self,
+        value: &Value<'_>,
+        expected: &str,
+        mut parse: impl FnMut(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let texts: Vec<&str> = match &value.entry.content {
+            Content::Variable(text) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .collect(),
+            Content::Toml(DeValue::Array(entries)) => {
+                let texts = entries.iter().map(|entry| match entry.get_ref() {
+                    DeValue::String(text) => Some(text.as_ref()),
+                    _ => None,
+                });
+                match texts.collect::<Option<_>>() {
+                    Some(texts) => texts,
+                    None => {
+                        let problem = "something else than a string is in the array";
+                        self.fault(&value.path, value.entry.value, problem, expected);
+                        return None;
+                    }
+                }
+            }
+            _ => {
+                self.wrong_kind(value, expected);
+                return None;
+            }
+        };
+        let parsed: Option<Vec<T>> = match texts.len() {
+            0..=LIST_MAX => texts.into_iter().map(&mut parse).collect(),
+            _ => None,
+        };
+        if parsed.is_none() {
+            let problem = format!("an entry is wrong, or there are more than {LIST_MAX}");
+            self.fault(&value.path, value.entry.value, problem, expected);
+        }
+        parsed
+    }
+
+    pub(super) fn boolean(&mut self, value: &Value<'_>) -> Option<bool> {
+        let expected = "`true` or `false`";
+        match &value.entry.content {
+            Content::Toml(DeValue::Boolean(boolean)) => Some(*boolean),
+            Content::Variable(_) => self.parsed(value, expected, |text| text.parse().ok()),
+            _ => {
+                self.wrong_kind(value, expected);
+                None
+            }
+        }
     }
 
     pub(super) fn integer(&mut self, value: &Value<'_>, range: RangeInclusive<u64>) -> Option<u64> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let DeValue::Integer(number) = value.value.get_ref() else {
-            self.wrong_kind(value, &expected);
-            return None;
+        let (integer, shown) = match &value.entry.content {
+            Content::Toml(DeValue::Integer(number)) => {
+                let integer = u64::from_str_radix(number.as_str(), number.radix());
+                (integer.ok(), number.to_string())
+            }
+            Content::Variable(text) => (text.parse().ok(), (*text).to_owned()),
+            _ => {
+                self.wrong_kind(value, &expected);
+                return None;
+            }
         };
-        let integer = u64::from_str_radix(number.as_str(), number.radix()).ok();
         let integer = integer.filter(|integer| range.contains(integer));
         if integer.is_none() {
-            let shown: String = number.to_string().chars().take(80).collect();
+            let shown: String = shown.chars().take(SHOWN_MAX_CHARACTERS).collect();
             let problem = format!("{shown} stands here");
-            self.fault(&value.path, value.value.span().start, problem, expected);
+            self.fault(&value.path, value.entry.value, problem, expected);
         }
         integer
     }
 
+    /// A time in whole seconds.
+    pub(super) fn seconds(
+        &mut self,
+        value: &Value<'_>,
+        range: RangeInclusive<u64>,
+    ) -> Option<Duration> {
+        self.integer(value, range).map(Duration::from_secs)
+    }
+
     /// The value, unless there are faults.
-    pub(super) fn finish<T>(self, value: T) -> Result<T, Faults> {
+    pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigFaults> {
         match self.faults.is_empty() {
             true => Ok(value),
             false => Err(self.into_faults()),
         }
     }
 
-    fn into_faults(mut self) -> Faults {
-        self.faults.sort_by_key(|fault| (fault.line, fault.column));
+    /// Notes a fault of the key `path` at a place.
+    pub(super) fn fault(
+        &mut self,
+        path: &str,
+        place: Place,
+        problem: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        let (path, position) = match place {
+            Place::File(file, offset) => {
+                let text = self.sources.files.get(file).map_or("", |file| &file.text);
+                (path, Some(position(text, offset)))
+            }
+            Place::Variable(number) => {
+                let variable = self.sources.variables().get(number);
+                (variable.map_or(path, |variable| &variable.name), None)
+            }
+        };
+        let fault = Fault {
+            path: path.chars().take(200).collect(),
+            line: position.map(|(line, _)| line),
+            column: position.map(|(_, column)| column),
+            problem: problem.into(),
+            expected: expected.into(),
+        };
+        self.faults.push((place, fault));
+    }
+
+    fn into_faults(mut self) -> ConfigFaults {
+        self.faults.sort_by_key(|(place, _)| *place);
         let omitted = self.faults.len().saturating_sub(FAULTS_MAX - 1);
         if omitted > 1 {
             self.faults.truncate(FAULTS_MAX - 1);
-            self.faults.push(Fault {
+            let place = self.faults.last().map(|(place, _)| *place);
+            let fault = Fault {
                 path: WHOLE.into(),
                 line: None,
                 column: None,
                 problem: format!("{omitted} more faults are not shown"),
                 expected: "none".into(),
-            });
+            };
+            self.faults.extend(place.map(|place| (place, fault)));
         }
-        Faults(self.faults)
+        let mut by_source: Vec<(Source, Faults)> = Vec::new();
+        for (place, fault) in self.faults {
+            let source = match place {
+                Place::File(file, _) => Source::File(self.sources.files[file].path.clone()),
+                Place::Variable(_) => Source::Environment,
+            };
+            match by_source.last_mut().filter(|(last, _)| *last == source) {
+                Some((_, faults)) => faults.0.push(fault),
+                None => by_source.push((source, Faults(vec![fault]))),
+            }
+        }
+        ConfigFaults(by_source)
+    }
+
+    fn raw_text<'a>(&mut self, value: &Value<'a>, expected: &str) -> Option<&'a str> {
+        let text: &str = match &value.entry.content {
+            Content::Toml(DeValue::String(text)) => text,
+            Content::Variable(text) => text,
+            _ => {
+                self.wrong_kind(value, expected);
+                return None;
+            }
+        };
+        if text.len() > TEXT_MAX_BYTES {
+            let problem = format!("a text of {} bytes stands here", text.len());
+            self.fault(&value.path, value.entry.value, problem, expected);
+            return None;
+        }
+        Some(text)
     }
 
     fn wrong_kind(&mut self, value: &Value<'_>, expected: &str) {
-        let kind = match value.value.get_ref() {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "a whole number",
-            DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "a boolean",
-            DeValue::Datetime(_) => "a time",
-            DeValue::Array(_) => "an array",
-            DeValue::Table(_) => "a table",
-        };
-        let problem = format!("{kind} stands here");
-        self.fault(&value.path, value.value.span().start, problem, expected);
+        self.wrong_content(&value.path, value.entry, expected);
     }
 
-    fn fault(
-        &mut self,
-        path: &str,
-        offset: usize,
-        problem: impl Into<String>,
-        expected: impl Into<String>,
-    ) {
-        let (line, column) = position(self.text, offset);
-        self.faults.push(Fault {
-            path: path.chars().take(200).collect(),
-            line: Some(line),
-            column: Some(column),
-            problem: problem.into(),
-            expected: expected.into(),
-        });
+    fn wrong_content(&mut self, path: &str, entry: &Entry<'_>, expected: &str) {
+        let kind = match &entry.content {
+            Content::Section(_) => "a table",
+            Content::Variable(_) => "a text",
+            Content::Toml(value) => match value {
+                DeValue::String(_) => "a string",
+                DeValue::Integer(_) => "a whole number",
+                DeValue::Float(_) => "a number with a fraction",
+                DeValue::Boolean(_) => "a boolean",
+                DeValue::Datetime(_) => "a time",
+                DeValue::Array(_) => "an array",
+                DeValue::Table(_) => "a table",
+            },
+        };
+        let problem = format!("{kind} stands here");
+        self.fault(path, entry.value, problem, expected);
     }
 }
 
@@ -203,7 +504,7 @@ fn position(text: &str, offset: usize) -> (u32, u32) {
 }
 
 /// Words as they are told: `a`, `b` or `c`.
-fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
     match words.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
