@@ -5,6 +5,7 @@
 //! root.
 
 pub mod identities;
+pub mod rest;
 
 use wasm_edge_model::connection_string::{ConnectionString, Credential, HostAddress, Party};
 use wasm_edge_model::identity::{DeviceId, TwinOwner};

@@ -1,6 +1,7 @@
 //! Why a deployment, or one module of it, cannot be applied.
 
 use wasm_edge_images::source::ImageError;
+use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_router::table::RouteTableError;
 use wasm_edge_store::database::DatabaseError;
@@ -73,9 +74,9 @@ impl DeployError {
         match self {
             Self::Images(modules) => modules
                 .iter()
-                .map(|(module, err)| format!("module `{module}`: {}", with_causes(err)))
+                .map(|(module, err)| format!("module `{module}`: {}", chain(err)))
                 .collect(),
-            err => vec![with_causes(err)],
+            err => vec![chain(err)],
         }
     }
 
@@ -89,9 +90,4 @@ impl DeployError {
             }
         )
     }
-}
-
-fn with_causes(err: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(err.source(), |err| err.source());
-    causes.fold(err.to_string(), |text, cause| format!("{text}: {cause}"))
 }
