@@ -12,6 +12,8 @@ pub(crate) mod far_hub;
 #[cfg(feature = "hub")]
 pub(crate) mod hub;
 pub(crate) mod module;
+#[cfg(feature = "compiler")]
+pub(crate) mod precompile;
 pub(crate) mod queue;
 #[cfg(feature = "hub")]
 pub(crate) mod retention;
@@ -138,6 +140,9 @@ pub(crate) enum Command {
     /// Build a module's crate to a component, and say what came out
     #[cfg(feature = "compiler")]
     Build(author::BuildArgs),
+    /// Compile the images of deployments into a data folder, for a device that has no compiler
+    #[cfg(feature = "compiler")]
+    Precompile(precompile::PrecompileArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print or write manual pages

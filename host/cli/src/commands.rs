@@ -22,6 +22,8 @@ mod method;
 mod monitor;
 #[cfg(feature = "compiler")]
 mod new;
+#[cfg(feature = "compiler")]
+mod precompile;
 mod queue;
 mod restart;
 mod route;
@@ -93,6 +95,11 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
         Command::New(args) => new::execute(&args, output),
         #[cfg(feature = "compiler")]
         Command::Build(args) => build::execute(args, output),
+        #[cfg(feature = "compiler")]
+        Command::Precompile(args) => {
+            let data_dir = global.data_dir.as_deref();
+            wait(precompile::execute(args, data_dir, output))
+        }
         Command::Completions(args) => completions::execute(&args, output),
     }
 }

@@ -7,9 +7,11 @@ mod bench;
 mod build;
 mod client;
 mod commands;
+#[cfg(feature = "compiler")]
+mod component_file;
 #[cfg(feature = "hub")]
 mod config_file;
-#[cfg(feature = "hub")]
+#[cfg(feature = "compiler")]
 mod data_folder;
 mod deployment_file;
 mod duration;

@@ -19,6 +19,7 @@ use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::route::condition::Compatibility;
 
 use crate::args::test::TestArgs;
+use crate::component_file;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -140,7 +141,7 @@ fn start(
     folders: &Folders,
     output: &Output,
 ) -> anyhow::Result<Testbed> {
-    let file = target::whole_path(&args.component, "give a component (.wasm)")?;
+    let file = component_file::whole_path(&args.component, "give a component (.wasm)")?;
     let name = target::component_name(&file, args.name.as_ref())?;
     let component = Component {
         env: &args.env,

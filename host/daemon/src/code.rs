@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cap_std::fs::Dir;
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::image::ModuleImage;
+use wasm_edge_model::error::chain;
 use wasm_edge_runtime::engine::{Engine, EngineError};
 #[cfg(feature = "compiler")]
 use wasm_edge_runtime::inspection::{self, ComponentFacts};
 use wasm_edge_runtime::precompiled::{
-    ComponentDigest, ModuleCode, Origin, PrecompiledCache, PrecompiledError,
+    ComponentDigest, Found, ModuleCode, PrecompiledCache, PrecompiledError, UnusableCode,
 };
 use wasm_edge_store::keys::{KeyError, MasterKey};
 
 use crate::keys::Keyring;
 
+pub use wasm_edge_runtime::precompiled::{ENGINE_VERSION, Origin};
 pub use wasm_edge_runtime::profile::INSTANCE_RESERVATION_BYTES;
 
 /// Code that is held: that of 50 modules on several devices, and of what ran before them. A module that is built
@@ -72,11 +74,25 @@ pub enum CodeStoreError {
     /// Loading or compiling failed.
     #[error(transparent)]
     Precompiled(#[from] PrecompiledError),
-    /// This build has no compiler.
-    #[error("there is no compiled code for the image `{digest}`, and this build has no compiler")]
+    /// There is no code for it, and this build has no compiler.
+    #[error(
+        "there is no compiled code for the image `{digest}`, and this build has no compiler: \
+         `wasm-edge precompile` of the full build makes it"
+    )]
     NoCompiler {
         /// The image.
         digest: String,
+    },
+    /// The code that is there is not used, and this build has no compiler.
+    #[error(
+        "the compiled code for the image `{digest}` is not usable, and this build has no compiler: \
+         `wasm-edge precompile` of the full build makes it anew"
+    )]
+    Unusable {
+        /// The image.
+        digest: String,
+        /// Why.
+        source: UnusableCode,
     },
 }
 
@@ -98,6 +114,11 @@ impl CodeStore {
                 compiled: AtomicU64::new(0),
             }),
         })
+    }
+
+    /// The profile of the engine that the code is for, such as `native64-1`.
+    pub fn profile(&self) -> &'static str {
+        self.inner.engine.profile().name()
     }
 
     /// How many components were compiled since the start.
@@ -133,27 +154,38 @@ impl CodeStore {
     /// # Errors
     /// [`CodeStoreError::Precompiled`] if what was compiled cannot be read.
     pub async fn find(&self, digest: &Digest) -> Result<Option<ModuleCode>, CodeStoreError> {
-        let digest = *digest.as_bytes();
+        let key = *digest.as_bytes();
         let _compiling = self.inner.compiling.lock().await;
-        if let Some(code) = self.loaded().codes.get(&digest) {
+        if let Some(code) = self.loaded().codes.get(&key) {
             return Ok(Some(code.clone()));
         }
         let inner = Arc::clone(&self.inner);
-        let found = tokio::task::spawn_blocking(move || inner.cache.load(&inner.engine, &digest));
+        let found = tokio::task::spawn_blocking(move || inner.cache.load(&inner.engine, &key));
         let found = found
             .await
             .expect("loading does not panic, and the runtime outlives the device")?;
-        if let Some(code) = &found {
-            self.loaded().insert(digest, code.clone());
+        match found {
+            Found::Code(code) => {
+                self.loaded().insert(key, code.clone());
+                Ok(Some(code))
+            }
+            Found::Absent => Ok(None),
+            Found::Unusable(why) => {
+                tracing::warn!(image = %digest, reason = %chain(&why), "compiled code is not usable");
+                Ok(None)
+            }
         }
-        Ok(found)
     }
 
-    /// Removes the code of images that nothing in this process uses. Blocks.
+    /// Removes the code of images that nothing in this process uses; does nothing without a compiler, which could not
+    /// make it again. Blocks.
     ///
     /// # Errors
     /// [`CodeStoreError::Precompiled`] if the folder cannot be read.
     pub fn drop_unused(&self) -> Result<(), CodeStoreError> {
+        if cfg!(not(feature = "compiler")) {
+            return Ok(());
+        }
         let used: Vec<ComponentDigest> = self.loaded().codes.keys().copied().collect();
         Ok(self.inner.cache.keep_only(&used)?)
     }
@@ -189,17 +221,26 @@ impl Inner {
         digest: &ComponentDigest,
         image: &ModuleImage,
     ) -> Result<(ModuleCode, Origin), CodeStoreError> {
-        if let Some(code) = self.cache.load(&self.engine, digest)? {
+        let found = self.cache.load(&self.engine, digest)?;
+        if let Found::Code(code) = found {
             return Ok((code, Origin::Cached));
         }
         #[cfg(feature = "compiler")]
         {
+            if let Found::Unusable(why) = found {
+                let (image, reason) = (image.digest, chain(&why));
+                tracing::warn!(%image, %reason, "compiled code is not usable and is made anew");
+            }
             let code = self.cache.compile(&self.engine, digest, &image.bytes)?;
             Ok((code, Origin::Compiled))
         }
         #[cfg(not(feature = "compiler"))]
-        Err(CodeStoreError::NoCompiler {
-            digest: image.digest.to_string(),
-        })
+        {
+            let digest = image.digest.to_string();
+            Err(match found {
+                Found::Unusable(source) => CodeStoreError::Unusable { digest, source },
+                _ => CodeStoreError::NoCompiler { digest },
+            })
+        }
     }
 }

@@ -26,7 +26,7 @@ const FORMAT: u32 = 1;
 const RECORD_MAX_BYTES: u64 = 4096;
 
 /// The version of the engine whose code this is; code of another one is made anew.
-const ENGINE_VERSION: &str = wasmtime_environ::VERSION;
+pub const ENGINE_VERSION: &str = wasmtime_environ::VERSION;
 
 /// SHA-256 of a component: what compiled code is filed under.
 pub type ComponentDigest = [u8; 32];
@@ -52,6 +52,56 @@ pub enum PrecompiledError {
     /// Reading or writing the folder failed.
     #[error("cannot use the folder of compiled code")]
     Io(#[from] std::io::Error),
+}
+
+/// What there is of a component's code.
+pub enum Found {
+    /// It can run.
+    Code(ModuleCode),
+    /// There is none.
+    Absent,
+    /// There is some that is not used.
+    Unusable(UnusableCode),
+}
+
+/// Why code that is there is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum UnusableCode {
+    /// Its files cannot be read.
+    #[error("its files cannot be read")]
+    Io(#[from] std::io::Error),
+    /// The record beside it says nothing that is known.
+    #[error("its record is damaged")]
+    Record(#[source] serde_json::Error),
+    /// It is not what its record says.
+    #[error("the file is damaged")]
+    Damaged,
+    /// The record is not vouched for by this data folder's key.
+    #[error("this device did not make it")]
+    Foreign,
+    /// It was made for another engine.
+    #[error("it was made by version `{found}` of the engine, and this is `{expected}`")]
+    Engine {
+        /// The engine that it was made for.
+        found: String,
+        /// The engine of this build.
+        expected: &'static str,
+    },
+    /// Its record is of another version.
+    #[error("its record has version {found}, and this is {FORMAT}")]
+    Format {
+        /// The version that it has.
+        found: u32,
+    },
+    /// It is filed under a name that is not its own.
+    #[error("it belongs to another component or engine profile")]
+    Misfiled,
+    /// The engine does not take it, as that of another kind of machine.
+    #[error("the engine does not take it: {cause}")]
+    Refused {
+        /// What the engine says.
+        cause: String,
+    },
 }
 
 /// Where code came from.
@@ -99,7 +149,7 @@ impl PrecompiledCache {
 
     /// Loads the code of a component if it is there, whole, and this device's own.
     ///
-    /// Blocks: reads the whole file once to check it. Code that is not usable counts as absent.
+    /// Blocks: reads the whole file once to check it.
     ///
     /// # Errors
     /// [`PrecompiledError::Code`] if the component cannot be a module.
@@ -107,22 +157,23 @@ impl PrecompiledCache {
         &self,
         engine: &Engine,
         component: &ComponentDigest,
-    ) -> Result<Option<ModuleCode>, PrecompiledError> {
-        let name = hex(component);
-        let file = match self.checked_file(engine, &name) {
+    ) -> Result<Found, PrecompiledError> {
+        let file = match self.checked_file(engine, &hex(component)) {
             Ok(file) => file,
-            Err(Unusable::Absent) => return Ok(None),
-            Err(Unusable::Because(reason)) => {
-                tracing::warn!(component = %name, %reason, "compiled code is not usable and is made anew");
-                return Ok(None);
+            Err(UnusableCode::Io(err)) if err.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Found::Absent);
             }
+            Err(why) => return Ok(Found::Unusable(why)),
         };
         match deserialize(engine, &file) {
-            Ok(component) => Ok(Some(ModuleCode::new(engine, &component, Some(file))?)),
-            Err(err) => {
-                tracing::warn!(component = %name, reason = %format!("{err:#}"), "compiled code is not usable and is made anew");
-                Ok(None)
-            }
+            Ok(component) => Ok(Found::Code(ModuleCode::new(
+                engine,
+                &component,
+                Some(file),
+            )?)),
+            Err(err) => Ok(Found::Unusable(UnusableCode::Refused {
+                cause: format!("{err:#}"),
+            })),
         }
     }
 
@@ -150,11 +201,13 @@ impl PrecompiledCache {
             })?;
         self.store(engine, component, &code)?;
         drop(code);
-        self.load(engine, component)?
-            .ok_or_else(|| PrecompiledError::Compile {
+        match self.load(engine, component)? {
+            Found::Code(code) => Ok(code),
+            Found::Absent | Found::Unusable(_) => Err(PrecompiledError::Compile {
                 cause: "the code was stored and then not found whole; is the disk failing?"
                     .to_owned(),
-            })
+            }),
+        }
     }
 
     /// Removes the code of all components but these.
@@ -228,7 +281,7 @@ impl PrecompiledCache {
         )
     }
 
-    fn checked_file(&self, engine: &Engine, name: &str) -> Result<File, Unusable> {
+    fn checked_file(&self, engine: &Engine, name: &str) -> Result<File, UnusableCode> {
         let record = self.checked_record(engine, name)?;
         let mut options = OpenOptions::new();
         options
@@ -254,28 +307,34 @@ impl PrecompiledCache {
         if sound {
             Ok(file)
         } else {
-            Err(Unusable::Because("the file is damaged".to_owned()))
+            Err(UnusableCode::Damaged)
         }
     }
 
-    fn checked_record(&self, engine: &Engine, name: &str) -> Result<Record, Unusable> {
+    fn checked_record(&self, engine: &Engine, name: &str) -> Result<Record, UnusableCode> {
         let mut text = Vec::new();
         self.folder
             .open(format!("{name}.json"))?
             .take(RECORD_MAX_BYTES)
             .read_to_end(&mut text)?;
-        let record: Record = serde_json::from_slice(&text)
-            .map_err(|err| Unusable::Because(format!("its record is damaged: {err}")))?;
+        let record: Record = serde_json::from_slice(&text).map_err(UnusableCode::Record)?;
         let mac = unhex(&record.mac).unwrap_or_default();
-        let because = |reason: &str| Err(Unusable::Because(reason.to_owned()));
         if hmac::verify(&self.key, record.signed_text().as_bytes(), &mac).is_err() {
-            return because("this device did not make it");
+            return Err(UnusableCode::Foreign);
         }
-        if record.format != FORMAT || record.engine_version != ENGINE_VERSION {
-            return because("it is of another version");
+        if record.format != FORMAT {
+            return Err(UnusableCode::Format {
+                found: record.format,
+            });
+        }
+        if record.engine_version != ENGINE_VERSION {
+            return Err(UnusableCode::Engine {
+                found: record.engine_version,
+                expected: ENGINE_VERSION,
+            });
         }
         if record.profile != engine.profile().name() || record.component_sha256 != name {
-            return because("it belongs to another component or engine profile");
+            return Err(UnusableCode::Misfiled);
         }
         Ok(record)
     }
@@ -307,21 +366,6 @@ impl Record {
             self.code_sha256,
             self.code_size_bytes
         )
-    }
-}
-
-/// Why stored code is not used.
-enum Unusable {
-    Absent,
-    Because(String),
-}
-
-impl From<std::io::Error> for Unusable {
-    fn from(err: std::io::Error) -> Self {
-        match err.kind() {
-            std::io::ErrorKind::NotFound => Self::Absent,
-            _ => Self::Because(err.to_string()),
-        }
     }
 }
 

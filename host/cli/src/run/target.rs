@@ -9,17 +9,12 @@ use wasm_edge_model::manifest::Manifest;
 use wasm_edge_model::route::condition::Compatibility;
 
 use crate::args::run::{EnvArg, GrantArg, GrantKind, RunArgs, Target};
-use crate::deployment_file;
+use crate::component_file::{is_component, whole_path};
+use crate::deployment_file::{self, TEXT_MAX_BYTES};
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::text_file::{self, TextFileError};
-
-/// Largest manifest, and largest file of `--twin`, in bytes.
-const TEXT_MAX_BYTES: usize = 1 << 20;
-
-/// The magic number that every WebAssembly file begins with.
-const WASM_MAGIC: &[u8] = b"\0asm";
 
 /// A checked target.
 pub(super) struct Loaded {
@@ -106,16 +101,6 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The path of a file that is there, from the root.
-pub(crate) fn whole_path(file: &Path, hint: &str) -> Result<PathBuf, Failure> {
-    std::fs::canonicalize(file).map_err(|err| {
-        let what = format!("cannot read `{}`", file.display());
-        Failure::new(ExitStatus::NotFound, what)
-            .hint(hint)
-            .caused_by(err)
-    })
-}
-
 /// Checks a manifest; all its faults and warnings are printed.
 pub(crate) fn check(
     text: &str,
@@ -129,20 +114,6 @@ pub(crate) fn check(
     };
     let checked = deployment_file::checked(text, file, compatibility, output);
     checked.map_err(|failure| failure.hint(hint()))
-}
-
-fn is_component(file: &Path) -> anyhow::Result<bool> {
-    use std::io::Read;
-    let mut start = [0; WASM_MAGIC.len()];
-    let opened = std::fs::File::open(file).and_then(|mut file| file.read(&mut start));
-    let length = opened.map_err(|err| {
-        Failure::new(
-            ExitStatus::Failure,
-            format!("cannot read `{}`", file.display()),
-        )
-        .caused_by(err)
-    })?;
-    Ok(&start[..length] == WASM_MAGIC)
 }
 
 /// The id of a single component: the one that was given, or its file's name.

@@ -60,9 +60,6 @@ impl ModuleError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Image(err) => Some(err.hint()),
-            Self::Code(CodeStoreError::NoCompiler { .. }) => {
-                Some("fill the data folder with `wasm-edge precompile` of the full build")
-            }
             Self::Code(_) => None,
         }
     }

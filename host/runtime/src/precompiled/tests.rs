@@ -59,9 +59,22 @@ impl Device {
             .unwrap_or_else(|err| panic!("{err}"))
     }
 
+    fn load(&self) -> Found {
+        let found = self.open().load(&self.engine, &digest_of(&component()));
+        found.unwrap_or_else(|err| panic!("{err}"))
+    }
+
     fn is_cached(&self) -> bool {
-        let code = self.open().load(&self.engine, &digest_of(&component()));
-        code.unwrap_or_else(|err| panic!("{err}")).is_some()
+        matches!(self.load(), Found::Code(_))
+    }
+
+    /// Why the code that is there is not used.
+    fn unusable(&self) -> String {
+        match self.load() {
+            Found::Code(_) => panic!("it is used"),
+            Found::Absent => panic!("there is none"),
+            Found::Unusable(why) => why.to_string(),
+        }
     }
 
     fn change_record(&self, change: impl FnOnce(&mut Record)) {
@@ -112,7 +125,7 @@ fn what_was_compiled_once_is_loaded_from_then_on() {
         [format!("{name}.cwasm"), format!("{name}.json")]
     );
     let absent = device.open().load(&device.engine, &[0; 32]);
-    assert!(matches!(absent, Ok(None)));
+    assert!(matches!(absent, Ok(Found::Absent)));
 }
 
 #[test]
@@ -132,7 +145,7 @@ fn code_that_was_changed_cut_or_lengthened_is_not_loaded() {
     }
     for changed in changes {
         std::fs::write(device.file("cwasm"), changed).expect("written");
-        assert!(!device.is_cached());
+        assert_eq!(device.unusable(), "the file is damaged");
     }
     std::fs::write(device.file("cwasm"), &whole).expect("written");
     assert!(device.is_cached());
@@ -161,7 +174,7 @@ fn a_record_that_this_device_did_not_write_is_worth_nothing() {
     let code = std::fs::read(device.file("cwasm")).expect("it is there");
     let foreign = device.open_with([8; 32]);
     let loaded = foreign.load(&device.engine, &digest_of(&component()));
-    assert!(matches!(loaded, Ok(None)));
+    assert!(matches!(loaded, Ok(Found::Unusable(UnusableCode::Foreign))));
 
     device.change_record(|record| record.mac.clear());
     assert!(!device.is_cached());
@@ -198,16 +211,26 @@ fn code_of_another_profile_version_or_component_is_made_anew() {
     let device = Device::new();
     device.compile();
     let good = std::fs::read(device.file("json")).expect("it is there");
-    let changes: [fn(&mut Record); 4] = [
-        |record| record.profile = "pulley32-1".to_owned(),
-        |record| record.engine_version = "47.0.0".to_owned(),
-        |record| record.format += 1,
-        |record| record.component_sha256 = hex(&[1; 32]),
+    let engine =
+        format!("it was made by version `47.0.0` of the engine, and this is `{ENGINE_VERSION}`");
+    let misfiled = "it belongs to another component or engine profile";
+    type Change = fn(&mut Record);
+    let changes: [(Change, &str); 4] = [
+        (|record| record.profile = "pulley32-1".to_owned(), misfiled),
+        (
+            |record| record.engine_version = "47.0.0".to_owned(),
+            &engine,
+        ),
+        (
+            |record| record.format += 1,
+            "its record has version 2, and this is 1",
+        ),
+        (|record| record.component_sha256 = hex(&[1; 32]), misfiled),
     ];
-    for change in changes {
+    for (change, expected) in changes {
         std::fs::write(device.file("json"), &good).expect("written");
         device.change_and_sign_record(change);
-        assert!(!device.is_cached());
+        assert_eq!(device.unusable(), expected);
     }
     std::fs::write(device.file("json"), &good).expect("written");
     device.change_and_sign_record(|_| ());
@@ -223,7 +246,7 @@ fn code_that_no_engine_made_is_not_loaded_even_when_it_is_signed() {
         record.code_sha256 = hex(digest::digest(&digest::SHA256, b"no code at all").as_ref());
         record.code_size_bytes = 14;
     });
-    assert!(!device.is_cached());
+    assert!(device.unusable().starts_with("the engine does not take it"));
 }
 
 #[test]
