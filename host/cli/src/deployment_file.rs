@@ -4,9 +4,11 @@
 //! folder in the one and absolute in the others. Leaves what a manifest may
 //! hold to the model. `run`, `test` and `deploy` call it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::{Checked, ImageReference, Manifest, Origin};
 
 use wasm_edge_model::route::condition::Compatibility;
@@ -69,28 +71,33 @@ pub(crate) fn with_absolute_images(
     Ok(manifest)
 }
 
-/// The content of the deployment as a hub takes it: an object with `modulesContent`.
-pub(crate) fn content(manifest: &Manifest) -> Map<String, Value> {
-    let section = |desired: &Map<String, Value>| json!({ "properties.desired": desired });
+/// The desired properties of each module that the deployment names, `$edgeAgent` and `$edgeHub` always among them.
+pub(crate) fn sections(manifest: &Manifest) -> BTreeMap<ModuleId, Map<String, Value>> {
     let versioned = |desired: &Map<String, Value>| {
         let mut desired = desired.clone();
         desired
             .entry("schemaVersion")
             .or_insert_with(|| Value::from(SCHEMA_VERSION));
-        section(&desired)
+        desired
     };
-    let mut modules = Map::new();
-    modules.insert("$edgeAgent".to_owned(), versioned(&manifest.agent_desired));
+    let mut sections = manifest.module_twins.clone();
+    sections.insert(ModuleId::edge_agent(), versioned(&manifest.agent_desired));
     // Nothing about routes is said by an empty section, not by none: that would leave the last ones.
     let hub = if manifest.hub_desired.is_empty() {
-        section(&manifest.hub_desired)
+        Map::new()
     } else {
         versioned(&manifest.hub_desired)
     };
-    modules.insert("$edgeHub".to_owned(), hub);
-    for (module, desired) in &manifest.module_twins {
-        modules.insert(module.to_string(), section(desired));
-    }
+    sections.insert(ModuleId::edge_hub(), hub);
+    sections
+}
+
+/// The content of the deployment as a hub takes it: an object with `modulesContent`.
+pub(crate) fn content(manifest: &Manifest) -> Map<String, Value> {
+    let modules: Map<String, Value> = sections(manifest)
+        .into_iter()
+        .map(|(module, desired)| (module.to_string(), json!({ "properties.desired": desired })))
+        .collect();
     Map::from_iter([("modulesContent".to_owned(), Value::Object(modules))])
 }
 

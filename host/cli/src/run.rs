@@ -29,6 +29,7 @@ use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
+use wasm_edge_daemon::upstream::Way;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::telemetry::StartAt;
 use wasm_edge_model::error::chain;
@@ -133,7 +134,7 @@ async fn start(
             device: target.device.clone(),
             folder: folder.device(&target.device)?,
             own_folder: own_folder.clone(),
-            upstream: Arc::new(upstream.clone()),
+            upstream: Way::Embedded(Arc::new(upstream.clone())),
             code: code.clone(),
             restart_waits: RestartWaits {
                 first: args.restart_wait,

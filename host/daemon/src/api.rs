@@ -25,6 +25,7 @@ use crate::agent::handle::AgentHandle;
 use crate::code::CodeStore;
 use crate::logs::Logs;
 use crate::supervisor::Supervisor;
+use crate::upstream::HubPlace;
 use crate::upstream::gate::Gate;
 use crate::upstream::pump::PumpCounters;
 use crate::{clock, supervisor};
@@ -46,6 +47,8 @@ pub struct DeviceView {
     pub pumped: PumpCounters,
     /// Its way to its hub.
     pub gate: Gate,
+    /// Where its hub is.
+    pub hub: HubPlace,
 }
 
 /// What the API serves.
@@ -123,6 +126,7 @@ async fn info(axum::extract::State(state): axum::extract::State<ApiState>) -> Js
         "pid": std::process::id(),
         "devices": devices,
         "hubHostName": inner.hub_host_name,
+        "hub": inner.devices.first().map(|view| view.hub.as_str()),
         "dataFolder": inner.data_folder,
         "startedTime": inner.started_time,
         "componentsCompiled": inner.code.compiled(),

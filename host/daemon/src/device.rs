@@ -27,10 +27,11 @@ use crate::supervisor::health::HealthChecks;
 use crate::supervisor::life::RestartWaits;
 use crate::supervisor::{Supervisor, Surroundings};
 use crate::twins::Twins;
-use crate::upstream::Upstream;
 use crate::upstream::gate::{Gate, GatedUpstream};
+use crate::upstream::local::{LocalHub, LocalHubError};
 use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::pump::{self, PumpCounters};
+use crate::upstream::{HubPlace, Upstream, Way};
 
 /// What a device is made of.
 pub struct DeviceConfig {
@@ -41,7 +42,7 @@ pub struct DeviceConfig {
     /// The whole data folder, which is never granted to a module.
     pub own_folder: PathBuf,
     /// The way to its hub.
-    pub upstream: Arc<dyn Upstream>,
+    pub upstream: Way,
     /// Code of images, shared by all devices of the process.
     pub code: CodeStore,
     /// Waits between restarts of a module, where its manifest says nothing.
@@ -76,6 +77,9 @@ pub enum StartError {
     /// Its store cannot be used.
     #[error("cannot use the device's store")]
     Store(#[from] DatabaseError),
+    /// What stands in for its hub cannot be used.
+    #[error("cannot use the device's own twins")]
+    LocalHub(#[from] LocalHubError),
     /// Its queues cannot be used.
     #[error("cannot use the device's waiting messages")]
     Queues(#[from] QueuesError),
@@ -101,10 +105,18 @@ impl Device {
             router: routing,
         } = config;
         let (gate, pumped) = (Gate::default(), PumpCounters::default());
-        let upstream = Arc::new(GatedUpstream::new(upstream, gate.clone()));
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
         let folder = Arc::new(folder);
         let twins = Twins::open(&folder.store()?, &keys)?;
+        let (upstream, hub): (Arc<dyn Upstream>, HubPlace) = match upstream {
+            Way::Embedded(upstream) => (upstream, HubPlace::Embedded),
+            Way::Network(upstream) => (upstream, HubPlace::Network),
+            Way::None => {
+                let local = LocalHub::open(twins.database(), &keys)?;
+                (Arc::new(local.clone()), HubPlace::Local(local))
+            }
+        };
+        let upstream = Arc::new(GatedUpstream::new(upstream, gate.clone()));
         let file = SealedFile::new(Arc::clone(&folder), &keys);
         let router = queues::open(&device, &folder, &routing)?;
         let logs = Logs::open(device.clone(), folder.logs()?, logs::DEVICE_SIZE_MAX_BYTES);
@@ -148,6 +160,7 @@ impl Device {
             agent: handle,
             pumped,
             gate,
+            hub,
         };
         Ok(Self {
             agent: tokio::spawn(agent.run(stop_agent.clone())),

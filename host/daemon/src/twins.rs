@@ -90,6 +90,11 @@ impl Twins {
         })
     }
 
+    /// The device's database, for what else belongs to twins.
+    pub(crate) fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database)
+    }
+
     /// The twin of a module, read from disk the first time. Blocks for that.
     ///
     /// # Errors

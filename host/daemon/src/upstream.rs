@@ -5,6 +5,7 @@
 //! it, and [`crate::twins`] keeps twins in step with it.
 
 pub mod gate;
+pub mod local;
 pub mod pump;
 
 pub(crate) mod backoff;
@@ -52,6 +53,39 @@ pub trait Upstream: Send + Sync + 'static {
     }
 }
 
+/// The way of a device to its hub.
+#[derive(Clone)]
+pub enum Way {
+    /// To a hub in the same process, which answers on the control socket too.
+    Embedded(Arc<dyn Upstream>),
+    /// To a hub on the network.
+    Network(Arc<dyn Upstream>),
+    /// There is no hub: the device keeps identities and twins itself.
+    None,
+}
+
+/// Where the hub of a device is, for those who show it or ask it.
+#[derive(Clone)]
+pub enum HubPlace {
+    /// In the same process; it answers on the control socket too.
+    Embedded,
+    /// On the network.
+    Network,
+    /// Nowhere: the device keeps identities and twins itself.
+    Local(local::LocalHub),
+}
+
+impl HubPlace {
+    /// The word of the management API for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Network => "network",
+            Self::Local(_) => "none",
+        }
+    }
+}
+
 /// What a session is opened for, beside twin and telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
@@ -78,6 +112,11 @@ pub struct Session {
 
 /// What a session can ask of the hub.
 pub trait SessionCalls: Send + Sync + 'static {
+    /// Whether messages can be sent at all; where they cannot, they wait for another session.
+    fn takes_messages(&self) -> bool {
+        true
+    }
+
     /// The whole twin of the module.
     fn twin(&self) -> BoxFuture<'static, Result<TwinDocument, UpstreamError>>;
 

@@ -22,7 +22,7 @@ use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_daemon::upstream::{
     Credentials, Interest, Session, SessionCalls, SessionEvent, TwinDocument, Upstream,
-    UpstreamError,
+    UpstreamError, Way,
 };
 use wasm_edge_model::identity::{DeviceId, ModuleId, ModuleIdentity};
 use wasm_edge_model::message::{Message, Properties, SystemProperties};
@@ -238,7 +238,7 @@ impl Bed {
             folder: self.folder.device(&device).expect("it is there"),
             device,
             own_folder: self.folder.path().to_owned(),
-            upstream: Arc::new(hub.clone()),
+            upstream: Way::Embedded(Arc::new(hub.clone())),
             code: self.code.clone(),
             restart_waits: RestartWaits::default(),
             health_checks: HealthChecks::default(),

@@ -15,6 +15,7 @@ use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
+use wasm_edge_daemon::upstream::Way;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::method::MethodCall;
 use wasm_edge_hub::telemetry::{StartAt, TelemetryEvent, TelemetryReader};
@@ -88,7 +89,7 @@ impl Setting {
             device: device.clone(),
             folder: folder.device(&device)?,
             own_folder: folder.path().to_owned(),
-            upstream: Arc::new(self.upstream.clone()),
+            upstream: Way::Embedded(Arc::new(self.upstream.clone())),
             code: self.code.clone(),
             restart_waits: NO_WAITS,
             health_checks: HealthChecks::default(),

@@ -98,8 +98,10 @@ impl Sync {
             Err(err) => return (End::Failed(err), None),
         };
         let since = wasm_edge_clock::now();
-        let calls = Arc::clone(&session.calls);
-        self.sessions.opened(&self.identity.module, calls);
+        if session.calls.takes_messages() {
+            let calls = Arc::clone(&session.calls);
+            self.sessions.opened(&self.identity.module, calls);
+        }
         let follower = Follower::new(self, synced, session, told);
         let end = follower.run().await;
         let lasted = wasm_edge_clock::now().saturating_duration_since(since);

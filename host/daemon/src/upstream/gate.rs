@@ -166,6 +166,10 @@ struct GatedCalls {
 }
 
 impl SessionCalls for GatedCalls {
+    fn takes_messages(&self) -> bool {
+        self.calls.takes_messages()
+    }
+
     fn twin(&self) -> BoxFuture<'static, Result<TwinDocument, UpstreamError>> {
         over(self.line.clone(), self.calls.twin())
     }
