@@ -5,7 +5,12 @@
 //! root.
 
 pub mod identities;
+pub mod provisioner;
 pub mod rest;
+pub mod source;
+
+mod dps;
+mod kept;
 
 use wasm_edge_model::connection_string::{ConnectionString, Credential, HostAddress, Party};
 use wasm_edge_model::identity::{DeviceId, TwinOwner};

@@ -12,6 +12,7 @@
 //! images/                    content-addressed images
 //! precompiled/               compiled code
 //! hub/                       the embedded hub's database
+//! provisioning/              the hub that the provisioning service assigned
 //! devices/<device>/store/    the device's databases and queues
 //! devices/<device>/keys/     the device's master key
 //! devices/<device>/logs/     the modules' logs
@@ -53,6 +54,7 @@ const FORMAT_FILE_MAX_BYTES: u64 = 256;
 pub(crate) const IMAGES: &str = "images";
 pub(crate) const PRECOMPILED: &str = "precompiled";
 pub(crate) const HUB: &str = "hub";
+const PROVISIONING: &str = "provisioning";
 pub(crate) const DEVICES: &str = "devices";
 
 /// Why the data folder cannot be used.
@@ -173,6 +175,21 @@ impl DataFolder {
     /// [`FolderError::Io`].
     pub fn hub(&self) -> Result<Dir, FolderError> {
         self.part(HUB)
+    }
+
+    /// `provisioning/`: which hub and device this is, where a service said so.
+    ///
+    /// It is made when it is asked for: most data folders have none. Temporary files of a crash go away then.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn provisioning(&self) -> Result<Dir, FolderError> {
+        let folder = self.part(PROVISIONING)?;
+        file::remove_temporaries(&folder).map_err(|source| FolderError::Io {
+            path: self.path.join(PROVISIONING),
+            source,
+        })?;
+        Ok(folder)
     }
 
     /// `devices/<device>/`: what one device keeps.
