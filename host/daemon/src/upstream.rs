@@ -5,8 +5,10 @@
 //! it, and [`crate::twins`] keeps twins in step with it.
 
 pub mod gate;
+pub mod iothub;
 pub mod local;
 pub mod pump;
+pub mod status;
 
 pub(crate) mod backoff;
 
@@ -18,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use wasm_edge_model::identity::ModuleIdentity;
 use wasm_edge_model::message::Message;
 use zeroize::Zeroizing;
+
+use self::status::UpstreamStatus;
 
 /// A hub, as a device reaches it.
 pub trait Upstream: Send + Sync + 'static {
@@ -50,6 +54,11 @@ pub trait Upstream: Send + Sync + 'static {
     /// is worth another try at once. By default nothing is known of that.
     fn opened(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
+    }
+
+    /// How the way to the hub is; nothing where there is no way that could be cut, as in one process.
+    fn status(&self) -> Option<UpstreamStatus> {
+        None
     }
 }
 
@@ -108,6 +117,9 @@ pub struct Session {
     pub calls: Arc<dyn SessionCalls>,
     /// What the hub says by itself; closed when the session ends.
     pub events: mpsc::Receiver<SessionEvent>,
+    /// The generation of the identity that the session is one of, where that is known: another one than that of
+    /// [`Credentials`] before means that the identity was made anew.
+    pub generation_id: Option<String>,
 }
 
 /// What a session can ask of the hub.

@@ -156,6 +156,7 @@ impl Upstream for Hub {
         Box::pin(std::future::ready(answer.map(|events| Session {
             calls: Arc::new(calls),
             events,
+            generation_id: None,
         })))
     }
 }

@@ -101,6 +101,7 @@ impl Upstream for HubUpstream {
             Ok(Session {
                 calls: Arc::new(Calls(session)),
                 events: receiver,
+                generation_id: None,
             })
         })
     }

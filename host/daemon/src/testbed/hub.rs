@@ -153,6 +153,7 @@ impl Upstream for TestHub {
             Session {
                 calls: Arc::new(self.clone()),
                 events,
+                generation_id: None,
             }
         });
         Box::pin(ready(opened))

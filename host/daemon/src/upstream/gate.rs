@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use wasm_edge_model::identity::ModuleIdentity;
 use wasm_edge_model::message::Message;
 
+use super::status::UpstreamStatus;
 use super::{
     Credentials, Interest, Session, SessionCalls, SessionEvent, TwinDocument, Upstream,
     UpstreamError,
@@ -129,12 +130,17 @@ impl Upstream for GatedUpstream {
         let connecting = over(line.clone(), self.upstream.connect(module, interest));
         let sessions = self.gate.sessions.clone();
         Box::pin(async move {
-            let Session { calls, events } = connecting.await?;
+            let Session {
+                calls,
+                events,
+                generation_id,
+            } = connecting.await?;
             let (sender, receiver) = mpsc::channel(EVENTS_MAX);
             sessions.spawn(pass_on(events, sender, line.clone()));
             Ok(Session {
                 calls: Arc::new(GatedCalls { calls, line }),
                 events: receiver,
+                generation_id,
             })
         })
     }
@@ -156,6 +162,10 @@ impl Upstream for GatedUpstream {
                 () = upstream => {}
             }
         })
+    }
+
+    fn status(&self) -> Option<UpstreamStatus> {
+        self.upstream.status()
     }
 }
 

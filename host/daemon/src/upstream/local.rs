@@ -393,6 +393,7 @@ impl Upstream for LocalHub {
                 Ok(Session {
                     calls: Arc::new(calls),
                     events: receiver,
+                    generation_id: None,
                 })
             } else {
                 Err(gone(&module.module))

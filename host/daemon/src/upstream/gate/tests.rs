@@ -37,7 +37,11 @@ impl Upstream for SilentHub {
         let (sender, events) = mpsc::channel(1);
         self.0.lock().unwrap().push(sender);
         let calls = Arc::new(self.clone());
-        Box::pin(std::future::ready(Ok(Session { calls, events })))
+        Box::pin(std::future::ready(Ok(Session {
+            calls,
+            events,
+            generation_id: None,
+        })))
     }
 }
 

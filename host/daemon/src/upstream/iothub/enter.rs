@@ -1,0 +1,328 @@
+//! Getting a module let in: who may try when, over which transport, with which token, and what is done when the hub
+//! refuses it.
+//!
+//! While the hub is away one at a time tries, and what it finds out counts for all that wait; when it is there, some
+//! handshakes at once are what a small board can do. A token that is refused may be right for another clock or for an
+//! identity that was deleted: both are looked at, once, before the refusal counts.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use percent_encoding::utf8_percent_encode;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use wasm_edge_model::error::chain;
+use wasm_edge_model::identity::ModuleIdentity;
+use wasm_edge_model::percent::RESERVED;
+use wasm_edge_model::shared_access;
+use wasm_edge_model::time::Timestamp;
+use wasm_edge_net::dial::{DialError, Security, WebSocketAt};
+use wasm_edge_net::http::{HttpClient, HttpOptions, HttpRequest};
+use wasm_edge_net::mqtt::{ConnectOptions, Connection, MqttError, PACKET_MAX_BYTES, Refusal};
+use wasm_edge_net::stream::Stream;
+use wasm_edge_net::traffic::Counter;
+use zeroize::Zeroizing;
+
+use super::Line;
+use super::board::Board;
+use super::line::{self, Transport};
+use crate::provisioning::identities::ModuleCredential;
+use crate::upstream::UpstreamError;
+use crate::upstream::backoff::Jitter;
+
+/// Handshakes of TLS at once: one takes a small board some tens of milliseconds and memory of its own.
+const HANDSHAKES_MAX: usize = 3;
+
+/// How long the hub may be silent while it owes an answer, or take nothing of what is sent.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a hub speaks WebSocket.
+const WEBSOCKET: WebSocketAt<'static> = WebSocketAt {
+    path: "/$iothub/websocket",
+    protocol: "mqtt",
+};
+
+/// The version of the hub's interface that is spoken.
+const API_VERSION: &str = "2021-04-12";
+
+/// What the hub is told of this program.
+const CLIENT_TYPE: &str = concat!("wasm-edge/", env!("CARGO_PKG_VERSION"));
+
+/// How far the hub's clock has to be from ours to be the reason for a refusal: hubs forgive as much.
+const CLOCK_DIFFERENCE_MAX_MS: u64 = 5 * 60 * 1000;
+
+/// What the hub may answer when it is asked for nothing but the time.
+const CLOCK_ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+/// Of a token's life, so many thousandths are used before it is renewed: at least, and at most.
+const RENEW_AFTER: (u32, u32) = (800, 900);
+
+/// Who may try to reach the hub.
+pub(super) struct Admission {
+    probe: Semaphore,
+    handshakes: Semaphore,
+}
+
+/// A module that was let in.
+pub(super) struct Entered {
+    pub(super) connection: Connection,
+    /// Whether the hub still knows the session of the connection before.
+    pub(super) session_present: bool,
+    /// The generation of the identity that was let in.
+    pub(super) generation_id: String,
+    pub(super) token_expires_at: Timestamp,
+    /// When a new token is needed.
+    pub(super) renew_at: Instant,
+}
+
+/// A token, made just now.
+struct Token {
+    text: Zeroizing<String>,
+    expires_at: Timestamp,
+    renew_at: Instant,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            probe: Semaphore::new(1),
+            handshakes: Semaphore::new(HANDSHAKES_MAX),
+        }
+    }
+}
+
+impl Admission {
+    /// Waits until it may be tried to reach the hub; an error if another one has found out meanwhile that it is away.
+    async fn admit(&self, board: &Board) -> Result<SemaphorePermit<'_>, UpstreamError> {
+        let never_closed = "nobody closes the semaphores";
+        if !board.is_connected() {
+            let seen = board.failures();
+            let probe = self.probe.acquire().await.expect(never_closed);
+            if !board.is_connected() {
+                if let Some(err) = board.failure_after(seen) {
+                    return Err(err);
+                }
+                if let Some(at) = board.next_try_at() {
+                    wasm_edge_clock::sleep_until(at).await;
+                }
+                return Ok(probe);
+            }
+        }
+        Ok(self.handshakes.acquire().await.expect(never_closed))
+    }
+}
+
+impl Line {
+    /// Connects as a module, in the place of the connection that is given; that one is closed once the hub was
+    /// reached again, so that little time lies in between.
+    pub(super) async fn enter(
+        &self,
+        module: &ModuleIdentity,
+        mut before: Option<Connection>,
+    ) -> Result<Entered, UpstreamError> {
+        let _permit = self.admission.admit(&self.board).await?;
+        let entered = self.enter_admitted(module, &mut before).await;
+        match &entered {
+            Ok(_) => {}
+            Err(err) => self.board.failed(err, self.moment()),
+        }
+        entered
+    }
+
+    async fn enter_admitted(
+        &self,
+        module: &ModuleIdentity,
+        before: &mut Option<Connection>,
+    ) -> Result<Entered, UpstreamError> {
+        let mut credential = self.ensure(module).await?;
+        let counter = self.options.ledger.counter(module.module.as_str());
+        let mut may_be_the_clock = true;
+        let mut may_be_the_key = true;
+        loop {
+            let (stream, transport) = self.reach(&counter).await?;
+            if let Some(before) = before.take() {
+                before.close().await;
+            }
+            let token = self.token(module, &credential);
+            let introduced = self.introduce(module, stream, &token, &counter).await;
+            let refusal = match introduced {
+                Ok((connection, session_present)) => {
+                    self.board.connected(&module.module, transport.name());
+                    return Ok(Entered {
+                        connection,
+                        session_present,
+                        generation_id: credential.generation_id,
+                        token_expires_at: token.expires_at,
+                        renew_at: token.renew_at,
+                    });
+                }
+                Err(MqttError::Refused(refusal)) => refusal,
+                Err(err) => return Err(unreachable(&err)),
+            };
+            let refused = UpstreamError::Refused {
+                cause: refusal.to_string(),
+            };
+            match refusal {
+                Refusal::Unavailable => return Err(unreachable(&refusal)),
+                Refusal::Credentials | Refusal::NotAuthorized => {}
+                Refusal::ProtocolVersion | Refusal::ClientId => return Err(refused),
+            }
+            if std::mem::take(&mut may_be_the_clock) && self.correct_clock().await {
+                continue;
+            }
+            if !std::mem::take(&mut may_be_the_key) {
+                return Err(refused);
+            }
+            let renewed = self.options.identities.renew(module, &credential).await?;
+            if renewed == credential {
+                return Err(refused);
+            }
+            credential = renewed;
+        }
+    }
+
+    /// The credential of a module; where the hub refuses to give it, perhaps for a token of another time, once more.
+    pub(super) async fn ensure(
+        &self,
+        module: &ModuleIdentity,
+    ) -> Result<ModuleCredential, UpstreamError> {
+        let identities = &self.options.identities;
+        match identities.ensure(module).await {
+            Err(UpstreamError::Refused { cause }) => match self.correct_clock().await {
+                true => identities.ensure(module).await,
+                false => Err(UpstreamError::Refused { cause }),
+            },
+            other => other,
+        }
+    }
+
+    /// A stream to the hub's MQTT.
+    async fn reach(&self, counter: &Counter) -> Result<(Stream, Transport), UpstreamError> {
+        let (first, second) = self.preference().order(Instant::now());
+        let (reached, used) = match (self.dial(first, counter).await, second) {
+            (Err(err), Some(second)) if line::may_be_blocked(&err) => {
+                match self.dial(second, counter).await {
+                    Ok(stream) => (Ok(stream), second),
+                    // What hinders the usual way is what a person has to know.
+                    Err(_) => (Err(err), first),
+                }
+            }
+            (reached, _) => (reached, first),
+        };
+        let stream = reached.map_err(|err| unreachable(&err))?;
+        self.preference()
+            .led_there(used, used == first, Instant::now());
+        Ok((stream, used))
+    }
+
+    async fn dial(&self, transport: Transport, counter: &Counter) -> Result<Stream, DialError> {
+        let (dialer, to) = (&self.options.dialer, &self.options.assignment);
+        match transport {
+            Transport::Mqtt => {
+                let (host, port) = (to.address(), to.mqtt_port);
+                dialer.dial(host, port, Security::Tls, counter).await
+            }
+            Transport::MqttWs => {
+                let (host, port) = (to.address(), to.https_port);
+                dialer.dial_websocket(host, port, WEBSOCKET, counter).await
+            }
+        }
+    }
+
+    async fn introduce(
+        &self,
+        module: &ModuleIdentity,
+        stream: Stream,
+        token: &Token,
+        counter: &Counter,
+    ) -> Result<(Connection, bool), MqttError> {
+        let hub = self.options.assignment.hub.name();
+        let ModuleIdentity { device, module } = module;
+        let client_type = utf8_percent_encode(CLIENT_TYPE, RESERVED);
+        let options = ConnectOptions {
+            client_id: format!("{device}/{module}"),
+            user_name: format!(
+                "{hub}/{device}/{module}/?api-version={API_VERSION}&DeviceClientType={client_type}"
+            ),
+            password: token.text.clone(),
+            clean_session: false,
+            keep_alive: self.options.settings.keep_alive,
+            answer_timeout: ANSWER_TIMEOUT,
+            incoming_max_bytes: PACKET_MAX_BYTES,
+            outgoing_max_bytes: PACKET_MAX_BYTES,
+            is_message: |topic| topic.starts_with("devices/"),
+        };
+        Connection::open(stream, options, counter.clone()).await
+    }
+
+    fn token(&self, module: &ModuleIdentity, credential: &ModuleCredential) -> Token {
+        let life = self.options.settings.token_life;
+        let hub = self.options.assignment.hub.name();
+        let ModuleIdentity { device, module } = module;
+        let resource = format!("{hub}/devices/{device}/modules/{module}");
+        let expires_at = later(self.options.clock.now(), life);
+        let text = shared_access::sign(&credential.key, &resource, expires_at, None);
+        let (least, most) = RENEW_AFTER;
+        let renew_after = Jitter::random().between(life * least / 1000, life * most / 1000);
+        Token {
+            text: Zeroizing::new(text),
+            expires_at,
+            renew_at: Instant::now() + renew_after,
+        }
+    }
+
+    /// Takes over the hub's time if it is far from ours; answers whether it did.
+    async fn correct_clock(&self) -> bool {
+        if !self.options.settings.time_from_hub || !self.may_ask_for_time() {
+            return false;
+        }
+        let (said, at) = match self.ask_for_time().await {
+            Ok(Some(time)) => time,
+            Ok(None) => return false,
+            Err(cause) => {
+                tracing::debug!(cause, "the hub did not say what time it is");
+                return false;
+            }
+        };
+        let clock = &self.options.clock;
+        let ago = at.elapsed();
+        let ours_unix_ms = clock.now().unix_millis();
+        let theirs_unix_ms = later(said, ago).unix_millis();
+        let difference_ms = ours_unix_ms.abs_diff(theirs_unix_ms);
+        if difference_ms <= CLOCK_DIFFERENCE_MAX_MS || !clock.adopt(said, ago) {
+            return false;
+        }
+        tracing::warn!(
+            difference_secs = difference_ms / 1000,
+            hub_time = %said,
+            "the clock of this device is not the hub's, whose time is used from now on"
+        );
+        true
+    }
+
+    /// What time the hub says it is, and when it said so.
+    async fn ask_for_time(&self) -> Result<Option<(Timestamp, Instant)>, String> {
+        let to = &self.options.assignment;
+        let mut client = HttpClient::new(HttpOptions {
+            dialer: self.options.dialer.clone(),
+            host: to.address().clone(),
+            port: to.https_port,
+            security: Security::Tls,
+            counter: self.options.ledger.counter(super::CLOCK_TRAFFIC),
+            answer_timeout: ANSWER_TIMEOUT,
+            answer_max_bytes: CLOCK_ANSWER_MAX_BYTES,
+        });
+        let request = HttpRequest::new(Method::GET, "/");
+        let answer = client.send(request).await.map_err(|err| chain(&err))?;
+        Ok(answer.date().map(|date| (date, answer.answered_at)))
+    }
+}
+
+fn unreachable(err: &(dyn std::error::Error + 'static)) -> UpstreamError {
+    UpstreamError::Unreachable { cause: chain(err) }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_millis(time.unix_millis().saturating_add(by_ms))
+}
