@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
 use ring::digest;
 
@@ -51,6 +51,21 @@ impl Authority {
         let key = KeyPair::generate().expect("a key can be made");
         let made = params(name, years).signed_by(&key, &self.issuer);
         ClientCertificate::new(&made.expect("it can be signed"), &key)
+    }
+
+    /// Issues a server's certificate for this name, and answers it with its key (PEM).
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn issue_server(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().expect("a key can be made");
+        let mut params = params(name, (2020, 2099));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let name = name.to_owned().try_into().expect("a name of a host");
+        params.subject_alt_names = vec![SanType::DnsName(name)];
+        let made = params.signed_by(&key, &self.issuer);
+        let certificate = made.expect("it can be signed");
+        (certificate.pem(), key.serialize_pem())
     }
 }
 

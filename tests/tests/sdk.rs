@@ -6,41 +6,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::Value;
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::outcome::Outcome;
-use wasm_edge_tests::paths;
+use wasm_edge_tests::{paths, python};
 
 /// Where the tests of the SDKs are.
 fn folder() -> PathBuf {
     paths::repository().join("tests/sdk")
-}
-
-/// The interpreter of the environment with the SDKs; it is made if it is not there.
-fn python() -> PathBuf {
-    let script = paths::repository().join("scripts/python-sdk.sh");
-    let output = Command::new(script)
-        .arg(paths::target().join("sdk-venv"))
-        .output();
-    let outcome = Outcome::from(output.expect("a script of the repository can be started"));
-    outcome.ok().stdout.trim().into()
-}
-
-/// Fails with what to do where a user may make no namespaces.
-fn check_namespaces() {
-    let tried = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "true"])
-        .output()
-        .unwrap_or_else(|err| panic!("`unshare` cannot be started ({err}): install util-linux"));
-    assert!(
-        tried.status.success(),
-        "this user may not make user and network namespaces, which give the SDKs their fixed ports: {}\
-         root can allow it: sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000 \
-         kernel.apparmor_restrict_unprivileged_userns=0",
-        String::from_utf8_lossy(&tried.stderr)
-    );
 }
 
 /// The names of the test functions in the sources.
@@ -65,13 +39,13 @@ fn functions() -> Vec<String> {
 
 #[test]
 fn the_official_sdks_work_with_the_hub() {
-    check_namespaces();
-    let python = python();
+    python::check_namespaces();
+    let interpreter = python::interpreter();
     let home = Home::new();
     let report = home.path().join("report.ndjson");
     let outcome: Outcome = home
         .program("unshare", ["--user", "--map-root-user", "--net", "--"])
-        .arg(python)
+        .arg(interpreter)
         .arg(folder().join("run.py"))
         .env("WASM_EDGE_BIN", paths::binary())
         .env("WASM_EDGE_SDK_REPORT", &report)
