@@ -320,3 +320,6 @@ impl Attempt<'_> {
         format!("{}:{port}", host.name())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -296,3 +296,6 @@ impl HttpClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

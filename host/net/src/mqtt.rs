@@ -479,3 +479,6 @@ fn check_text(text: &str) -> Result<(), MqttError> {
         false => Err(MqttError::TooLarge { size_bytes, limit }),
     }
 }
+
+#[cfg(test)]
+mod tests;

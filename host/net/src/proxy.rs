@@ -146,7 +146,8 @@ impl Exceptions {
         for name in names {
             let name = name.trim();
             let name = name.strip_prefix("*.").unwrap_or(name);
-            let name = name.trim_start_matches('.').to_ascii_lowercase();
+            let name = name.trim_start_matches(['.', '[']).trim_end_matches(']');
+            let name = name.to_ascii_lowercase();
             match name.as_str() {
                 "" => {}
                 "*" => exceptions.all = true,
@@ -226,3 +227,6 @@ fn decoded(text: &str) -> Result<String, ProxyError> {
         false => Err(ProxyError::Login),
     }
 }
+
+#[cfg(test)]
+mod tests;

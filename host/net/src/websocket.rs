@@ -107,8 +107,10 @@ impl AsyncRead for Frames {
         while self.rest.is_empty() {
             match ready!(Pin::new(&mut self.socket).poll_next(ctx)) {
                 Some(Ok(Message::Binary(bytes))) => self.rest = bytes,
-                // The library answers pings, and goes on until the other side has closed too.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
+                // The library answers pings.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                // Nothing comes behind it, whenever the other side ends what carries it.
+                Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(())),
                 Some(Ok(Message::Text(_) | Message::Frame(_))) => {
                     let problem = "a frame that is not binary";
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, problem)));
@@ -154,3 +156,6 @@ fn broken(err: Error) -> io::Error {
         other => io::Error::other(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,3 +194,6 @@ fn malformed(err: &CodecError) -> MqttError {
         _ => "a packet whose fields do not fit its length",
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ impl Pulse {
         Ok(Some(end))
     }
 }
+
+#[cfg(test)]
+mod tests;

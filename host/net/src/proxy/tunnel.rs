@@ -18,7 +18,7 @@ const HEAD_SIZE_MAX_BYTES: usize = 8 * 1024;
 #[derive(Debug, Error)]
 pub enum TunnelError {
     /// It wants to know who asks, or does not let this user through.
-    #[error("it asks for a user name and a password")]
+    #[error("it asks for a user name and a password, or does not take those that it was given")]
     Login,
     /// It refused.
     #[error("it answered with status {status}")]
@@ -119,3 +119,6 @@ fn status(head: &[u8]) -> Option<u16> {
     let text = std::str::from_utf8(digits).ok()?;
     text.parse().ok().filter(|status| *status >= 100)
 }
+
+#[cfg(test)]
+mod tests;
