@@ -61,13 +61,13 @@ bench: guests
 # Options of `wasm-edge bench hub` go into LOAD.
 bench-hub:
 	cargo build --release -p wasm-edge-cli
-	scripts/unpack-mosquitto.sh $(peers)/mosquitto
+	scripts/unpack-debian.sh mosquitto /usr/sbin/mosquitto $(peers)/mosquitto
 	TMPDIR=$(abspath $(target)) scripts/bench-hub.sh $(target)/release/wasm-edge $(peers)/mosquitto \
 		--json $(target)/bench-hub.json $(LOAD)
 
 # What the message store is compared with, beside the figures that `make bench` has just taken.
 peers:
-	scripts/unpack-mosquitto.sh $(peers)/mosquitto
+	scripts/unpack-debian.sh mosquitto /usr/sbin/mosquitto $(peers)/mosquitto
 	cd tests/peers && cargo test --quiet --release --locked --target-dir $(peers) && \
 		cargo build --release --locked --target-dir $(peers)
 	$(peers)/release/wasm-edge-peers compare --mosquitto $(peers)/mosquitto --json $(target)/peers.json \

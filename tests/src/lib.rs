@@ -11,6 +11,7 @@
 pub mod certificates;
 pub mod console;
 pub mod daemon;
+pub mod debian;
 pub mod deployment;
 pub mod doors;
 pub mod dps_stand_in;
@@ -24,6 +25,7 @@ pub mod numbers;
 pub mod outcome;
 pub mod paths;
 pub mod process;
+pub mod proxy;
 pub mod python;
 pub mod run;
 pub mod service;

@@ -1,5 +1,6 @@
 //! Waiting for something to be so.
 
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,4 +38,13 @@ pub fn try_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// When it is not within [`LIMIT`].
 pub fn until_so(what: &str, mut look: impl FnMut() -> bool) {
     until(what, || look().then_some(()));
+}
+
+/// A port of 127.0.0.1 on which nobody listens.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it is bound").port()
 }

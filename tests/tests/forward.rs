@@ -1,52 +1,19 @@
 //! Telemetry that goes on to a plain MQTT broker: a real one, which ends and comes back, as the hub does.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::hub::HubOptions;
 use wasm_edge_tests::mqtt::Mqtt;
-use wasm_edge_tests::{paths, wait};
-
-/// Mosquitto, unpacked from Debian's package where it is not installed. Nothing where Debian cannot be reached.
-fn mosquitto() -> Option<Command> {
-    let folder = paths::target().join("mosquitto");
-    // One test unpacks it, the others wait.
-    let lock = File::create(paths::target().join("mosquitto.lock"))
-        .expect("the target folder can be written");
-    flock(&lock, FlockOperation::LockExclusive).expect("a lock can be taken");
-    let unpacked = Command::new(paths::repository().join("scripts/unpack-mosquitto.sh"))
-        .arg(&folder)
-        .stdout(Stdio::null())
-        .status();
-    assert!(
-        unpacked.expect("bash is there").success(),
-        "the script failed"
-    );
-    let program = folder.join("usr/sbin/mosquitto");
-    if !program.is_file() {
-        let system = Path::new("/usr/sbin/mosquitto");
-        return system.is_file().then(|| Command::new(system));
-    }
-    let mut command = Command::new(program);
-    let libraries = fs::read_dir(folder.join("usr/lib"))
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path());
-    let is_multiarch = |path: &PathBuf| path.to_string_lossy().contains("-linux-gnu");
-    if let Some(libraries) = libraries.into_iter().find(is_multiarch) {
-        command.env("LD_LIBRARY_PATH", libraries);
-    }
-    Some(command)
-}
+use wasm_edge_tests::{debian, wait};
 
 /// A broker on a port of its own, which keeps what its subscribers have not got; dropping it ends it.
 struct Broker {
@@ -61,7 +28,7 @@ impl Broker {
 
     /// With these further lines of configuration.
     fn start_with(folder: &Path, port: u16, further: &str) -> Option<Self> {
-        let mut command = mosquitto()?;
+        let mut command = debian::program("mosquitto", "/usr/sbin/mosquitto")?;
         let user = if rustix::process::getuid().is_root() {
             "user root\n"
         } else {
@@ -108,16 +75,6 @@ const PASSWORDS: &str = "hub:$7$101$MDEyMzQ1Njc4OWFi$ocsVfPiZjcKq1FtAe4fWxxRwmlO
 
 /// The topic of the device `d+1`.
 const TOPIC: &str = "devices/d%2B1/messages/events/";
-
-/// Says loudly that nothing was tested here.
-fn left_out() {
-    eprintln!("LEFT OUT: there is no mosquitto, and Debian's package cannot be had");
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound").port()
-}
 
 /// What a subscriber gets: topics with bodies. It keeps its session, and connects again where it was cut off.
 fn subscribe(port: u16) -> Receiver<(String, String)> {
@@ -188,8 +145,8 @@ fn options(port: u16) -> HubOptions {
 fn telemetry_goes_on_through_restarts_of_broker_and_hub() {
     let home = Home::new();
     let folder = home.path().join("broker");
-    let Some(broker) = Broker::start(&folder, free_port()) else {
-        return left_out();
+    let Some(broker) = Broker::start(&folder, wait::free_port()) else {
+        return;
     };
     let port = broker.port;
     let subscriber = subscribe(port);
@@ -228,8 +185,8 @@ fn telemetry_goes_on_through_restarts_of_broker_and_hub() {
 #[test]
 fn a_broker_that_lets_nobody_in_is_told_of_and_harms_nothing() {
     let home = Home::new();
-    let Some(broker) = Broker::start(&home.path().join("broker"), free_port()) else {
-        return left_out();
+    let Some(broker) = Broker::start(&home.path().join("broker"), wait::free_port()) else {
+        return;
     };
     let url = format!("mqtt://hub:wrong-secret@127.0.0.1:{}", broker.port);
     let hub = HubOptions::new().args(["--forward", &url]).start(&home);
@@ -253,15 +210,15 @@ fn a_broker_is_reached_by_tls_where_its_certificate_is_trusted() {
     let certificate = certificate.expect("a certificate");
     let file = home.write("broker.pem", certificate.cert.pem());
     let key = home.write("broker.key", certificate.signing_key.serialize_pem());
-    let tls_port = free_port();
+    let tls_port = wait::free_port();
     let listener = format!(
         "listener {tls_port} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
         file.display(),
         key.display()
     );
     let folder = home.path().join("broker");
-    let Some(broker) = Broker::start_with(&folder, free_port(), &listener) else {
-        return left_out();
+    let Some(broker) = Broker::start_with(&folder, wait::free_port(), &listener) else {
+        return;
     };
     let subscriber = subscribe(broker.port);
     // An address in a file, out of sight of other programs.

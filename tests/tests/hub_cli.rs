@@ -439,7 +439,7 @@ fn who_has_no_right_or_no_trust_or_nobody_to_ask_is_told_so() {
     hub.stop().ok();
     let away = elsewhere.verb(&[&create[..], &["--hub", &owner, "--hub-ca", &ca]].concat());
     away.ended_with(3)
-        .says(&["cannot connect to the hub at `localhost:"]);
+        .says(&["cannot reach the hub", "cannot connect to `localhost:"]);
 }
 
 #[test]

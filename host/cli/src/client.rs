@@ -50,7 +50,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long connecting may take where it is not: finding the address, TCP and TLS.
 #[cfg(feature = "hub")]
-const FAR_CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
+pub(crate) const CONNECT_TIME_MAX_FAR: Duration = Duration::from_secs(15);
 /// The largest head of an answer.
 const HEAD_SIZE_MAX_BYTES: usize = 64 << 10;
 
@@ -261,8 +261,7 @@ impl Client {
             }
             #[cfg(feature = "hub")]
             Way::Far(hub) => {
-                let what = "accept the connection";
-                let stream = within(Peer::Hub, FAR_CONNECT_TIME_MAX, what, hub.connect()).await??;
+                let stream = hub.connect().await.map_err(ClientError::Dial)?;
                 handshake(Peer::Hub, stream).await
             }
         }

@@ -5,17 +5,17 @@
 //! again. The position moves when the broker has acknowledged a message and
 //! all before it; after a restart what came behind it is sent again. Leaves
 //! the broker's address to `target.rs`, topics to `topic.rs`, what is on its
-//! way to `window.rs`, and MQTT on one connection to `connection.rs`. Started
-//! by whoever serves the hub.
+//! way to `window.rs`, connecting to `connection.rs`, and MQTT to the crate for
+//! what goes out. Started by whoever serves the hub.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustls::ClientConfig;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::error::chain;
+use wasm_edge_net::dial::Dialer;
+use wasm_edge_net::mqtt::{Connection, Incoming, MqttError, PacketId, Publication};
 
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -27,7 +27,7 @@ pub mod target;
 mod topic;
 mod window;
 
-use connection::{Connection, Ended, Received};
+use connection::{Ended, ForwardError};
 use target::{ForwardTarget, Payload};
 use window::Window;
 
@@ -45,7 +45,7 @@ const GOOD_AFTER: Duration = Duration::from_secs(30);
 pub struct Forwarder {
     hub: Hub,
     target: ForwardTarget,
-    tls: Option<Arc<ClientConfig>>,
+    dialer: Dialer,
     name: ConsumerName,
     window: Window,
     /// Nothing until it could be opened; it stands behind all that is in the window.
@@ -57,16 +57,12 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// What forwards to `target` all that the hub accepts from the first call for it on, over restarts; `tls` is needed
-    /// where the target is to be reached by TLS.
+    /// What forwards to `target` all that the hub accepts from the first call for it on, over restarts;
+    /// `dialer` connects to it.
     ///
     /// # Errors
     /// [`HubError::TooManyConsumers`], [`HubError::Store`] and others of [`Hub::set_consumer`].
-    pub async fn open(
-        hub: Hub,
-        target: ForwardTarget,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> Result<Self, HubError> {
+    pub async fn open(hub: Hub, target: ForwardTarget, dialer: Dialer) -> Result<Self, HubError> {
         let name = target.consumer();
         let position = match hub.consumer(&name).await {
             Ok(consumer) => consumer.position,
@@ -84,7 +80,7 @@ impl Forwarder {
         Ok(Self {
             hub,
             target,
-            tls,
+            dialer,
             name,
             window: Window::new(),
             reader: None,
@@ -122,7 +118,7 @@ impl Forwarder {
 
     /// Forwards on one connection.
     async fn forward(&mut self, stop: &CancellationToken) -> Ended {
-        let opening = Connection::open(&self.target, self.tls.clone());
+        let opening = connection::open(&self.target, &self.dialer);
         let mut connection = tokio::select! {
             opened = opening => match opened {
                 Ok(connection) => connection,
@@ -144,9 +140,9 @@ impl Forwarder {
         &mut self,
         connection: &mut Connection,
         stop: &CancellationToken,
-    ) -> Result<(), connection::ConnectionError> {
-        for publish in self.window.again() {
-            connection.publish(publish).await?;
+    ) -> Result<(), ForwardError> {
+        for publication in self.window.again() {
+            publish(connection, publication).await?;
         }
         connection.flush().await?;
         let mut saving = interval(SAVE_PERIOD);
@@ -163,8 +159,11 @@ impl Forwarder {
                 _ = saving.tick() => Event::Save,
             };
             match event {
-                Event::Received(Received::Acknowledged(id)) => self.acknowledged(id),
-                Event::Received(Received::Nothing) => {}
+                Event::Received(Incoming::Acknowledged(id)) => self.acknowledged(id),
+                Event::Received(_) => {
+                    let problem = "something that was not asked for";
+                    return Err(MqttError::Violation(problem).into());
+                }
                 Event::Telemetry(None) => return Ok(()),
                 Event::Telemetry(Some(event)) => self.send(event, connection).await?,
                 Event::Save => self.save().await,
@@ -177,7 +176,7 @@ impl Forwarder {
         &mut self,
         event: TelemetryEvent,
         connection: &mut Connection,
-    ) -> Result<(), connection::ConnectionError> {
+    ) -> Result<(), ForwardError> {
         let mut next_event = Some(event);
         while let Some(event) = next_event {
             match event {
@@ -187,17 +186,17 @@ impl Forwarder {
                 }
                 TelemetryEvent::Message(telemetry) => {
                     let behind = telemetry.position + 1;
-                    let publish = self.window.push(behind, self.publish(*telemetry));
-                    connection.publish(publish).await?;
+                    let publication = self.window.push(behind, self.outgoing(*telemetry));
+                    publish(connection, publication).await?;
                 }
             }
             let at_hand = self.reader.as_mut().filter(|_| self.window.has_room());
             next_event = at_hand.and_then(TelemetryReader::at_hand);
         }
-        connection.flush().await
+        Ok(connection.flush().await?)
     }
 
-    fn publish(&self, telemetry: Telemetry) -> window::Outgoing {
+    fn outgoing(&self, telemetry: Telemetry) -> window::Outgoing {
         let topic = topic::of(self.target.prefix(), &telemetry);
         let payload = match self.target.payload() {
             Payload::Body => telemetry.message.body,
@@ -206,7 +205,7 @@ impl Forwarder {
         window::Outgoing { topic, payload }
     }
 
-    fn acknowledged(&mut self, id: u16) {
+    fn acknowledged(&mut self, id: PacketId) {
         let (count, behind) = self.window.acknowledge(id);
         self.hub.metrics().forwarded("acknowledged", count);
         if let Some(behind) = behind {
@@ -252,10 +251,21 @@ impl std::fmt::Debug for Forwarder {
 
 /// What the loop waits for.
 enum Event {
-    Received(Received),
+    Received(Incoming),
     /// Nothing when the hub closes.
     Telemetry(Option<TelemetryEvent>),
     Save,
+}
+
+/// Sends a message, when there is room for it; it goes with the next flush at the latest.
+async fn publish(
+    connection: &mut Connection,
+    publication: Publication,
+) -> Result<(), ForwardError> {
+    if !connection.has_room() {
+        connection.flush().await?;
+    }
+    Ok(connection.publish(publication)?)
 }
 
 /// The next event; without a reader none comes, and the loop looks for one at its next turn.

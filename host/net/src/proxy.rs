@@ -15,8 +15,8 @@ use thiserror::Error;
 use wasm_edge_model::connection_string::HostAddress;
 use zeroize::Zeroizing;
 
-pub use tunnel::TunnelError;
 pub(crate) use tunnel::open;
+pub use tunnel::{TunnelError, answer};
 
 /// Longest address of a proxy, with user name and password.
 pub const PROXY_MAX_BYTES: usize = 2048;

@@ -5,6 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "hub")]
+use wasm_edge_net::dial::DialError;
+
 use super::answer::Refusal;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
@@ -46,36 +49,10 @@ pub(crate) enum ClientError {
         #[source]
         source: io::Error,
     },
-    /// Nobody listens at the hub's address, or it has none.
+    /// There is no connection to the hub on the network.
     #[cfg(feature = "hub")]
-    #[error("cannot connect to the hub at `{address}`")]
-    FarConnect {
-        /// Host and port.
-        address: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// What listens at the hub's address does not speak TLS as we do.
-    #[cfg(feature = "hub")]
-    #[error("cannot agree on TLS with the hub at `{address}`")]
-    Handshake {
-        /// Host and port.
-        address: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The hub's certificate is not trusted, or not that of this host.
-    #[cfg(feature = "hub")]
-    #[error("the certificate of the hub at `{address}` is not trusted")]
-    Untrusted {
-        /// Host and port.
-        address: String,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
+    #[error("cannot reach the hub")]
+    Dial(#[source] DialError),
     /// It takes too long.
     #[error("the {peer} did not {what} within {} s", limit.as_secs())]
     Timeout {
@@ -146,22 +123,7 @@ impl From<ClientError> for Failure {
                 (ExitStatus::NotRunning, None)
             }
             #[cfg(feature = "hub")]
-            ClientError::FarConnect { .. } => (
-                ExitStatus::NotRunning,
-                Some("does the hub run, and are host and port those of its HTTPS?"),
-            ),
-            #[cfg(feature = "hub")]
-            ClientError::Handshake { .. } => (
-                ExitStatus::NotRunning,
-                Some("is the port that of the hub's HTTPS?"),
-            ),
-            #[cfg(feature = "hub")]
-            ClientError::Untrusted { .. } => (
-                ExitStatus::Failure,
-                Some(
-                    "`--hub-ca FILE` names what to trust; `wasm-edge hub ca` prints the CA of a hub, on its machine",
-                ),
-            ),
+            ClientError::Dial(ref err) => dialing(err),
             ClientError::TooLarge { .. }
             | ClientError::LineTooLong { .. }
             | ClientError::NotJson(_) => (
@@ -179,14 +141,39 @@ impl From<ClientError> for Failure {
                 failure.caused_by(source)
             }
             #[cfg(feature = "hub")]
-            ClientError::FarConnect { source, .. } | ClientError::Handshake { source, .. } => {
-                failure.caused_by(source)
-            }
-            #[cfg(feature = "hub")]
-            ClientError::Untrusted { source, .. } => failure.caused_by(source),
+            ClientError::Dial(source) => failure.caused_by(source),
             ClientError::Broken { source, .. } => failure.caused_by(source),
             ClientError::NotJson(source) => failure.caused_by(source),
             _ => failure,
         }
+    }
+}
+
+/// How a command ends whose hub cannot be reached, and what can be done about it.
+#[cfg(feature = "hub")]
+fn dialing(err: &DialError) -> (ExitStatus, Option<&'static str>) {
+    match err {
+        DialError::Resolve { .. } | DialError::Connect { .. } | DialError::Timeout { .. } => (
+            ExitStatus::NotRunning,
+            Some("does the hub run, and are host and port those of its HTTPS?"),
+        ),
+        DialError::ProxyConnect { .. } | DialError::Proxy { .. } => (
+            ExitStatus::NotRunning,
+            Some("the proxy is that of `https_proxy`; `no_proxy` names hosts to reach without it"),
+        ),
+        DialError::Tls { .. } | DialError::WebSocket { .. } => (
+            ExitStatus::NotRunning,
+            Some("is the port that of the hub's HTTPS?"),
+        ),
+        DialError::Certificate { .. } if err.may_be_the_clock() => (
+            ExitStatus::Failure,
+            Some("is the clock of this machine right?"),
+        ),
+        DialError::Certificate { .. } | DialError::Name { .. } => (
+            ExitStatus::Failure,
+            Some(
+                "`--hub-ca FILE` names what to trust; `wasm-edge hub ca` prints the CA of a hub, on its machine",
+            ),
+        ),
     }
 }

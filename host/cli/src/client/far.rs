@@ -1,37 +1,34 @@
-//! The way to a hub on the network: TLS to its REST face, with a token made for each request.
+//! The way to a hub on the network: its REST face, with a token made for each request.
 //!
-//! Owns what a connection string and a file of trusted certificates come to. The key never leaves it: no error and no
-//! debug output has it. Leaves HTTP, limits and times to the client.
+//! Owns what a connection string, a file of trusted certificates and the environment's proxy come to. The key never leaves it: no error and no
+//! debug output has it. Leaves connecting to the crate for what goes out, and HTTP, limits and times to the client.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use hyper::header::HeaderValue;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use rustls::RootCertStore;
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use wasm_edge_model::connection_string::{
     ConnectionString, ConnectionStringError, HostAddress, Party,
 };
 use wasm_edge_model::shared_access::{self, SharedKey};
 use wasm_edge_model::time::Timestamp;
+use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::dial::{DialError, Dialer, DialerOptions, Security};
+use wasm_edge_net::proxy::{Proxy, ProxyError};
+use wasm_edge_net::stream::Stream;
+use wasm_edge_net::traffic::Counter;
+use wasm_edge_net::trust::{self, TrustError};
 
-use super::ClientError;
-use crate::text_file::{self, TextFileError};
+use super::CONNECT_TIME_MAX_FAR;
 
 /// The port of a hub whose connection string names none.
 const HTTPS_PORT: u16 = 443;
 
 /// How long a token is good for: as long as a request may take to arrive, with a clock that is wrong by minutes.
 const TOKEN_LIFE_MS: i64 = 10 * 60 * 1000;
-
-/// The largest file of trusted certificates: some hundreds of them.
-const CA_SIZE_MAX_BYTES: usize = 1 << 20;
 
 /// What the host names of Azure's hubs end in, in all of its clouds.
 const AZURE_SUFFIXES: [&str; 4] = [
@@ -49,8 +46,7 @@ pub(crate) struct FarHub {
     address: HostAddress,
     policy: String,
     key: SharedKey,
-    name: ServerName<'static>,
-    tls: TlsConnector,
+    dialer: Dialer,
 }
 
 /// Why a hub on the network cannot be asked, before it is.
@@ -65,18 +61,12 @@ pub(crate) enum FarHubError {
     /// The host cannot be one.
     #[error("the connection string's `HostName` is no name of a host")]
     Host(#[from] InvalidDnsNameError),
-    /// The file of certificates cannot be read.
-    #[error("cannot read the certificates to trust")]
-    CaFile(#[source] TextFileError),
-    /// The file holds something else.
-    #[error("`{}` holds no certificate in the PEM form that can be trusted", path.display())]
-    CaContent {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The system has no certificates.
-    #[error("this system trusts no certificates")]
-    NoRoots,
+    /// Nothing is known to trust the hub by.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The environment's proxy cannot be one.
+    #[error("the proxy of the environment is wrong")]
+    Proxy(#[from] ProxyError),
 }
 
 impl FarHub {
@@ -85,19 +75,29 @@ impl FarHub {
     /// # Errors
     /// Any [`FarHubError`].
     pub(crate) fn open(connection_string: &str, ca: Option<&Path>) -> Result<Self, FarHubError> {
-        Self::trusting(connection_string, roots(ca)?)
+        Self::trusting(connection_string, trust::roots(ca)?, Proxy::from_env()?)
     }
 
-    fn trusting(connection_string: &str, roots: RootCertStore) -> Result<Self, FarHubError> {
+    fn trusting(
+        connection_string: &str,
+        roots: RootCertStore,
+        proxy: Option<Proxy>,
+    ) -> Result<Self, FarHubError> {
         let connection_string: ConnectionString = connection_string.parse()?;
         let address = connection_string.address().clone();
         let ConnectionString { host, party, .. } = connection_string;
         let Party::Policy { name: policy, key } = party else {
             return Err(FarHubError::OfDevice);
         };
+        ServerName::try_from(address.bare())?;
         Ok(Self {
-            name: ServerName::try_from(bare(&address).to_owned())?,
-            tls: TlsConnector::from(Arc::new(tls_config(roots))),
+            dialer: Dialer::new(DialerOptions {
+                roots: Arc::new(roots),
+                proxy,
+                identity: None,
+                clock: HubClock::new(None),
+                connect_timeout: CONNECT_TIME_MAX_FAR,
+            })?,
             host,
             address,
             policy,
@@ -116,33 +116,17 @@ impl FarHub {
         AZURE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
     }
 
-    /// Opens a connection. The time is the caller's to bound.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// [`ClientError::FarConnect`], [`ClientError::Untrusted`], [`ClientError::Handshake`].
-    pub(crate) async fn connect(&self) -> Result<TlsStream<TcpStream>, ClientError> {
+    /// Any [`DialError`].
+    pub(crate) async fn connect(&self) -> Result<Stream, DialError> {
         let port = self.address.port().unwrap_or(HTTPS_PORT);
-        let address = || format!("{}:{port}", self.address.name());
-        let failed = |source| ClientError::FarConnect {
-            address: address(),
-            source,
-        };
-        let stream = TcpStream::connect((bare(&self.address), port))
-            .await
-            .map_err(failed)?;
-        // Requests are small and each waits for its answer.
-        stream.set_nodelay(true).map_err(failed)?;
-        let shaken = self.tls.connect(self.name.clone(), stream).await;
-        shaken.map_err(|source| match certificate_error(&source) {
-            Some(certificate) => ClientError::Untrusted {
-                address: address(),
-                source: certificate,
-            },
-            None => ClientError::Handshake {
-                address: address(),
-                source,
-            },
-        })
+        let counter = Counter::default();
+        let dialing = self
+            .dialer
+            .dial(&self.address, port, Security::Tls, &counter);
+        dialing.await
     }
 
     /// The value of `Authorization` for a request made at `now`.
@@ -165,70 +149,6 @@ impl fmt::Debug for FarHub {
     }
 }
 
-/// TLS towards a server that these certificates lead to.
-pub(crate) fn tls_config(roots: RootCertStore) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has suites for TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
-
-/// The certificates to trust: those of a file, else those of the system.
-///
-/// # Errors
-/// [`FarHubError::CaFile`], [`FarHubError::CaContent`], [`FarHubError::NoRoots`].
-pub(crate) fn roots(ca: Option<&Path>) -> Result<RootCertStore, FarHubError> {
-    match ca {
-        Some(path) => roots_of_file(path),
-        None => roots_of_system(),
-    }
-}
-
-/// An IPv6 address without its brackets.
-fn bare(address: &HostAddress) -> &str {
-    let name = address.name();
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    bare.unwrap_or(name)
-}
-
-/// What TLS has against the hub's certificate, if that is why the handshake failed.
-fn certificate_error(err: &io::Error) -> Option<rustls::Error> {
-    let inner = err.get_ref()?.downcast_ref::<rustls::Error>()?;
-    matches!(inner, rustls::Error::InvalidCertificate(_)).then(|| inner.clone())
-}
-
-fn roots_of_file(path: &Path) -> Result<RootCertStore, FarHubError> {
-    let pem = text_file::read_bytes(path, CA_SIZE_MAX_BYTES).map_err(FarHubError::CaFile)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate.map(|certificate| roots.add(certificate));
-        if !matches!(added, Ok(Ok(()))) {
-            roots = RootCertStore::empty();
-            break;
-        }
-    }
-    match roots.is_empty() {
-        true => Err(FarHubError::CaContent {
-            path: path.to_owned(),
-        }),
-        false => Ok(roots),
-    }
-}
-
-/// Those that cannot be read or used are passed over, as other programs do.
-fn roots_of_system() -> Result<RootCertStore, FarHubError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    match roots.is_empty() {
-        true => Err(FarHubError::NoRoots),
-        false => Ok(roots),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,7 +157,7 @@ mod tests {
 
     fn hub(host: &str) -> FarHub {
         let text = format!("HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}");
-        FarHub::trusting(&text, RootCertStore::empty()).unwrap()
+        FarHub::trusting(&text, RootCertStore::empty(), None).unwrap()
     }
 
     #[test]
@@ -263,7 +183,7 @@ mod tests {
     #[test]
     fn neither_an_error_nor_debug_output_has_the_key() {
         let check = |text: &str, expected: &str| {
-            let err = FarHub::trusting(text, RootCertStore::empty()).unwrap_err();
+            let err = FarHub::trusting(text, RootCertStore::empty(), None).unwrap_err();
             let shown = format!("{:#}", anyhow::Error::from(err));
             assert!(shown.contains(expected), "{shown}");
             assert!(
@@ -289,25 +209,5 @@ mod tests {
             "`HostName`",
         );
         assert!(!format!("{:?}", hub("h")).contains("Njc4"));
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_no_trust() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let file = folder.path().join("ca.pem");
-        for content in [
-            "",
-            "no pem",
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        ] {
-            std::fs::write(&file, content).unwrap();
-            let found = roots_of_file(&file);
-            assert!(
-                matches!(found, Err(FarHubError::CaContent { .. })),
-                "{content}"
-            );
-        }
-        let missing = roots_of_file(&folder.path().join("none"));
-        assert!(matches!(missing, Err(FarHubError::CaFile(_))));
     }
 }

@@ -3,9 +3,11 @@
 //! Owns which of the two counts, and that no error has a part of the secret. `running` and `hub` ask here first.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use wasm_edge_model::connection_string::CONNECTION_STRING_MAX_BYTES;
+use wasm_edge_net::trust::TrustError;
 
 use crate::args::GlobalArgs;
 use crate::args::far_hub::{FarHubArgs, Secret};
@@ -90,20 +92,29 @@ fn read(secret: &Secret) -> Result<Secret, Failure> {
 
 fn explained(err: FarHubError, origin: &str) -> Failure {
     let cannot = match err {
-        FarHubError::CaFile(err) => return err.into_input_failure("cannot read the certificates"),
-        FarHubError::CaContent { .. } | FarHubError::NoRoots => {
-            "the hub cannot be trusted".to_owned()
-        }
+        FarHubError::Trust(_) => "the hub cannot be trusted".to_owned(),
+        FarHubError::Proxy(_) => "there is no way to the hub".to_owned(),
         _ => format!("`{origin}` names no hub"),
     };
     let hint = match err {
-        FarHubError::NoRoots => "name the certificates to trust with `--hub-ca FILE`",
-        FarHubError::CaContent { .. } => "`wasm-edge hub ca` prints those of a hub, on its machine",
+        FarHubError::Trust(TrustError::NoRoots) => {
+            "name the certificates to trust with `--hub-ca FILE`"
+        }
+        FarHubError::Trust(_) => "`wasm-edge hub ca` prints those of a hub, on its machine",
+        FarHubError::Proxy(_) => "`https_proxy` is of the form `http://user:password@host:port`",
         _ => "`wasm-edge hub connection-string` prints one, on the hub's machine",
     };
-    Failure::new(ExitStatus::InvalidInput, cannot)
-        .caused_by(err)
-        .hint(hint)
+    let missing = match &err {
+        FarHubError::Trust(TrustError::Read { source, .. }) => {
+            source.kind() == io::ErrorKind::NotFound
+        }
+        _ => false,
+    };
+    let status = match missing {
+        true => ExitStatus::NotFound,
+        false => ExitStatus::InvalidInput,
+    };
+    Failure::new(status, cannot).caused_by(err).hint(hint)
 }
 
 fn usage(what: &str) -> Failure {

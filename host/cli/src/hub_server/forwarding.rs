@@ -6,16 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use rustls::ClientConfig;
+use rustls::RootCertStore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_hub::forward::Forwarder;
 use wasm_edge_hub::forward::target::{ForwardTarget, TARGET_MAX_BYTES};
 use wasm_edge_hub::hub::Hub;
+use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::dial::{Dialer, DialerOptions};
+use wasm_edge_net::trust;
 
 use crate::args::far_hub::Secret;
 use crate::args::hub::serve::ServeArgs;
-use crate::client::far;
+use crate::client::CONNECT_TIME_MAX_FAR;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::text_file;
@@ -29,7 +32,7 @@ const FILE_MAX_BYTES: usize = TARGET_MAX_BYTES + 1024;
 /// Where to forward to, as far as arguments tell.
 pub(super) struct Forwards {
     targets: Vec<ForwardTarget>,
-    tls: Option<Arc<ClientConfig>>,
+    dialer: Dialer,
 }
 
 /// Forwarders at work.
@@ -64,10 +67,20 @@ impl Forwards {
             )));
         }
         let needs_tls = targets.iter().any(ForwardTarget::is_tls);
-        let tls = needs_tls
-            .then(|| tls(args.forward_ca.as_deref()))
-            .transpose()?;
-        Ok(Self { targets, tls })
+        let roots = match needs_tls {
+            true => roots(args.forward_ca.as_deref())?,
+            false => RootCertStore::empty(),
+        };
+        let dialer = Dialer::new(DialerOptions {
+            roots: Arc::new(roots),
+            // Brokers are not behind one: what a proxy is for is the way to HTTPS.
+            proxy: None,
+            identity: None,
+            clock: HubClock::new(None),
+            connect_timeout: CONNECT_TIME_MAX_FAR,
+        })
+        .expect("without a certificate of one's own nothing can be wrong with it");
+        Ok(Self { targets, dialer })
     }
 
     /// Notes where each stands, so that nothing is missed that comes from now on, and begins.
@@ -83,7 +96,7 @@ impl Forwards {
         let stop = stop.child_token();
         for target in self.targets {
             let shown = target.to_string();
-            let forwarder = Forwarder::open(hub.clone(), target, self.tls.clone()).await;
+            let forwarder = Forwarder::open(hub.clone(), target, self.dialer.clone()).await;
             let forwarder = forwarder.with_context(|| format!("cannot forward to `{shown}`"))?;
             tasks.spawn(forwarder.run(stop.clone()));
         }
@@ -113,11 +126,10 @@ fn address(given: &Secret) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-fn tls(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
-    let roots = far::roots(ca).map_err(|err| {
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, Failure> {
+    trust::roots(ca).map_err(|err| {
         Failure::new(ExitStatus::InvalidInput, "brokers cannot be trusted").caused_by(err)
-    })?;
-    Ok(Arc::new(far::tls_config(roots)))
+    })
 }
 
 fn refused(what: String) -> Failure {

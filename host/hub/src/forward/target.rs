@@ -90,13 +90,9 @@ impl ForwardTarget {
         self.tls
     }
 
-    /// The host as a name or an address, an IPv6 address without brackets.
-    pub fn host(&self) -> &str {
-        let name = self.address.name();
-        let bare = name
-            .strip_prefix('[')
-            .and_then(|name| name.strip_suffix(']'));
-        bare.unwrap_or(name)
+    /// The host.
+    pub fn host(&self) -> &HostAddress {
+        &self.address
     }
 
     /// The port.

@@ -1,10 +1,14 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rumqttc::mqttbytes::v4::{Codec, ConnAck, ConnectReturnCode, Packet, PubAck, Publish};
+use rustls::RootCertStore;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::codec::Framed;
+use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::dial::DialerOptions;
 
 use super::*;
 use crate::hub::tests::hub;
@@ -82,8 +86,21 @@ struct Running {
     task: JoinHandle<()>,
 }
 
+fn dialer() -> Dialer {
+    let options = DialerOptions {
+        roots: Arc::new(RootCertStore::empty()),
+        proxy: None,
+        identity: None,
+        clock: HubClock::new(None),
+        connect_timeout: Duration::from_secs(15),
+    };
+    Dialer::new(options).unwrap()
+}
+
 async fn start(hub: &Hub, target: ForwardTarget) -> Running {
-    let forwarder = Forwarder::open(hub.clone(), target, None).await.unwrap();
+    let forwarder = Forwarder::open(hub.clone(), target, dialer())
+        .await
+        .unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn(forwarder.run(stop.clone()));
     Running { stop, task }

@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::Publish;
+use wasm_edge_net::mqtt::{PacketId, Publication};
 
 /// Most messages on their way, of which some may be acknowledged and wait for earlier ones.
 const MESSAGES_MAX: usize = 128;
@@ -36,7 +35,7 @@ struct OnItsWay {
     message: Outgoing,
     /// The position behind it.
     behind: u64,
-    id: u16,
+    id: PacketId,
     acknowledged: bool,
 }
 
@@ -57,7 +56,7 @@ impl Window {
     }
 
     /// Takes a message in, and gives the packet to send.
-    pub(super) fn push(&mut self, behind: u64, message: Outgoing) -> Publish {
+    pub(super) fn push(&mut self, behind: u64, message: Outgoing) -> Publication {
         let id = self.next_id();
         self.bytes += message.size();
         let packet = message.packet(id);
@@ -72,7 +71,7 @@ impl Window {
 
     /// Notes an acknowledgement. Says how many messages are done with by it, and the position behind the last of them;
     /// nothing for an identifier that is not on its way.
-    pub(super) fn acknowledge(&mut self, id: u16) -> (u64, Option<u64>) {
+    pub(super) fn acknowledge(&mut self, id: PacketId) -> (u64, Option<u64>) {
         let found = self.messages.iter_mut().find(|message| message.id == id);
         if let Some(message) = found {
             message.acknowledged = true;
@@ -86,7 +85,7 @@ impl Window {
     }
 
     /// The packets to send on a new connection, where nothing is known of the old one: all that were not acknowledged.
-    pub(super) fn again(&mut self) -> Vec<Publish> {
+    pub(super) fn again(&mut self) -> Vec<Publication> {
         let waiting = self.messages.iter().filter(|message| !message.acknowledged);
         waiting
             .map(|message| message.message.packet(message.id))
@@ -94,9 +93,11 @@ impl Window {
     }
 
     /// Identifiers go round; one comes again long after at most [`MESSAGES_MAX`] others were on their way.
-    fn next_id(&mut self) -> u16 {
-        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-        self.last_id
+    fn next_id(&mut self) -> PacketId {
+        self.last_id = self.last_id.wrapping_add(1);
+        let id = PacketId::new(self.last_id).unwrap_or(PacketId::MIN);
+        self.last_id = id.get();
+        id
     }
 }
 
@@ -105,11 +106,14 @@ impl Outgoing {
         self.topic.len() + self.payload.len()
     }
 
-    fn packet(&self, id: u16) -> Publish {
-        let topic = self.topic.as_str();
-        let mut packet = Publish::from_bytes(topic, QoS::AtLeastOnce, self.payload.clone());
-        packet.pkid = id;
-        packet
+    /// As on a connection that is the first to know of it.
+    fn packet(&self, id: PacketId) -> Publication {
+        Publication {
+            topic: self.topic.clone(),
+            payload: self.payload.clone(),
+            id: Some(id),
+            duplicate: false,
+        }
     }
 }
 
@@ -124,10 +128,14 @@ mod tests {
         }
     }
 
-    fn window(count: u64) -> (Window, Vec<u16>) {
+    fn pushed(window: &mut Window, behind: u64, body_bytes: usize) -> PacketId {
+        window.push(behind, message(body_bytes)).id.unwrap()
+    }
+
+    fn window(count: u64) -> (Window, Vec<PacketId>) {
         let mut window = Window::new();
         let ids = (0..count)
-            .map(|position| window.push(position + 1, message(1)).pkid)
+            .map(|position| pushed(&mut window, position + 1, 1))
             .collect();
         (window, ids)
     }
@@ -138,7 +146,7 @@ mod tests {
         assert_eq!(window.acknowledge(ids[1]), (0, None));
         assert_eq!(window.acknowledge(ids[0]), (2, Some(2)));
         assert_eq!(window.acknowledge(ids[0]), (0, None));
-        assert_eq!(window.acknowledge(999), (0, None));
+        assert_eq!(window.acknowledge(PacketId::MAX), (0, None));
         assert_eq!(window.acknowledge(ids[3]), (0, None));
         assert_eq!(window.acknowledge(ids[2]), (2, Some(4)));
         assert_eq!((window.behind(), window.bytes), (None, 0));
@@ -149,8 +157,8 @@ mod tests {
         let (mut window, ids) = window(4);
         window.acknowledge(ids[0]);
         window.acknowledge(ids[2]);
-        let again: Vec<u16> = window.again().iter().map(|packet| packet.pkid).collect();
-        assert_eq!(again, [ids[1], ids[3]]);
+        let again: Vec<_> = window.again().iter().map(|packet| packet.id).collect();
+        assert_eq!(again, [Some(ids[1]), Some(ids[3])]);
         assert_eq!(window.behind(), Some(4));
     }
 
@@ -163,7 +171,7 @@ mod tests {
             window.push(1, message(256 * 1024));
         }
         assert_eq!(window.messages.len(), 8);
-        assert_eq!(window.acknowledge(1).0, 1);
+        assert_eq!(window.acknowledge(PacketId::MIN).0, 1);
         assert!(window.has_room());
     }
 
@@ -171,8 +179,7 @@ mod tests {
     fn identifiers_go_round_without_zero() {
         let mut window = Window::new();
         for number in 1..=200_000_u64 {
-            let id = window.push(number, message(1)).pkid;
-            assert_ne!(id, 0);
+            let id = pushed(&mut window, number, 1);
             assert_eq!(window.acknowledge(id), (1, Some(number)));
         }
     }

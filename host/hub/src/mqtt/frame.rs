@@ -13,6 +13,7 @@ use rumqttc::mqttbytes::v4::Packet;
 use rumqttc::mqttbytes::{QoS, valid_topic};
 use thiserror::Error;
 use wasm_edge_model::message::MESSAGE_SIZE_MAX_BYTES;
+use wasm_edge_net::mqtt::frame::{Head, head};
 
 use super::topic::TopicError;
 
@@ -102,26 +103,6 @@ const UNSUBSCRIBE: u8 = 10;
 const PINGREQ: u8 = 12;
 const DISCONNECT: u8 = 14;
 
-/// The fixed header of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Head {
-    first: u8,
-    /// Its own length.
-    length: usize,
-    /// What comes behind it.
-    remaining: usize,
-}
-
-impl Head {
-    fn kind(self) -> u8 {
-        self.first >> 4
-    }
-
-    fn flags(self) -> u8 {
-        self.first & 0x0f
-    }
-}
-
 /// Bytes that came and are no whole packet yet.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
@@ -140,7 +121,7 @@ impl Frames {
 
     /// The next whole packet, if there is one; with `first`, only a CONNECT is.
     pub(super) fn next(&mut self, first: bool) -> Result<Option<Packet>, Violation> {
-        let Some(head) = head(&self.buffer)? else {
+        let Some(head) = head(&self.buffer).map_err(|_| Violation::Length)? else {
             self.let_go();
             return Ok(None);
         };
@@ -161,32 +142,6 @@ impl Frames {
             self.buffer = BytesMut::new();
         }
     }
-}
-
-/// The fixed header at the beginning of `bytes`, if it is whole.
-fn head(bytes: &[u8]) -> Result<Option<Head>, Violation> {
-    let Some((&first, rest)) = bytes.split_first() else {
-        return Ok(None);
-    };
-    let mut remaining = 0;
-    for index in 0..4 {
-        let Some(&byte) = rest.get(index) else {
-            return Ok(None);
-        };
-        remaining |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            // The shortest form is not demanded by the standard, but every client writes it.
-            if index > 0 && byte == 0 {
-                return Err(Violation::Length);
-            }
-            return Ok(Some(Head {
-                first,
-                length: index + 2,
-                remaining,
-            }));
-        }
-    }
-    Err(Violation::Length)
 }
 
 /// Checks what the first bytes of a packet say of it, before the rest is there.

@@ -86,8 +86,11 @@ fn request(host: &HostAddress, port: u16, login: Option<&Login>) -> Zeroizing<St
     ))
 }
 
-/// What the bytes up to now come to; none while the head is not whole.
-pub(super) fn answer(head: &[u8]) -> Option<Result<(), TunnelError>> {
+/// What the bytes of a proxy's answer come to; none while its head is not whole.
+///
+/// # Errors
+/// Any [`TunnelError`] but those of a connection.
+pub fn answer(head: &[u8]) -> Option<Result<(), TunnelError>> {
     const BEGIN: &[u8] = b"HTTP/1.";
     let begun = head.len().min(BEGIN.len());
     if head[..begun] != BEGIN[..begun] {
@@ -102,7 +105,8 @@ pub(super) fn answer(head: &[u8]) -> Option<Result<(), TunnelError>> {
     Some(match status(head) {
         None => Err(TunnelError::NotHttp),
         Some(200..=299) => Ok(()),
-        Some(407) => Err(TunnelError::Login),
+        // Some, as tinyproxy, say it as a server would.
+        Some(401 | 407) => Err(TunnelError::Login),
         Some(status) => Err(TunnelError::Refused { status }),
     })
 }

@@ -5,13 +5,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
+use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use wasm_edge_model::connection_string::{ConnectionString, Party};
+use wasm_edge_net::trust;
 
 use super::connection::Endpoint;
 use super::service::{self, Service};
@@ -89,24 +89,9 @@ async fn endpoint(host: &str, port: u16, tls: &Arc<ClientConfig>) -> anyhow::Res
 
 /// TLS as a client has it that was never here before: nothing of an earlier session is used.
 fn trusting(ca: Option<&Path>) -> anyhow::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(file) => {
-            let found = CertificateDer::pem_file_iter(file)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .with_context(|| format!("cannot read certificates of `{}`", file.display()))?;
-            for certificate in found {
-                roots.add(certificate)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    ensure!(!roots.is_empty(), "there is no certificate to trust");
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .with_root_certificates(trust::roots(ca)?)
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

@@ -74,6 +74,7 @@ async fn a_proxy_that_makes_no_tunnel_says_why() {
     };
     let login = "it asks for a user name and a password, or does not take those that it was given";
     check(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", login).await;
+    check(b"HTTP/1.0 401 Unauthorized\r\n\r\n", login).await;
     check(
         b"HTTP/1.1 403 Forbidden\r\n\r\n",
         "it answered with status 403",

@@ -1,0 +1,51 @@
+//! Programs of Debian that tests start: of this machine, or unpacked from Debian's package.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::paths;
+
+/// A program of a package, as `/usr/bin/tinyproxy` of `tinyproxy-bin`. Nothing where it is neither installed nor to be
+/// had; then it is said loudly, as what is tested with it is left out.
+///
+/// # Panics
+/// When the script that unpacks it fails.
+pub fn program(package: &str, program: &str) -> Option<Command> {
+    let found = unpacked(package, program);
+    if found.is_none() {
+        eprintln!("LEFT OUT: there is no `{program}`, and Debian's package cannot be had");
+    }
+    found
+}
+
+fn unpacked(package: &str, program: &str) -> Option<Command> {
+    let folder = paths::target().join(package);
+    // One test unpacks it, the others wait.
+    let lock = File::create(folder.with_extension("lock"));
+    let lock = lock.expect("the target folder can be written");
+    flock(&lock, FlockOperation::LockExclusive).expect("a lock can be taken");
+    let unpacked = Command::new(paths::repository().join("scripts/unpack-debian.sh"))
+        .args([package, program])
+        .arg(&folder)
+        .stdout(Stdio::null())
+        .status();
+    let unpacked = unpacked.expect("bash is there");
+    assert!(unpacked.success(), "the script failed");
+    let in_folder = folder.join(program.trim_start_matches('/'));
+    if !in_folder.is_file() {
+        let system = Path::new(program);
+        return system.is_file().then(|| Command::new(system));
+    }
+    let mut command = Command::new(in_folder);
+    let libraries = fs::read_dir(folder.join("usr/lib"));
+    let libraries = libraries.into_iter().flatten().flatten();
+    let is_multiarch = |path: &PathBuf| path.to_string_lossy().contains("-linux-gnu");
+    let libraries = libraries.map(|entry| entry.path()).find(is_multiarch);
+    if let Some(libraries) = libraries {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    Some(command)
+}
