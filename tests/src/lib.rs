@@ -8,6 +8,7 @@
 //! Nothing here sleeps for a guess: a wait names what it waits for, looks often, and fails loudly after
 //! [`wait::LIMIT`] with all that the process printed.
 
+pub mod blob_stand_in;
 pub mod certificates;
 pub mod console;
 pub mod daemon;

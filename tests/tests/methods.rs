@@ -69,7 +69,7 @@ fn the_service_is_told_why_there_is_no_answer() {
     let plain = || json!({ "methodName": "echo" });
     let offline = (404, 404_103);
     check("echo", plain(), offline);
-    check("$edgeAgent", plain(), offline);
+    check("$edgeHub", plain(), offline);
     let patient = json!({ "methodName": "echo", "connectTimeoutInSeconds": 1 });
     let (status, error) = call(&home, "/twins/d1/methods", &patient);
     assert_eq!((status, &error["errorCode"]), (404, &json!(404_103)));

@@ -84,6 +84,19 @@ pub(crate) struct GlobalArgs {
     quiet: bool,
 }
 
+impl GlobalArgs {
+    /// Those that name a data folder and nothing else.
+    pub(crate) fn of_data_folder(data_folder: PathBuf) -> Self {
+        Self {
+            output: Format::default(),
+            data_dir: Some(data_folder),
+            color: ColorChoice::default(),
+            verbose: 0,
+            quiet: false,
+        }
+    }
+}
+
 /// The commands, in the order of `--help`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

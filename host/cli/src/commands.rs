@@ -32,7 +32,7 @@ mod run;
 mod running;
 mod send;
 mod store;
-mod support_bundle;
+pub(crate) mod support_bundle;
 #[cfg(feature = "test")]
 mod test;
 mod twin;

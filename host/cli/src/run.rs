@@ -34,6 +34,7 @@ use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::telemetry::StartAt;
 use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
+use wasm_edge_net::clock::HubClock;
 
 use crate::args::run::RunArgs;
 use crate::exit_codes::ExitStatus;
@@ -41,7 +42,7 @@ use crate::failure::Failure;
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
-use crate::{config_file, data_folder, deployment_file};
+use crate::{config_file, data_folder, deployment_file, uploads};
 use console::Console;
 use narrator::Narrator;
 use target::Loaded;
@@ -148,6 +149,7 @@ async fn start(
                 ..AgentSettings::default()
             },
             router: config.router,
+            uploads: uploads::of(folder.path(), HubClock::new(None)),
         };
         let device = Device::start(config);
         devices

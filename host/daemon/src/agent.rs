@@ -16,6 +16,7 @@ mod follow;
 mod health;
 mod images;
 mod leaving;
+mod methods;
 mod pursue;
 mod report;
 mod reporter;
@@ -45,12 +46,14 @@ use crate::methods::Methods;
 use crate::supervisor::Supervisor;
 use crate::twins::Twins;
 use crate::twins::sync::Sync;
+use crate::uploads::Uploads;
 use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::{Interest, Upstream};
 use assemble::Deployment;
 use follow::{Changes, Link, OwnTwins};
 use handle::{AgentHandle, Shared};
 use images::Images;
+use methods::AgentMethods;
 use plan::Current;
 use pursue::Pursued;
 use report::{Outcome, Running};
@@ -111,6 +114,8 @@ pub struct AgentParts {
     pub folder: Arc<DeviceFolder>,
     /// What can be set.
     pub settings: AgentSettings,
+    /// What uploads need.
+    pub uploads: Uploads,
     /// How messages are routed and kept.
     pub routing: RouterConfig,
 }
@@ -163,6 +168,8 @@ pub struct Agent {
     refused: bool,
     links: BTreeMap<ModuleId, Link>,
     own_links: Vec<Link>,
+    /// Answers direct methods, and what ends it.
+    answering: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
 impl Agent {
@@ -192,6 +199,7 @@ impl Agent {
             refused: false,
             links: BTreeMap::new(),
             own_links: Vec::new(),
+            answering: None,
             parts,
         };
         Ok((agent, handle))
@@ -219,14 +227,29 @@ impl Agent {
 
     /// Opens the sessions of the agent's own twins and begins to report.
     fn open(&mut self, stop: CancellationToken) -> (Reporter, JoinHandle<()>) {
+        let methods = AgentMethods {
+            device: self.parts.device.clone(),
+            hub_host_name: self.parts.upstream.host_name(),
+            supervisor: self.parts.supervisor.clone(),
+            logs: self.parts.logs.clone(),
+            methods: self.parts.methods.clone(),
+            folder: Arc::clone(&self.parts.folder),
+            uploads: self.parts.uploads.clone(),
+        };
+        let ends = CancellationToken::new();
+        let answering = tokio::spawn(methods.run(ends.clone()));
+        self.answering = Some((answering, ends));
         for twin in [self.own.agent.clone(), self.own.hub.clone()] {
+            let takes_methods = *twin.module() == ModuleId::edge_agent();
             self.own_links.push(Link::open(Sync {
                 identity: self.identity(twin.module()),
                 twin,
                 upstream: Arc::clone(&self.parts.upstream),
                 sessions: self.parts.sessions.clone(),
                 methods: self.parts.methods.clone(),
-                interest: Interest { methods: false },
+                interest: Interest {
+                    methods: takes_methods,
+                },
                 refresh: Some(self.parts.settings.twin_refresh),
             }));
         }
@@ -296,6 +319,10 @@ impl Agent {
 
     /// Stops all modules and sessions, and says so to the hub.
     async fn end(mut self, reporter: Option<(Reporter, JoinHandle<()>)>) {
+        if let Some((answering, ends)) = self.answering.take() {
+            ends.cancel();
+            let _ = answering.await;
+        }
         // As they are before they stop: afterwards the supervisor knows none any more.
         let modules = self.parts.supervisor.reports();
         let reporter = match reporter {

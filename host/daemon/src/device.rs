@@ -27,6 +27,7 @@ use crate::supervisor::health::HealthChecks;
 use crate::supervisor::life::RestartWaits;
 use crate::supervisor::{Supervisor, Surroundings};
 use crate::twins::Twins;
+use crate::uploads::Uploads;
 use crate::upstream::gate::{Gate, GatedUpstream};
 use crate::upstream::local::{LocalHub, LocalHubError};
 use crate::upstream::pump::sessions::Sessions;
@@ -53,6 +54,8 @@ pub struct DeviceConfig {
     pub agent: AgentSettings,
     /// How its messages are routed and kept.
     pub router: RouterConfig,
+    /// What uploads need beside it.
+    pub uploads: Uploads,
 }
 
 /// A running device.
@@ -103,6 +106,7 @@ impl Device {
             health_checks,
             agent: settings,
             router: routing,
+            uploads,
         } = config;
         let (gate, pumped) = (Gate::default(), PumpCounters::default());
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
@@ -150,6 +154,7 @@ impl Device {
             file,
             folder: Arc::clone(&folder),
             settings,
+            uploads,
             routing,
         })?;
         let view = DeviceView {

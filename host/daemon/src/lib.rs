@@ -24,6 +24,7 @@ pub mod supervisor;
 #[cfg(feature = "testbed")]
 pub mod testbed;
 pub mod twins;
+pub mod uploads;
 pub mod upstream;
 
 mod clock;

@@ -104,7 +104,7 @@ impl Methods {
     ///
     /// # Errors
     /// [`InvokeError::Busy`] for a call in a circle; [`InvokeError::NotFound`] if nobody listens within the connect
-    /// timeout, and always for the device itself, which answers no methods; [`InvokeError::Timeout`] if no answer
+    /// timeout, and always for the device itself and its agent, which answer no modules; [`InvokeError::Timeout`] if no answer
     /// comes in time; [`InvokeError::Other`] at once if `WAITING_MAX` calls wait for the callee, or if its instance
     /// ended or threw the call away.
     ///
@@ -118,6 +118,9 @@ impl Methods {
         let MethodTarget::Module(target) = &call.target else {
             return Err(InvokeError::NotFound);
         };
+        if target.is_system() {
+            return Err(InvokeError::NotFound);
+        }
         let _waiting = self.begin(caller, target)?;
         let (respond, answer) = oneshot::channel();
         let request = MethodCall {

@@ -248,6 +248,7 @@ impl Bed {
                 ..AgentSettings::default()
             },
             router: RouterConfig::default(),
+            uploads: wasm_edge_daemon::uploads::Uploads::default(),
         });
         let started = started.expect("it starts");
         started.agent().follow();

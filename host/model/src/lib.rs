@@ -25,3 +25,7 @@ pub mod twin;
 
 pub mod manifest;
 pub mod status;
+
+pub mod agent_method;
+pub mod blob;
+pub mod moment;

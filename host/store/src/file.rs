@@ -95,6 +95,18 @@ pub fn open_folder(parent: &Dir, name: &str) -> io::Result<Dir> {
     parent.open_dir(name)
 }
 
+/// Makes a file without a name, for what is worked on and forgotten: it is gone when it is closed, at the latest when
+/// the data folder is opened the next time.
+///
+/// # Errors
+/// Those of creating and removing.
+pub fn unnamed(folder: &Dir) -> io::Result<File> {
+    let name = temporary_name();
+    let file = create_private(folder, &name)?;
+    folder.remove_file(&name)?;
+    Ok(file)
+}
+
 /// Makes the names in `folder` last: what was created, renamed or removed in it.
 ///
 /// # Errors
@@ -192,6 +204,19 @@ mod tests {
             dir.metadata("a").unwrap().permissions().mode() & 0o777,
             PRIVATE_FILE_MODE
         );
+    }
+
+    #[test]
+    fn a_file_without_a_name_holds_what_is_written_and_leaves_nothing() {
+        use std::io::Seek as _;
+        let (_place, dir) = folder();
+        let mut file = unnamed(&dir).unwrap();
+        assert_eq!(names(&dir), [""; 0]);
+        file.write_all(b"one").unwrap();
+        file.rewind().unwrap();
+        let mut read = String::new();
+        file.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "one");
     }
 
     #[test]

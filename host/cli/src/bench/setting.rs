@@ -15,6 +15,7 @@ use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
+use wasm_edge_daemon::uploads::Uploads;
 use wasm_edge_daemon::upstream::Way;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::method::MethodCall;
@@ -101,6 +102,7 @@ impl Setting {
                 durability: Some(durability),
                 ..RouterConfig::default()
             },
+            uploads: Uploads::default(),
         })?;
         let checked = Manifest::check(&manifest.to_string(), Origin::LocalFile)?;
         let content = deployment_file::content(&checked.value);

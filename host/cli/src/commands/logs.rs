@@ -134,6 +134,7 @@ fn print_files(args: &LogsArgs, snapshots: &[LogSnapshot], output: &Output) -> a
         since: args.since.map(|moment| moment.seen_from(now)),
         until: args.until.map(|moment| moment.seen_from(now)),
         level: args.level.and_then(|level| level_named(level.as_str())),
+        severity: None,
         pattern: args.grep.as_deref().map(Pattern::new).transpose()?,
     };
     let names = match snapshots.len() {

@@ -9,7 +9,7 @@ mod redact;
 mod system;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Cursor, Seek, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use wasm_edge_daemon::logs::filter::LogFilter;
 use wasm_edge_daemon::logs::folder;
 use wasm_edge_daemon::logs::reader;
+use wasm_edge_model::agent_method::BundleRequest;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::time::Timestamp;
 
@@ -57,9 +58,12 @@ pub(super) async fn execute(
         false => Environment::Blanked,
     };
     let mut bundle = Bundle {
-        archive: Archive::new(Redactor::new(environment)),
+        archive: Archive::new(Cursor::new(Vec::new()), Redactor::new(environment)),
         missing: Vec::new(),
-        since: args.since.map(|since| since.seen_from(now)),
+        extent: Extent {
+            since: args.since.map(|since| since.seen_from(now)),
+            ..Extent::default()
+        },
     };
     let source = match Running::find(global).await {
         Ok(running) => {
@@ -76,22 +80,37 @@ pub(super) async fn execute(
             "data folder"
         }
     };
-    bundle.add("check.json", check::report(global).await)?;
-    system::add_machine(&mut bundle.archive)?;
-    bundle.archive.text("README.txt", README)?;
-    let about = json!({
-        "version": VERSION,
-        "createdTime": now,
-        "toolVersion": env!("CARGO_PKG_VERSION"),
-        "from": source,
-        "since": bundle.since,
-        "environmentIncluded": args.include_env,
-        "missing": bundle.missing,
-        "cut": bundle.archive.cut(),
-    });
-    bundle.archive.json("bundle.json", about)?;
-    write(args.file, &bundle.archive.finish()?, now, output)?;
+    let archive = bundle.finish(global, now, source, environment).await?;
+    write(args.file, archive.get_ref(), now, output)?;
     Ok(ExitStatus::Ok)
+}
+
+/// Makes the bundle of a device of the process that serves this data folder, into an empty file.
+///
+/// # Errors
+/// The process does not answer, or the file cannot be written.
+pub(crate) async fn of_device(
+    data_folder: PathBuf,
+    device: &DeviceId,
+    request: BundleRequest,
+    file: fs::File,
+) -> anyhow::Result<()> {
+    let global = GlobalArgs::of_data_folder(data_folder);
+    let now = Timestamp::from(jiff::Timestamp::now());
+    let environment = Environment::Blanked;
+    let mut bundle = Bundle {
+        archive: Archive::new(file, Redactor::new(environment)),
+        missing: Vec::new(),
+        extent: Extent {
+            since: request.since,
+            until: request.until,
+            runtime_only: request.runtime_only,
+        },
+    };
+    let running = Running::find(&global).await?;
+    bundle.add_running(&running, Some(device)).await?;
+    bundle.finish(&global, now, "device", environment).await?;
+    Ok(())
 }
 
 /// The data folder to read where no device runs, or why none does.
@@ -107,14 +126,50 @@ fn data_folder_of(global: &GlobalArgs, not_running: anyhow::Error) -> anyhow::Re
 }
 
 /// A bundle in the making.
-struct Bundle {
-    archive: Archive,
+struct Bundle<W: Write + Seek> {
+    archive: Archive<W>,
     /// Parts that could not be had, with the reason.
     missing: Vec<Value>,
-    since: Option<Timestamp>,
+    extent: Extent,
 }
 
-impl Bundle {
+/// How much of the logs is in a bundle.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    /// None of them.
+    runtime_only: bool,
+}
+
+impl<W: Write + Seek> Bundle<W> {
+    /// Adds what is the same for all bundles, and closes the archive.
+    async fn finish(
+        mut self,
+        global: &GlobalArgs,
+        now: Timestamp,
+        source: &str,
+        environment: Environment,
+    ) -> anyhow::Result<W> {
+        self.add("check.json", check::report(global).await)?;
+        system::add_machine(&mut self.archive)?;
+        self.archive.text("README.txt", README)?;
+        let about = json!({
+            "version": VERSION,
+            "createdTime": now,
+            "toolVersion": env!("CARGO_PKG_VERSION"),
+            "from": source,
+            "since": self.extent.since,
+            "until": self.extent.until,
+            "runtimeOnly": self.extent.runtime_only,
+            "environmentIncluded": environment == Environment::Included,
+            "missing": self.missing,
+            "cut": self.archive.cut(),
+        });
+        self.archive.json("bundle.json", about)?;
+        self.archive.finish()
+    }
+
     async fn add_running(
         &mut self,
         running: &Running,
@@ -192,12 +247,17 @@ impl Bundle {
         module: &str,
     ) -> anyhow::Result<()> {
         let name = log_name(device, module);
-        let since = self.since.map(|since| since.to_string());
+        if self.extent.runtime_only {
+            return Ok(());
+        }
+        let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let (since, until) = (text(self.extent.since), text(self.extent.until));
         let target = Target::path(&["v1", "logs"])
             .query("device", device)
             .query("module", module)
             .query("tail", &LOG_LINES_MAX.to_string())
-            .query_if("since", since.as_deref());
+            .query_if("since", since.as_deref())
+            .query_if("until", until.as_deref());
         let mut lines = match running.stream(&target).await {
             Ok(lines) => lines,
             Err(err) => return self.add(&name, Err(err)),
@@ -234,7 +294,7 @@ impl Bundle {
                 self.archive.begin(&name)?;
                 let filter = LogFilter {
                     module: Some(module.clone()),
-                    since: self.since,
+                    since: self.extent.since,
                     ..LogFilter::default()
                 };
                 let mut written = Ok(true);

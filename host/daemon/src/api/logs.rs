@@ -129,6 +129,7 @@ fn filter(query: &LogQuery) -> Result<LogFilter, ApiError> {
         since: time(&query.since)?,
         until: time(&query.until)?,
         level,
+        severity: None,
         pattern: query
             .grep
             .as_deref()

@@ -93,6 +93,16 @@ pub fn level_named(name: &str) -> Option<LogLevel> {
     value_in(&LEVELS, name)
 }
 
+/// The severity of syslog (RFC 5424, section 6.2.1) that a level is told as.
+pub fn severity(level: LogLevel) -> u8 {
+    match level {
+        LogLevel::Trace | LogLevel::Debug => 7,
+        LogLevel::Info => 6,
+        LogLevel::Warn => 4,
+        LogLevel::Error => 3,
+    }
+}
+
 fn name_in<T: PartialEq>(table: &[(T, &'static str)], value: T) -> &'static str {
     let found = table.iter().find(|(known, _)| *known == value);
     found.expect("the tables hold every variant").1

@@ -5,7 +5,7 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::time::Timestamp;
 use wasm_edge_runtime::guest::LogLevel;
 
-use super::entry::LogEntry;
+use super::entry::{self, LogEntry};
 
 /// Longest pattern in bytes.
 pub const PATTERN_MAX_BYTES: usize = 1024;
@@ -27,6 +27,8 @@ pub struct LogFilter {
     pub until: Option<Timestamp>,
     /// Of this level or a higher one.
     pub level: Option<LogLevel>,
+    /// Of this severity of syslog alone.
+    pub severity: Option<u8>,
     /// With this in them.
     pub pattern: Option<Pattern>,
 }
@@ -71,6 +73,11 @@ impl Pattern {
             })
     }
 
+    /// Whether it is found in a text.
+    pub fn is_in_text(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+
     fn is_in(&self, entry: &LogEntry) -> bool {
         let in_field =
             |(name, value): &(String, String)| self.0.is_match(&format!("{name}={value}"));
@@ -87,6 +94,9 @@ impl LogFilter {
             && self.since.is_none_or(|since| entry.time >= since)
             && self.until.is_none_or(|until| entry.time < until)
             && self.level.is_none_or(|level| entry.line.level >= level)
+            && self
+                .severity
+                .is_none_or(|severity| entry::severity(entry.line.level) == severity)
             && self
                 .pattern
                 .as_ref()
@@ -159,6 +169,15 @@ mod tests {
                 expected,
             );
         }
+        for (severity, expected) in [(4, true), (3, false), (5, false)] {
+            check(
+                LogFilter {
+                    severity: Some(severity),
+                    ..none()
+                },
+                expected,
+            );
+        }
         for (text, expected) in [
             ("^load", false),
             ("(?i)^load", true),
@@ -179,6 +198,7 @@ mod tests {
             since: at(1),
             until: at(9999),
             level: Some(LogLevel::Warn),
+            severity: Some(4),
             pattern: pattern("Load"),
         };
         check(

@@ -1,6 +1,6 @@
-//! The archive of a support bundle: a zip in memory, bounded, whose names are safe to unpack.
+//! The archive of a support bundle: a zip in memory or in a file, bounded, whose names are safe to unpack.
 
-use std::io::{Cursor, Write};
+use std::io::{Seek, Write};
 
 use serde_json::Value;
 use zip::ZipWriter;
@@ -12,18 +12,18 @@ use super::redact::Redactor;
 const SIZE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A bundle in the making. All that goes in passes through the redactor.
-pub(super) struct Archive {
-    zip: ZipWriter<Cursor<Vec<u8>>>,
+pub(super) struct Archive<W: Write + Seek> {
+    zip: ZipWriter<W>,
     redactor: Redactor,
     left_bytes: u64,
     /// Names of files that were cut off or left out, for want of room.
     cut: Vec<String>,
 }
 
-impl Archive {
-    pub(super) fn new(redactor: Redactor) -> Self {
+impl<W: Write + Seek> Archive<W> {
+    pub(super) fn new(place: W, redactor: Redactor) -> Self {
         Self {
-            zip: ZipWriter::new(Cursor::new(Vec::new())),
+            zip: ZipWriter::new(place),
             redactor,
             left_bytes: SIZE_MAX_BYTES,
             cut: Vec::new(),
@@ -74,15 +74,15 @@ impl Archive {
         &self.cut
     }
 
-    /// The bytes of the archive.
-    pub(super) fn finish(self) -> anyhow::Result<Vec<u8>> {
-        Ok(self.zip.finish()?.into_inner())
+    /// Where the whole archive is now.
+    pub(super) fn finish(self) -> anyhow::Result<W> {
+        Ok(self.zip.finish()?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Cursor, Read};
 
     use serde_json::json;
 
@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out_and_told_and_the_archive_is_sound() {
-        let mut archive = Archive::new(Redactor::new(Environment::Blanked));
+        let mut archive =
+            Archive::new(Cursor::new(Vec::new()), Redactor::new(Environment::Blanked));
         archive
             .json("a.json", json!({ "password": "hunter22", "x": 1 }))
             .unwrap();
@@ -104,8 +105,8 @@ mod tests {
         archive.text("c.txt", "hunter22 is short enough").unwrap();
         assert_eq!(archive.cut(), ["b.ndjson"]);
         let bytes = archive.finish().unwrap();
-        assert!(bytes.len() < 1 << 20);
-        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        assert!(bytes.get_ref().len() < 1 << 20);
+        let mut zip = zip::ZipArchive::new(bytes).unwrap();
         let mut text = String::new();
         zip.by_name("c.txt")
             .unwrap()

@@ -1,6 +1,7 @@
 //! What a support bundle says of the machine, the process and the data folder: names, sizes and numbers, no content.
 
 use std::fs;
+use std::io::{Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ const ENTRIES_MAX: usize = 5000;
 const DEPTH_MAX: usize = 8;
 
 /// Adds what the machine says of itself.
-pub(super) fn add_machine(archive: &mut Archive) -> anyhow::Result<()> {
+pub(super) fn add_machine(archive: &mut Archive<impl Write + Seek>) -> anyhow::Result<()> {
     for (path, name) in MACHINE {
         add_file(archive, Path::new(path), &format!("system/{name}"))?;
     }
@@ -39,7 +40,10 @@ pub(super) fn add_machine(archive: &mut Archive) -> anyhow::Result<()> {
 }
 
 /// Adds what the machine says of a process of the same user.
-pub(super) fn add_process(archive: &mut Archive, pid: u64) -> anyhow::Result<()> {
+pub(super) fn add_process(
+    archive: &mut Archive<impl Write + Seek>,
+    pid: u64,
+) -> anyhow::Result<()> {
     for name in PROCESS {
         let path = format!("/proc/{pid}/{name}");
         add_file(archive, Path::new(&path), &format!("process/{name}"))?;
@@ -55,7 +59,11 @@ pub(super) fn data_folder(path: &Path) -> Value {
     json!({ "path": path.display().to_string(), "entries": entries, "cut": is_cut })
 }
 
-fn add_file(archive: &mut Archive, path: &Path, name: &str) -> anyhow::Result<()> {
+fn add_file(
+    archive: &mut Archive<impl Write + Seek>,
+    path: &Path,
+    name: &str,
+) -> anyhow::Result<()> {
     let Ok(mut text) = fs::read(path) else {
         return Ok(());
     };
