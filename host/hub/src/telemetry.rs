@@ -20,7 +20,6 @@ use wasm_edge_model::message::Message;
 use wasm_edge_model::time::Timestamp;
 
 pub mod consumer;
-pub mod filter;
 mod log;
 mod reader;
 mod record;

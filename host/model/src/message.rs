@@ -6,6 +6,7 @@
 
 pub mod bag;
 
+mod filter;
 mod id;
 mod line;
 mod properties;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::identity::ModuleId;
+pub use filter::{FILTER_PROPERTIES_MAX, FilterError, MessageFilter};
 pub use id::{MessageId, MessageIdError};
 pub use line::{LINE_MAX_BYTES, MessageLine, MessageLineError, read_message};
 pub use properties::{PROPERTIES_MAX, PROPERTY_NAME_MAX_BYTES, Properties};

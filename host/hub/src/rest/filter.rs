@@ -2,9 +2,9 @@
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use wasm_edge_model::message::MessageFilter;
 
 use super::failure::Failure;
-use crate::telemetry::filter::{FILTER_PROPERTIES_MAX, TelemetryFilter};
 
 /// The query of a request as names with values; some may come twice.
 pub(super) struct Parameters(pub(super) Values);
@@ -46,31 +46,11 @@ impl Values {
     }
 
     /// Which telemetry is wanted: `device`, `module`, `property` (`name=value`, repeated for several), `where`.
-    pub(super) fn filter(mut self) -> Result<TelemetryFilter, Failure> {
-        let mut filter = TelemetryFilter {
-            device: self.take("device"),
-            module: self.take("module"),
-            ..TelemetryFilter::default()
-        };
-        while let Some(property) = self.take("property") {
-            let Some((name, value)) = property
-                .split_once('=')
-                .filter(|(name, _)| !name.is_empty())
-            else {
-                return Err(Failure::invalid(
-                    "`property` is not of the form `name=value`",
-                ));
-            };
-            if filter.properties.len() == FILTER_PROPERTIES_MAX {
-                let most = format!("there are more than {FILTER_PROPERTIES_MAX} `property`");
-                return Err(Failure::invalid(most));
-            }
-            filter.properties.push((name.to_owned(), value.to_owned()));
-        }
-        if let Some(text) = self.take("where") {
-            let compiled = TelemetryFilter::condition(&text);
-            filter.condition =
-                compiled.map_err(|err| Failure::invalid(format!("`where`: {err}")))?;
+    pub(super) fn filter(self) -> Result<MessageFilter, Failure> {
+        let mut filter = MessageFilter::default();
+        for (name, value) in self.0 {
+            let asked = filter.ask(&name, value);
+            asked.map_err(|err| Failure::invalid(err.to_string()))?;
         }
         Ok(filter)
     }

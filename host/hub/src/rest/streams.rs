@@ -17,6 +17,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use wasm_edge_model::identity::TwinOwner;
+use wasm_edge_model::message::MessageFilter;
 
 use super::failure::Failure;
 use super::filter::Parameters;
@@ -25,7 +26,6 @@ use crate::error::HubError;
 use crate::hub::twins::service_json;
 use crate::hub::{Hub, TWIN_READERS_MAX};
 use crate::store::{Change, ChangeFeed, DocumentKey};
-use crate::telemetry::filter::TelemetryFilter;
 use crate::telemetry::{StartAt, StartAtError, TelemetryEvent, TelemetryReader, TelemetryStatus};
 
 /// Where telemetry is read; in the query, `device`, `module`, `property` and `where` choose which, `from` where it
@@ -76,14 +76,18 @@ async fn telemetry_status(State(hub): State<Hub>) -> Json<TelemetryStatus> {
     Json(hub.telemetry_status())
 }
 
-type TelemetryState = (TelemetryReader, TelemetryFilter);
+type TelemetryState = (TelemetryReader, MessageFilter);
 
 async fn next_telemetry((mut reader, filter): TelemetryState) -> Option<(Value, TelemetryState)> {
     loop {
         let line = match reader.next().await? {
             // Whose they were is not known any more.
             TelemetryEvent::Lost(lost) => json!({ "lost": lost }),
-            TelemetryEvent::Message(telemetry) if filter.takes(&telemetry) => telemetry.to_json(),
+            TelemetryEvent::Message(telemetry)
+                if filter.takes(&telemetry.source, &telemetry.message) =>
+            {
+                telemetry.to_json()
+            }
             TelemetryEvent::Message(_) => continue,
         };
         return Some((line, (reader, filter)));

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
+use wasm_edge_model::message::MessageFilter;
 use wasm_edge_model::time::Timestamp;
 
-use super::filter::TelemetryFilter;
 use super::{StartAt, Telemetry, TelemetryEvent};
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -100,7 +100,7 @@ pub enum Lost {
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// Which messages.
-    pub filter: TelemetryFilter,
+    pub filter: MessageFilter,
     /// How many at most; [`EVENTS_MAX`] counts.
     pub max: usize,
     /// How long to wait for the first; [`EVENTS_WAIT_MAX`] counts.
@@ -391,7 +391,7 @@ impl Hub {
                 }
                 Ok(Some(TelemetryEvent::Message(telemetry))) => {
                     events.position = telemetry.position + 1;
-                    if reading.filter.takes(&telemetry) {
+                    if reading.filter.takes(&telemetry.source, &telemetry.message) {
                         bytes += telemetry.message.size_bytes();
                         events.messages.push(*telemetry);
                     }

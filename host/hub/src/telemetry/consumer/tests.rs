@@ -11,7 +11,7 @@ fn name(text: &str) -> ConsumerName {
 
 fn reading(max: usize, wait_secs: u64) -> Reading {
     Reading {
-        filter: TelemetryFilter::default(),
+        filter: MessageFilter::default(),
         max,
         wait: Duration::from_secs(wait_secs),
     }
