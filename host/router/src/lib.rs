@@ -30,6 +30,8 @@ pub mod receipt;
 
 pub mod snapshot;
 
+pub mod tap;
+
 pub mod journal;
 
 mod junction;

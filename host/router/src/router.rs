@@ -22,6 +22,7 @@ use crate::snapshot::RouterSnapshot;
 use crate::state::{Seen, State};
 use crate::store::Store;
 use crate::table::RouteTable;
+use crate::tap::UpstreamTap;
 
 /// A handle to the queues of one device. Clones share them.
 #[derive(Clone)]
@@ -145,6 +146,11 @@ impl Router {
     pub fn upstream_inbox(&self) -> Inbox {
         let (mailbox, notify) = self.shared.with(|state| state.inbox(None));
         Inbox::new(Arc::clone(&self.shared), mailbox, notify)
+    }
+
+    /// Shows the messages that are accepted for upstream from now on; they go their way all the same.
+    pub fn upstream_tap(&self) -> UpstreamTap {
+        self.shared.with(|state| state.tap.open())
     }
 
     /// Completes a message and lets staged ones into their queues, in one step: all of it or nothing.

@@ -32,6 +32,7 @@ use crate::snapshot::{RouterSnapshot, SenderSnapshot, StoreSnapshot};
 use crate::stamp::Stamp;
 use crate::store::Store;
 use crate::table::{NumberedRoute, Path};
+use crate::tap::{Accepted, Tap};
 use crate::tries::{AfterTry, Tries};
 use crate::turns::{RANKS, Turns, rank};
 
@@ -128,6 +129,8 @@ pub(crate) struct State {
     mailbox_ids: HashMap<ModuleId, MailboxId>,
     sender_ids: HashMap<ModuleId, SenderId>,
     pub(crate) stamp: Stamp,
+    /// Tells those who watch what is accepted for upstream.
+    pub(crate) tap: Tap,
 }
 
 impl State {
@@ -149,6 +152,7 @@ impl State {
             mailbox_ids: HashMap::new(),
             sender_ids: HashMap::new(),
             stamp: Stamp::new(),
+            tap: Tap::new(),
         }
     }
 
@@ -211,6 +215,14 @@ impl State {
                 continue;
             }
             let queue = &mut self.queues[target.endpoint];
+            if queue.mailbox == self.upstream {
+                let store = self.ledger.store.id;
+                self.tap.tell(|| Accepted {
+                    id: sequence.id(store),
+                    source: Arc::clone(&path.source),
+                    message: Arc::clone(&message),
+                });
+            }
             let removed = self.mailboxes[queue.mailbox].removed;
             let place = match is_stored && !removed {
                 true => queue.place(sender, target.priority, &self.ledger),
