@@ -4,6 +4,7 @@
 //! What was reported is stored before the module hears that it was; what of it the hub has is stored
 //! too, so that after a cut only the difference is sent.
 
+pub mod local;
 pub mod sync;
 
 mod record;
@@ -21,6 +22,7 @@ use wasm_edge_store::database::{Database, DatabaseError, Format, Table};
 
 use crate::keys::{Keyring, SealingKey};
 use crate::upstream::TwinDocument;
+use local::LocalChange;
 use record::{Record, RecordError};
 use zeroize::Zeroizing;
 
@@ -66,14 +68,42 @@ struct Inner {
     state: Mutex<State>,
     /// One change is stored at a time, so that what is on disk is never older than what was promised.
     storing: tokio::sync::Mutex<()>,
-    desired_version: watch::Sender<u64>,
+    /// Counts the changes of what the module sees of its desired properties.
+    revision: watch::Sender<u64>,
+    /// Counts the changes of anything.
+    changes: watch::Sender<u64>,
     reported: Notify,
 }
 
 struct State {
     record: Record,
-    /// The patch that led to the present desired version, if it came as one.
+    /// What was changed on the device.
+    local: Option<LocalChange>,
+    /// The patch that led to the present revision, if one did.
     last_patch: Option<Map<String, Value>>,
+    revision: u64,
+    /// Whether what was changed on the device holds on when the hub is there.
+    keeps: bool,
+    /// Whether the record is the hub's twin, over a session that is open.
+    at_hub: bool,
+}
+
+/// What a change makes of a twin.
+struct Draft {
+    record: Record,
+    local: Option<LocalChange>,
+    keeps: bool,
+    at_hub: bool,
+}
+
+/// What leads to new desired properties.
+enum By {
+    /// A patch of the hub.
+    Patch(Map<String, Value>),
+    /// A change on the device.
+    Local,
+    /// The hub's whole twin.
+    Whole,
 }
 
 impl Twins {
@@ -112,15 +142,26 @@ impl Twins {
                 Record::default()
             }),
         };
+        let key = module.as_str().as_bytes();
+        let local = self.database.get(local::TABLE, key)?.and_then(|bytes| {
+            let read = LocalChange::read(&bytes);
+            let lost = |err| tracing::error!(%module, %err, "the changes made on the device cannot be read and are given up");
+            read.map_err(lost).ok()
+        });
         let twin = Twin {
             inner: Arc::new(Inner {
                 module: module.clone(),
                 database: Arc::clone(&self.database),
                 key: module.is_system().then(|| Arc::clone(&self.key)),
-                desired_version: watch::Sender::new(record.desired_version),
+                revision: watch::Sender::default(),
+                changes: watch::Sender::default(),
                 state: Mutex::new(State {
                     record,
+                    local,
                     last_patch: None,
+                    revision: 0,
+                    keeps: false,
+                    at_hub: false,
                 }),
                 storing: tokio::sync::Mutex::new(()),
                 reported: Notify::new(),
@@ -128,6 +169,12 @@ impl Twins {
         };
         open.insert(module.clone(), twin.clone());
         Ok(twin)
+    }
+
+    /// The twin of a module, if it is known by now: that of a module of the deployment, or of a system module.
+    pub(crate) fn known(&self, module: &ModuleId) -> Option<Twin> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(module).cloned()
     }
 
     /// Removes the twin of a module that left. Blocks; a missing one is fine. Handles to it have to be gone: what
@@ -142,6 +189,7 @@ impl Twins {
             .remove(module);
         self.database.transact(|transaction| {
             transaction.remove(TWINS, module.as_str().as_bytes())?;
+            transaction.remove(local::TABLE, module.as_str().as_bytes())?;
             Ok(())
         })
     }
@@ -161,10 +209,16 @@ impl Twin {
         &self.inner.module
     }
 
-    /// The desired properties and their version, which is 0 before the hub told any.
+    /// The hub's desired properties and their version, which is 0 before it told any.
     pub(crate) fn desired(&self) -> (Map<String, Value>, u64) {
         let state = self.lock();
         (state.record.desired.clone(), state.record.desired_version)
+    }
+
+    /// The reported properties and the version that the hub gave them last.
+    pub(crate) fn reported_section(&self) -> (Map<String, Value>, u64) {
+        let state = self.lock();
+        (state.record.reported.clone(), state.record.reported_version)
     }
 
     /// The reported properties.
@@ -172,10 +226,10 @@ impl Twin {
         self.lock().record.reported.clone()
     }
 
-    /// The desired properties with `$version`, as JSON text.
+    /// The desired properties that the module sees, with the hub's `$version`, as JSON text.
     pub fn desired_text(&self) -> String {
         let state = self.lock();
-        with_version(&state.record.desired, state.record.desired_version)
+        with_version(&state.seen(), state.record.desired_version)
     }
 
     /// The reported properties with `$version`, as JSON text.
@@ -184,26 +238,34 @@ impl Twin {
         with_version(&state.record.reported, state.record.reported_version)
     }
 
-    /// Tells of each new version of the desired properties.
+    /// Tells of each change of the desired properties that the module sees.
     pub fn watch_desired(&self) -> watch::Receiver<u64> {
-        self.inner.desired_version.subscribe()
+        self.inner.revision.subscribe()
     }
 
-    /// What an instance that has seen `seen` is to be told, and the version it has then.
+    /// Tells of each change of anything.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// What an instance that has seen the revision `seen` is to be told, and the revision it has then.
     ///
     /// All of it if it has seen nothing or more than one change came in between.
     pub fn desired_update(&self, seen: Option<u64>) -> (DesiredUpdate, u64) {
         let state = self.lock();
         let version = state.record.desired_version;
-        match (&state.last_patch, seen) {
-            (Some(patch), Some(seen)) if seen + 1 == version => {
-                (DesiredUpdate::Patch(with_version(patch, version)), version)
+        let update = match (&state.last_patch, seen) {
+            (Some(patch), Some(seen)) if seen + 1 == state.revision => {
+                DesiredUpdate::Patch(with_version(patch, version))
             }
-            _ => (
-                DesiredUpdate::Full(with_version(&state.record.desired, version)),
-                version,
-            ),
-        }
+            _ => DesiredUpdate::Full(with_version(&state.seen(), version)),
+        };
+        (update, state.revision)
+    }
+
+    /// Counts the changes of the desired properties that the module sees, since the device started.
+    pub(crate) fn desired_revision(&self) -> u64 {
+        self.lock().revision
     }
 
     /// Merges a patch into the reported properties; done when it is on disk. Answers whether it changed them.
@@ -227,11 +289,12 @@ impl Twin {
                 ..state.record.clone()
             }
         };
-        self.store(changed.clone())
+        self.store(Some(changed.clone()), None)
             .await
             .map_err(|err| TwinError::Other(err.to_string()))?;
         self.lock().record = changed;
         self.inner.reported.notify_one();
+        self.inner.changes.send_modify(|changes| *changes += 1);
         Ok(true)
     }
 
@@ -256,7 +319,8 @@ impl Twin {
         sent: Unsent,
         version: Option<u64>,
     ) -> Result<(), DatabaseError> {
-        self.change(None, |record| {
+        self.change(By::Whole, |draft| {
+            let record = &mut draft.record;
             record.reported_at_hub = sent.reported;
             record.reported_version = version.unwrap_or(record.reported_version + 1);
         })
@@ -265,7 +329,9 @@ impl Twin {
 
     /// Takes the hub's whole twin: its desired properties, and what it has of the reported ones.
     pub(crate) async fn take_document(&self, document: TwinDocument) -> Result<(), DatabaseError> {
-        let changed = self.change(None, |record| {
+        let changed = self.change(By::Whole, |draft| {
+            draft.arrive();
+            let record = &mut draft.record;
             if record.reported_version == 0 && record.reported.is_empty() {
                 // A device that lost its store, or is new: what was reported before still holds.
                 record.reported = document.reported.clone();
@@ -291,9 +357,9 @@ impl Twin {
         if version > present + 1 {
             return Ok(Taken::Gap);
         }
-        let merged = self.change(Some(patch.clone()), |record| {
-            merge_patch(&mut record.desired, &patch);
-            record.desired_version = version;
+        let merged = self.change(By::Patch(patch.clone()), |draft| {
+            merge_patch(&mut draft.record.desired, &patch);
+            draft.record.desired_version = version;
         });
         merged.await?;
         Ok(Taken::Merged)
@@ -304,56 +370,47 @@ impl Twin {
         self.lock().record.desired_version
     }
 
-    /// Changes the record and stores it, unless nothing changed. `patch` is what leads to a new version of the
-    /// desired properties, if one patch does.
-    async fn change(
-        &self,
-        patch: Option<Map<String, Value>>,
-        change: impl FnOnce(&mut Record),
-    ) -> Result<(), DatabaseError> {
+    /// Changes the twin and stores what is another then.
+    async fn change(&self, by: By, change: impl FnOnce(&mut Draft)) -> Result<(), DatabaseError> {
         let _storing = self.inner.storing.lock().await;
-        let changed = {
-            let state = self.lock();
-            let mut record = state.record.clone();
-            change(&mut record);
-            if record == state.record {
+        let (draft, record, local) = {
+            let mut state = self.lock();
+            let mut draft = state.draft();
+            change(&mut draft);
+            if draft.fit() {
+                let module = &self.inner.module;
+                tracing::warn!(%module, "changes made on the device do not go with the hub's any more and are given up");
+            }
+            let record = (draft.record != state.record).then(|| draft.record.clone());
+            let local = (draft.local != state.local).then(|| draft.local.clone());
+            if record.is_none() && local.is_none() {
+                (state.keeps, state.at_hub) = (draft.keeps, draft.at_hub);
                 return Ok(());
             }
-            record
+            (draft, record, local)
         };
-        self.store(changed.clone()).await?;
-        let version = {
+        self.store(record, local).await?;
+        let revision = {
             let mut state = self.lock();
-            let version = changed.desired_version;
-            if state.record.desired_version != version {
-                state.last_patch = patch;
-            }
-            state.record = changed;
-            version
+            state.take(draft, by);
+            state.revision
         };
         self.inner
-            .desired_version
-            .send_if_modified(|told| std::mem::replace(told, version) != version);
+            .revision
+            .send_if_modified(|told| std::mem::replace(told, revision) != revision);
+        self.inner.changes.send_modify(|changes| *changes += 1);
         Ok(())
     }
 
-    async fn store(&self, record: Record) -> Result<(), DatabaseError> {
+    /// Stores what is given, in one step.
+    async fn store(
+        &self,
+        record: Option<Record>,
+        local: Option<Option<LocalChange>>,
+    ) -> Result<(), DatabaseError> {
         let _hold = wasm_edge_clock::hold();
         let inner = Arc::clone(&self.inner);
-        let stored = tokio::task::spawn_blocking(move || {
-            let mut bytes = record.write();
-            if let Some(key) = &inner.key {
-                let text = Zeroizing::new(bytes);
-                bytes = key.seal(&text).map_err(|err| DatabaseError::Io {
-                    file: FILE.to_owned(),
-                    action: "write",
-                    source: std::io::Error::other(err),
-                })?;
-            }
-            inner.database.transact(|transaction| {
-                transaction.put(TWINS, inner.module.as_str().as_bytes(), &bytes)
-            })
-        });
+        let stored = tokio::task::spawn_blocking(move || inner.write(record, local));
         stored
             .await
             .expect("the store does not panic, and the runtime outlives the device")
@@ -364,6 +421,75 @@ impl Twin {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn write(
+        &self,
+        record: Option<Record>,
+        local: Option<Option<LocalChange>>,
+    ) -> Result<(), DatabaseError> {
+        let id = self.module.as_str().as_bytes();
+        let sealed = record
+            .map(|record| match &self.key {
+                None => Ok(record.write()),
+                Some(key) => {
+                    let sealed = key.seal(&Zeroizing::new(record.write()));
+                    sealed.map_err(|err| DatabaseError::Io {
+                        file: FILE.to_owned(),
+                        action: "write",
+                        source: std::io::Error::other(err),
+                    })
+                }
+            })
+            .transpose()?;
+        self.database.transact(|transaction| {
+            if let Some(bytes) = &sealed {
+                transaction.put(TWINS, id, bytes)?;
+            }
+            match &local {
+                None => {}
+                Some(Some(local)) => transaction.put(local::TABLE, id, &local.write())?,
+                Some(None) => drop(transaction.remove(local::TABLE, id)?),
+            }
+            Ok(())
+        })
+    }
+}
+
+impl State {
+    /// The desired properties that the module sees.
+    fn seen(&self) -> Map<String, Value> {
+        local::merged(&self.record.desired, self.local.as_ref())
+    }
+
+    fn draft(&self) -> Draft {
+        Draft {
+            record: self.record.clone(),
+            local: self.local.clone(),
+            keeps: self.keeps,
+            at_hub: self.at_hub,
+        }
+    }
+
+    /// Takes what was stored, and notes what the module is to hear of it.
+    fn take(&mut self, draft: Draft, by: By) {
+        let (before, version) = (self.seen(), self.record.desired_version);
+        let is_local = self.local.is_some() || draft.local.is_some();
+        self.record = draft.record;
+        self.local = draft.local;
+        (self.keeps, self.at_hub) = (draft.keeps, draft.at_hub);
+        let after = self.seen();
+        if version == self.record.desired_version && before == after {
+            return;
+        }
+        self.revision += 1;
+        self.last_patch = match by {
+            By::Whole => None,
+            By::Patch(patch) if !is_local => Some(patch),
+            By::Patch(_) | By::Local => Some(diff(&before, &after)),
+        };
     }
 }
 

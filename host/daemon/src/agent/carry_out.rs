@@ -218,6 +218,9 @@ impl Agent {
         if let (Some(here), Some(placed)) = (here, deployment.desired.modules.get(id)) {
             self.parts.supervisor.set_spec(placed.spec.clone()).await;
             here.placed = placed.clone();
+            if let Some(twin) = self.parts.twins.known(id) {
+                keep_local_changes(&twin, placed.spec.keep_local_changes).await;
+            }
         }
     }
 
@@ -233,6 +236,7 @@ impl Agent {
         };
         let Placed { spec, image_digest } = placed.clone();
         self.parts.logs.set_limits(id, &spec.limits);
+        keep_local_changes(&twin, spec.keep_local_changes).await;
         self.connect(id, &twin, code.takes_methods()).await;
         let module = Module {
             spec,
@@ -301,5 +305,13 @@ impl Agent {
             _ = ready => true,
             () = changes.wait() => false,
         }
+    }
+}
+
+/// Tells a twin whether what is changed on the device holds on when the hub is there.
+async fn keep_local_changes(twin: &Twin, keeps: bool) {
+    if let Err(err) = twin.keep_local_changes(keeps).await {
+        // They are given up in memory with the next change that can be stored.
+        tracing::error!(module = %twin.module(), %err, "changes made on the device cannot be given up yet");
     }
 }

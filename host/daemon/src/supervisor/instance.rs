@@ -157,7 +157,7 @@ impl Running {
         loop {
             let end_at = self.stopping.map(|stopping| stopping.end_at);
             let unstopped = self.stopping.filter(|stopping| !stopping.told);
-            let untold = self.stopping.is_none() && self.told != Some(self.twin.desired_version());
+            let untold = self.stopping.is_none() && self.told != Some(self.twin.desired_revision());
             tokio::select! {
                 biased;
                 exit = &mut self.ended => return News::Ended(exit),
@@ -260,7 +260,7 @@ mod tests {
             control,
             listening: None,
             desired: twin.watch_desired(),
-            told: Some(twin.desired_version()),
+            told: Some(twin.desired_revision()),
             twin,
             ready: watch::channel(false).1,
             ready_seen: true,

@@ -67,6 +67,7 @@ impl Sync {
                 ended = round => ended,
                 () = stop.cancelled() => break,
             };
+            self.twin.away();
             self.sessions.ended(&self.identity.module);
             self.log(&end);
             if lasted.is_some_and(|lasted| lasted >= STEADY) {
@@ -85,6 +86,7 @@ impl Sync {
                 () = stop.cancelled() => break,
             }
         }
+        self.twin.away();
         self.sessions.ended(&self.identity.module);
     }
 

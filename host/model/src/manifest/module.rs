@@ -53,6 +53,9 @@ pub struct ModuleSpec {
     pub grants: Vec<Grant>,
     /// Whether its `/data` stays when it leaves the deployment.
     pub keep_data: bool,
+    /// Whether changes of its desired properties that were made on the device, while that was away from its hub, hold
+    /// on when it is back.
+    pub keep_local_changes: bool,
     /// What in its part of the manifest has no effect, for its reported
     /// status.
     pub warnings: Vec<String>,
@@ -77,6 +80,7 @@ impl ModuleSpec {
             startup_order: _,
             supervision: _,
             keep_data: _,
+            keep_local_changes: _,
             warnings: _,
         } = self;
         (id, env, args, limits, grants)

@@ -217,6 +217,7 @@ fn what_does_not_alter_how_a_module_runs_is_changed_in_place() {
     check_changed(|_| {}, &[]);
     check_changed(|spec| spec.warnings.push("odd".to_owned()), &in_place);
     check_changed(|spec| spec.keep_data = true, &in_place);
+    check_changed(|spec| spec.keep_local_changes = true, &in_place);
     check_changed(|spec| spec.startup_order = 7, &in_place);
     check_changed(|spec| spec.restart_policy = RestartPolicy::Never, &in_place);
     let anew = [

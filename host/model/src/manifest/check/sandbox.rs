@@ -21,11 +21,12 @@ pub(super) struct Sandbox {
     pub(super) supervision: Supervision,
     pub(super) grants: Vec<Grant>,
     pub(super) keep_data: bool,
+    pub(super) keep_local_changes: bool,
     pub(super) args: Vec<String>,
 }
 
 /// The keys of the object.
-const KEYS: &str = "`memoryLimitBytes`, `callDeadlineMs`, `hostMemoryLimitBytes`, `dataLimitBytes`, `cpuLimitMillis`, `logLinesPerSecond`, `logSizeMaxBytes`, `healthIntervalMs`, `healthTimeoutMs`, `healthFailuresMax`, `restartWaitMs`, `restartWaitMaxMs`, `restartForgivenAfterMs`, `grants`, `keepData` or `args`";
+const KEYS: &str = "`memoryLimitBytes`, `callDeadlineMs`, `hostMemoryLimitBytes`, `dataLimitBytes`, `cpuLimitMillis`, `logLinesPerSecond`, `logSizeMaxBytes`, `healthIntervalMs`, `healthTimeoutMs`, `healthFailuresMax`, `restartWaitMs`, `restartWaitMaxMs`, `restartForgivenAfterMs`, `grants`, `keepData`, `keepLocalChanges` or `args`";
 
 /// The keys of a grant.
 const GRANT_KEYS: &str = "`file` or `folder`, `as` and `access`";
@@ -51,6 +52,9 @@ pub(super) fn read(findings: &mut Findings, place: &Place<'_>) -> Option<Sandbox
     }
     if let Some(place) = fields.take("keepData") {
         sandbox.keep_data = findings.boolean(&place).unwrap_or_default();
+    }
+    if let Some(place) = fields.take("keepLocalChanges") {
+        sandbox.keep_local_changes = findings.boolean(&place).unwrap_or_default();
     }
     if let Some(place) = fields.take("args") {
         sandbox.args = arguments(findings, &place).unwrap_or_default();

@@ -55,6 +55,7 @@ pub(super) fn read(
         supervision,
         grants,
         keep_data,
+        keep_local_changes,
         args,
     } = options.sandbox;
     let mut env = options.env;
@@ -74,6 +75,7 @@ pub(super) fn read(
         supervision,
         grants,
         keep_data,
+        keep_local_changes,
         warnings,
     })
 }
