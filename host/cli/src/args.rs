@@ -246,6 +246,8 @@ pub(crate) enum TwinCommand {
     Patch(TwinPatchArgs),
     /// Print a twin now and at each change
     Watch(TwinWatchArgs),
+    /// Take back what `twin patch --local` changed of a module's desired properties
+    Reset(TwinResetArgs),
 }
 
 /// Arguments of `twin get`.
@@ -279,6 +281,16 @@ pub(crate) struct TwinWatchArgs {
     pub(crate) device: Option<DeviceId>,
     #[command(flatten)]
     pub(crate) far: FarHubArgs,
+}
+
+/// Arguments of `twin reset`.
+#[derive(Debug, Args)]
+pub(crate) struct TwinResetArgs {
+    /// The module's id
+    pub(crate) module: ModuleId,
+    /// The device, where there are several
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
 }
 
 /// Arguments of `monitor`.

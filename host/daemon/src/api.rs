@@ -7,8 +7,11 @@ pub mod socket;
 mod deployments;
 mod logs;
 mod messages;
+mod methods;
 mod modules;
 mod queues;
+mod telemetry;
+mod twins;
 mod upstream;
 
 use std::sync::Arc;
@@ -24,7 +27,9 @@ use wasm_edge_model::time::Timestamp;
 use crate::agent::handle::AgentHandle;
 use crate::code::CodeStore;
 use crate::logs::Logs;
+use crate::methods::Methods;
 use crate::supervisor::Supervisor;
+use crate::twins::Twins;
 use crate::upstream::HubPlace;
 use crate::upstream::gate::Gate;
 use crate::upstream::pump::PumpCounters;
@@ -43,6 +48,10 @@ pub struct DeviceView {
     pub logs: Logs,
     /// Its agent.
     pub agent: AgentHandle,
+    /// Its twins.
+    pub twins: Twins,
+    /// Its direct methods.
+    pub methods: Methods,
     /// What went to its hub.
     pub pumped: PumpCounters,
     /// Its way to its hub.
@@ -90,6 +99,14 @@ pub fn router(
             axum::routing::post(modules::restart),
         )
         .route("/v1/modules/{device}/{module}/messages", messages::route())
+        .route("/v1/twins/{device}/{module}", twins::route())
+        .route("/v1/twins/{device}/{module}/changes", get(twins::changes))
+        .route(
+            "/v1/twins/{device}/{module}/local",
+            axum::routing::delete(twins::reset),
+        )
+        .route("/v1/methods/{device}/{module}", methods::route())
+        .route("/v1/telemetry", get(telemetry::follow))
         .route("/v1/logs", get(logs::read))
         .route("/v1/queues", get(queues::list))
         .route("/v1/queues/{device}/messages", get(queues::messages))
@@ -163,23 +180,16 @@ pub(crate) struct ApiError {
     status: StatusCode,
     error: String,
     causes: Vec<String>,
+    hint: Option<&'static str>,
 }
 
 impl ApiError {
     pub(crate) fn not_found(error: String) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            error,
-            causes: Vec::new(),
-        }
+        Self::new(StatusCode::NOT_FOUND, error)
     }
 
     pub(crate) fn conflict(error: String) -> Self {
-        Self {
-            status: StatusCode::CONFLICT,
-            error,
-            causes: Vec::new(),
-        }
+        Self::new(StatusCode::CONFLICT, error)
     }
 
     pub(crate) fn bad_request(error: String) -> Self {
@@ -188,10 +198,18 @@ impl ApiError {
 
     /// What was asked for is understood and cannot be done, for these reasons.
     pub(crate) fn unprocessable(error: String, causes: Vec<String>) -> Self {
-        Self {
-            causes,
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
-        }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, error).with_causes(causes)
+    }
+
+    /// What led to it, the nearest first.
+    pub(crate) fn with_causes(self, causes: Vec<String>) -> Self {
+        Self { causes, ..self }
+    }
+
+    /// What the caller may do instead.
+    pub(crate) fn with_hint(self, hint: &'static str) -> Self {
+        let hint = Some(hint);
+        Self { hint, ..self }
     }
 
     pub(crate) fn new(status: StatusCode, error: String) -> Self {
@@ -199,6 +217,7 @@ impl ApiError {
             status,
             error,
             causes: Vec::new(),
+            hint: None,
         }
     }
 }
@@ -207,7 +226,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         (
             self.status,
-            Json(json!({ "error": self.error, "causes": self.causes, "hint": null })),
+            Json(json!({ "error": self.error, "causes": self.causes, "hint": self.hint })),
         )
             .into_response()
     }

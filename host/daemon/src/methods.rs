@@ -62,6 +62,19 @@ pub(crate) struct Listening {
     number: u64,
 }
 
+/// Why a call got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallError {
+    /// Nobody takes methods there within the connect timeout.
+    Absent,
+    /// As many calls wait as may.
+    Full,
+    /// No answer came in time; the method may have run.
+    Timeout,
+    /// The callee ended, or threw the call away; the method may have run.
+    Ended,
+}
+
 /// Why a call was not handed over.
 enum Refused {
     /// Nobody listens; the call comes back.
@@ -121,7 +134,26 @@ impl Methods {
         if target.is_system() {
             return Err(InvokeError::NotFound);
         }
-        let _waiting = self.begin(caller, target)?;
+        let target = target.clone();
+        let _waiting = self.begin(caller, &target)?;
+        let answered = self.call(&target, call).await;
+        answered.map_err(|err| match err {
+            CallError::Absent => InvokeError::NotFound,
+            CallError::Timeout => InvokeError::Timeout,
+            CallError::Full | CallError::Ended => InvokeError::Other(err.told(&target)),
+        })
+    }
+
+    /// Calls a method of a module for somebody who is no module, and waits for the answer. Whom `call` names does not
+    /// count.
+    ///
+    /// # Cancel safety
+    /// As [`Methods::invoke`].
+    pub(crate) async fn call(
+        &self,
+        target: &ModuleId,
+        call: Invocation,
+    ) -> Result<MethodResponse, CallError> {
         let (respond, answer) = oneshot::channel();
         let request = MethodCall {
             name: call.name,
@@ -132,10 +164,8 @@ impl Methods {
             .await?;
         match timeout(call.response_timeout, answer).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(_)) => Err(InvokeError::Other(format!(
-                "`{target}` ended, or threw the call away, before it answered; the method may have run"
-            ))),
-            Err(_) => Err(InvokeError::Timeout),
+            Ok(Err(_)) => Err(CallError::Ended),
+            Err(_) => Err(CallError::Timeout),
         }
     }
 
@@ -165,7 +195,7 @@ impl Methods {
         target: &ModuleId,
         mut call: MethodCall,
         patience: Duration,
-    ) -> Result<(), InvokeError> {
+    ) -> Result<(), CallError> {
         let deadline = wasm_edge_clock::now() + patience;
         let mut changed = self.watch();
         loop {
@@ -173,12 +203,12 @@ impl Methods {
             changed.mark_unchanged();
             call = match self.hand_over(target, call) {
                 Ok(()) => return Ok(()),
-                Err(Refused::Full(_)) => return Err(InvokeError::Other(too_many(target))),
+                Err(Refused::Full(_)) => return Err(CallError::Full),
                 Err(Refused::Absent(call)) => call,
             };
             match timeout_at(deadline, changed.changed()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(InvokeError::NotFound),
+                Ok(Err(_)) | Err(_) => return Err(CallError::Absent),
             }
         }
     }
@@ -218,6 +248,20 @@ impl Methods {
             .board
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CallError {
+    /// In words.
+    pub(crate) fn told(self, target: &ModuleId) -> String {
+        match self {
+            Self::Absent => format!("`{target}` takes no methods now"),
+            Self::Full => too_many(target),
+            Self::Timeout => format!("`{target}` did not answer in time; the method may have run"),
+            Self::Ended => format!(
+                "`{target}` ended, or threw the call away, before it answered; the method may have run"
+            ),
+        }
     }
 }
 

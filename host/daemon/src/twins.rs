@@ -183,10 +183,15 @@ impl Twins {
     /// # Errors
     /// [`DatabaseError`].
     pub fn forget(&self, module: &ModuleId) -> Result<(), DatabaseError> {
-        self.open
+        let left = self
+            .open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(module);
+        if let Some(twin) = left {
+            // Whoever watches it sees that it is gone.
+            twin.inner.changes.send_modify(|changes| *changes += 1);
+        }
         self.database.transact(|transaction| {
             transaction.remove(TWINS, module.as_str().as_bytes())?;
             transaction.remove(local::TABLE, module.as_str().as_bytes())?;

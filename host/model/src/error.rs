@@ -5,11 +5,16 @@ use std::error::Error;
 /// An error with its causes on one line: `a: b: c`.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
+    for cause in causes(error) {
         text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
+        text.push_str(&cause);
     }
     text
+}
+
+/// What led to an error, the nearest first, without the error itself.
+pub fn causes(error: &dyn Error) -> Vec<String> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+        .map(ToString::to_string)
+        .collect()
 }

@@ -22,6 +22,8 @@ pub(crate) struct TwinPatchArgs {
     pub(crate) tags: bool,
     /// The etag that the twin has to have.
     pub(crate) etag: Option<Etag>,
+    /// Whether the change is the device's own, kept apart from what its hub says.
+    pub(crate) local: bool,
     /// The hub, if it is on the network.
     pub(crate) far: FarHubArgs,
 }
@@ -42,6 +44,9 @@ struct Given {
     /// Only if this still is the twin's etag
     #[arg(long, value_name = "ETAG", value_parser = parse_etag)]
     etag: Option<Etag>,
+    /// Change them on the device, while it is away from its hub, whose own they do not touch
+    #[arg(long, conflicts_with_all = ["tags", "etag"])]
+    local: bool,
     #[command(flatten)]
     far: FarHubArgs,
 }
@@ -66,6 +71,7 @@ impl FromArgMatches for TwinPatchArgs {
             device: given.device,
             tags: given.tags,
             etag: given.etag,
+            local: given.local,
             far: given.far,
         })
     }

@@ -93,6 +93,11 @@ impl Target {
         target.query(API_VERSION.0, API_VERSION.1)
     }
 
+    /// The twin of a module as its device has it, or something of it.
+    pub(crate) fn device_twin(device: &str, module: &str, of_it: &[&str]) -> Self {
+        Self::path(&[&["v1", "twins", device, module], of_it].concat())
+    }
+
     /// Something that hubs of ours offer beyond Azure's.
     pub(crate) fn own(segments: &[&str]) -> Self {
         Self::path(&[&["wasm-edge", "v1"], segments].concat())

@@ -37,7 +37,10 @@ pub(super) async fn execute(
         serde_json::from_value(answer).map_err(|err| Failure::from(ClientError::NotJson(err)))?;
     // The hub may have deleted the identity of a module that runs; all else is worth showing then, too.
     let twin = running
-        .get(&Target::twin(device.as_str(), Some(module)))
+        .get(&match running.is_device_alone() {
+            true => Target::device_twin(device.as_str(), module, &[]),
+            false => Target::twin(device.as_str(), Some(module)),
+        })
         .await;
     let twin = twin.ok().map(|twin| versions(&twin));
     page::print(&shown, twin, Timestamp::now(), output)?;

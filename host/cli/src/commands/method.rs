@@ -1,4 +1,6 @@
-//! `method` and `hub method`: call a direct method of a module or a device over the hub's REST face and print the answer.
+//! `method` and `hub method`: call a direct method of a module or a device and print the answer.
+//!
+//! It is called over the hub's REST face, or at the device itself where that answers alone.
 
 use std::time::Duration;
 
@@ -41,7 +43,10 @@ pub(super) async fn execute(
     let payload = read_payload(args.call.payload.as_deref())?;
     let running = Running::find_hub(global, &args.call.far).await?;
     let device = running.device(args.device.as_ref())?;
-    let target = Target::methods(device.as_str(), Some(args.module.as_str()));
+    let target = match running.is_device_alone() {
+        true => Target::path(&["v1", "methods", device.as_str(), args.module.as_str()]),
+        false => Target::methods(device.as_str(), Some(args.module.as_str())),
+    };
     let hint = "see with `wasm-edge list` what runs; `--connect-timeout 30s` waits for a module that is about to";
     let callee = Callee {
         kind: "module",

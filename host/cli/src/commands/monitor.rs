@@ -1,4 +1,5 @@
-//! `monitor`: the messages that went upstream, from any position on, and as they go.
+//! `monitor`: the messages that go upstream: those that a hub has got, from any position on, or, where a device answers
+//! alone, those that it accepts.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -68,10 +69,14 @@ pub(super) async fn execute(
         return Err(not_over_http("telemetry is read"));
     }
     running.device_if_given(args.filter.device.as_ref())?;
+    let telemetry = match running.is_device_alone() {
+        true => Target::path(&["v1", "telemetry"]),
+        false => Target::own(&["telemetry"]),
+    };
     let monitor = Monitor {
         names: running.names(),
         running,
-        target: filtered(Target::own(&["telemetry"]), &args.filter),
+        target: filtered(telemetry, &args.filter),
         output,
     };
     let (mut from, mut next) = (args.from, None);
@@ -182,6 +187,10 @@ impl Monitor<'_> {
         }
         print_each(lines, output, |line: Line| {
             *next = behind(line.position, line.lost, *next);
+            if let (Some(lost), true) = (line.lost, self.running.is_device_alone()) {
+                output.warn(&format!("{lost} messages came too quickly to be shown"));
+                return Ok(());
+            }
             print(&line, self.names, output)
         })
         .await

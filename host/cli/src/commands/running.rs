@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use hyper::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,7 +19,7 @@ use crate::args::far_hub::FarHubArgs;
 use crate::client::far::FarHub;
 use crate::client::lines::Lines;
 use crate::client::target::Target;
-use crate::client::{Client, ClientError};
+use crate::client::{Ask, Client, ClientError};
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::live;
@@ -39,6 +40,8 @@ const NAMES_SHOWN_MAX: usize = 20;
 pub(crate) struct Running {
     client: Client,
     devices: Devices,
+    /// Whether a hub answers there too, which then has the last word on twins, methods and telemetry.
+    has_hub: bool,
 }
 
 /// Which devices can be meant.
@@ -53,6 +56,9 @@ enum Devices {
 #[derive(Deserialize)]
 struct Info {
     devices: Vec<DeviceId>,
+    /// Where the devices' hub is; said by devices only.
+    #[serde(default)]
+    hub: Option<String>,
 }
 
 impl Running {
@@ -79,8 +85,11 @@ impl Running {
     pub(crate) async fn find_hub(global: &GlobalArgs, far: &FarHubArgs) -> anyhow::Result<Self> {
         #[cfg(feature = "hub")]
         if let Some(client) = super::far_hub::client(global, far)? {
-            let devices = Devices::OfHub;
-            return Ok(Self { client, devices });
+            return Ok(Self {
+                client,
+                devices: Devices::OfHub,
+                has_hub: true,
+            });
         }
         #[cfg(not(feature = "hub"))]
         let FarHubArgs {} = far;
@@ -88,13 +97,23 @@ impl Running {
     }
 
     async fn of(client: Client) -> anyhow::Result<Self> {
-        let devices = devices(&client).await.map_err(Failure::from)?;
+        let Info { devices, hub } = info(&client).await.map_err(Failure::from)?;
         // A process without any is a hub that others connect to.
         let devices = match devices.is_empty() {
             true => Devices::OfHub,
             false => Devices::Here(devices),
         };
-        Ok(Self { client, devices })
+        let has_hub = hub.is_none_or(|hub| hub == "embedded");
+        Ok(Self {
+            client,
+            devices,
+            has_hub,
+        })
+    }
+
+    /// Whether devices answer for their twins, methods and telemetry, and no hub does.
+    pub(crate) fn is_device_alone(&self) -> bool {
+        !self.has_hub
     }
 
     /// Whether a hub is asked that knows devices of other machines, and not a process that runs its own.
@@ -192,6 +211,12 @@ impl Running {
     ) -> anyhow::Result<Value> {
         let answer = self.client.post(target, json, answer_time_max).await;
         Ok(answer.map_err(Failure::from)?)
+    }
+
+    /// Deletes something and reads what is left.
+    pub(crate) async fn delete(&self, target: &Target) -> anyhow::Result<Value> {
+        let answer = self.client.ask(Method::DELETE, target, Ask::default());
+        Ok(answer.await.map_err(Failure::from)?.document)
     }
 
     /// Opens a stream of lines.
@@ -333,10 +358,14 @@ fn names_in(devices: &[DeviceId]) -> String {
 }
 
 async fn devices(client: &Client) -> Result<Vec<DeviceId>, ClientError> {
+    Ok(info(client).await?.devices)
+}
+
+async fn info(client: &Client) -> Result<Info, ClientError> {
     let info = client.get(&Target::path(&["v1", "info"])).await?;
     let mut info: Info = serde_json::from_value(info).map_err(ClientError::NotJson)?;
     info.devices.sort();
-    Ok(info.devices)
+    Ok(info)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! `twin get` and `twin patch`: the twin of a device or a module, as the hub's service side has it.
+//! `twin get`, `twin patch` and `twin reset`: the twin of a device or a module, as the hub's service side has it.
 //!
-//! `twin watch` is in `watch`; both know the service view through [`TwinView`].
+//! Where a device answers alone, its modules' twins are shown and changed as it has them. Changes that are kept apart on
+//! the device are in `local`, `twin watch` is in `watch`; all know the service view through [`TwinView`].
 
+mod local;
 mod watch;
 
 use serde_json::{Map, Value, json};
@@ -27,6 +29,7 @@ pub(super) async fn execute(
         TwinCommand::Get(args) => get(args, global, output).await,
         TwinCommand::Patch(args) => patch(args, global, output).await,
         TwinCommand::Watch(args) => watch::execute(args, global, output).await,
+        TwinCommand::Reset(args) => local::reset(args, global, output).await,
     }
 }
 
@@ -34,6 +37,8 @@ pub(super) async fn execute(
 struct Owner {
     device: DeviceId,
     module: Option<ModuleId>,
+    /// Whether its device is asked for it, and no hub.
+    at_device: bool,
 }
 
 /// A twin in the service's JSON form, from which parts are read; what is missing reads as empty.
@@ -45,14 +50,15 @@ async fn get(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let running = Running::find_hub(global, &args.far).await?;
-    let owner = Owner {
-        device: running.device(args.device.as_ref())?,
-        module: args.module,
-    };
-    let answer = running
+    let owner = Owner::find(&running, args.device.as_ref(), args.module)?;
+    if args.tags && owner.at_device {
+        return Err(local::only_a_hub("has tags").into());
+    }
+    let mut answer = running
         .get(&owner.twin())
         .await
         .map_err(|err| owner.hint(err))?;
+    let local = local::take(&mut answer, &running, &owner).await;
     let twin = TwinView(&answer);
     let section = match (args.desired, args.reported, args.tags) {
         (true, ..) => Some("desired"),
@@ -61,10 +67,10 @@ async fn get(
         _ => None,
     };
     let shown = match (section, output.is_json()) {
-        (None, true) => answer,
+        (None, true) => local::put(answer, local),
         (Some(section), true) => twin.section(section).cloned().unwrap_or_else(|| json!({})),
         (Some(section), false) => Value::Object(twin.readable(section)),
-        (None, false) => twin.readable_whole(),
+        (None, false) => local::put(owner.shown(&twin), local),
     };
     output.json(&shown)?;
     Ok(ExitStatus::Ok)
@@ -76,11 +82,14 @@ async fn patch(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let properties = read_patch(&args.patch)?;
+    if args.local {
+        return local::patch(args, properties, global, output).await;
+    }
     let running = Running::find_hub(global, &args.far).await?;
-    let owner = Owner {
-        device: running.device(args.device.as_ref())?,
-        module: args.module,
-    };
+    let owner = Owner::find(&running, args.device.as_ref(), args.module)?;
+    if args.tags && owner.at_device {
+        return Err(local::only_a_hub("has tags").into());
+    }
     let (section, body) = match args.tags {
         true => ("tags", json!({ "tags": properties })),
         false => (
@@ -106,18 +115,50 @@ async fn patch(
 }
 
 impl Owner {
+    /// Who is meant.
+    ///
+    /// # Errors
+    /// When no device is, or only a hub could answer.
+    fn find(
+        running: &Running,
+        device: Option<&DeviceId>,
+        module: Option<ModuleId>,
+    ) -> anyhow::Result<Self> {
+        let device = running.device(device)?;
+        let at_device = running.is_device_alone();
+        if at_device && module.is_none() {
+            return Err(local::only_a_hub("has the twin of the device itself").into());
+        }
+        Ok(Self {
+            device,
+            module,
+            at_device,
+        })
+    }
+
     fn twin(&self) -> Target {
-        Target::twin(
-            self.device.as_str(),
-            self.module.as_ref().map(|id| id.as_str()),
-        )
+        let module = self.module.as_ref().map(|id| id.as_str());
+        match (self.at_device, module) {
+            (true, Some(module)) => Target::device_twin(self.device.as_str(), module, &[]),
+            _ => Target::twin(self.device.as_str(), module),
+        }
     }
 
     fn changes(&self) -> Target {
-        Target::twin_changes(
-            self.device.as_str(),
-            self.module.as_ref().map(|id| id.as_str()),
-        )
+        let module = self.module.as_ref().map(|id| id.as_str());
+        match (self.at_device, module) {
+            (true, Some(module)) => Target::device_twin(self.device.as_str(), module, &["changes"]),
+            _ => Target::twin_changes(self.device.as_str(), module),
+        }
+    }
+
+    /// A twin for people: a device has no tags.
+    fn shown(&self, twin: &TwinView<'_>) -> Value {
+        let mut shown = twin.readable_whole();
+        if let (true, Some(sections)) = (self.at_device, shown.as_object_mut()) {
+            sections.remove("tags");
+        }
+        shown
     }
 
     /// Adds what can be done about a twin that is not there or was changed by somebody else.

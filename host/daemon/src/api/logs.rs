@@ -78,11 +78,8 @@ pub(super) async fn read(
     for view in views {
         if follows {
             let followed = view.logs.snapshot_and_follow(filter.module.clone());
-            let (snapshot, feed) = followed.map_err(|err| ApiError {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                error: err.to_string(),
-                causes: Vec::new(),
-            })?;
+            let (snapshot, feed) = followed
+                .map_err(|err| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, err.to_string()))?;
             snapshots.push(snapshot);
             feeds.push(feed);
         } else {

@@ -58,6 +58,9 @@ pub(super) async fn show(
         })
         .collect();
     shown["setAside"] = Value::from(aside);
+    let twin = view.twins.known(report.module());
+    let local = twin.and_then(|twin| twin.local_change());
+    shown["localChanges"] = json!(local.map(|local| local.summary()));
     shown["upstreamDisconnected"] = Value::from(view.gate.is_disconnected());
     shown["queues"] = json!(endpoints(&snapshot, report.module()).collect::<Vec<_>>());
     shown["sent"] = json!(

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
@@ -16,6 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_store::folder::DataFolder;
+
+use crate::twins::local::Author;
 
 /// How long open requests may go on when the socket closes; those that follow something never end by
 /// themselves.
@@ -53,8 +56,11 @@ impl ControlSocket {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let server = tokio::spawn(async move {
-            let serving = axum::serve(Bounded::new(listener), router)
-                .with_graceful_shutdown(stopped.clone().cancelled_owned());
+            let serving = axum::serve(
+                Bounded::new(listener),
+                router.into_make_service_with_connect_info::<Caller>(),
+            )
+            .with_graceful_shutdown(stopped.clone().cancelled_owned());
             let overdue = async {
                 stopped.cancelled().await;
                 tokio::time::sleep(CLOSE_MAX).await;
@@ -76,6 +82,27 @@ impl ControlSocket {
         if let Err(err) = std::fs::remove_file(&self.path) {
             tracing::debug!(%err, "the control socket could not be removed");
         }
+    }
+}
+
+/// Who connected, as the system says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller(Option<Author>);
+
+impl Caller {
+    /// User and process; `None` where the system does not say.
+    pub(super) fn author(self) -> Option<Author> {
+        self.0
+    }
+}
+
+impl Connected<IncomingStream<'_, Bounded>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        let credentials = stream.io().stream.peer_cred().ok();
+        Self(credentials.map(|peer| Author {
+            uid: peer.uid(),
+            pid: peer.pid(),
+        }))
     }
 }
 

@@ -101,9 +101,15 @@ impl LocalChange {
 
     /// The form of the management API; `desired` is what the hub says.
     pub(crate) fn to_json(&self, desired: &Map<String, Value>) -> Value {
+        let mut shown = self.summary();
+        shown["desired"] = Value::Object(merged(desired, Some(self)));
+        shown
+    }
+
+    /// The same without what the module sees.
+    pub(crate) fn summary(&self) -> Value {
         json!({
             "changes": self.patch,
-            "desired": merged(desired, Some(self)),
             "time": self.time,
             "author": { "uid": self.author.uid, "pid": self.author.pid },
         })

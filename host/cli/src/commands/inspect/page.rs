@@ -47,11 +47,24 @@ pub(super) struct Module {
     messages_queued: u64,
     messages_set_aside: u64,
     upstream_disconnected: bool,
+    local_changes: Option<LocalChanges>,
     warnings: Vec<String>,
     queues: Vec<Queue>,
     sent: Option<Sent>,
     set_aside: Vec<Aside>,
     store: Option<Store>,
+}
+
+/// Desired properties that are others on the device than at the hub.
+#[derive(Deserialize)]
+struct LocalChanges {
+    time: wasm_edge_model::time::Timestamp,
+    author: Author,
+}
+
+#[derive(Deserialize)]
+struct Author {
+    uid: u32,
 }
 
 #[derive(Default, Deserialize)]
@@ -208,6 +221,13 @@ impl Module {
                 "twin",
                 format!("desired at version {desired}, reported at version {reported}"),
             )
+        }));
+        fields.extend(self.local_changes.as_ref().map(|local| {
+            let time = human::relative(local.time.as_jiff(), now);
+            let user = local.author.uid;
+            let text =
+                format!("desired properties were changed on the device {time} by user {user}");
+            ("local", text)
         }));
         fields
     }

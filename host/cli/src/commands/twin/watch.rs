@@ -21,10 +21,7 @@ pub(super) async fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let running = Running::find_hub(global, &args.far).await?;
-    let owner = Owner {
-        device: running.device(args.device.as_ref())?,
-        module: args.module,
-    };
+    let owner = Owner::find(&running, args.device.as_ref(), args.module)?;
     let lines = running
         .stream(&owner.changes())
         .await
