@@ -56,6 +56,12 @@ pub(super) async fn execute(
     let content = Value::Object(deployment_file::content(&manifest));
     let running = Running::find_hub(global, &args.far).await?;
     let device = running.device(args.device.as_ref())?;
+    if running.is_device_alone() {
+        let what = "a device takes its deployment from its hub, or from the file that its configuration names";
+        return Err(Failure::new(ExitStatus::InvalidInput, what)
+            .hint("name the hub with `--hub`, or change the file and start the daemon again")
+            .into());
+    }
     // At a hub the device is not at hand; what it makes of the deployment it reports.
     if !running.is_hub() {
         try_out(&running, &device, &deployment_file::as_manifest(&manifest)).await?;
