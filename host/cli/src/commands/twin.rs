@@ -58,14 +58,17 @@ async fn get(
         .get(&owner.twin())
         .await
         .map_err(|err| owner.hint(err))?;
-    let local = local::take(&mut answer, &running, &owner).await;
-    let twin = TwinView(&answer);
     let section = match (args.desired, args.reported, args.tags) {
         (true, ..) => Some("desired"),
         (_, true, _) => Some("reported"),
         (.., true) => Some("tags"),
         _ => None,
     };
+    let local = match section {
+        Some(_) => None,
+        None => local::take(&mut answer, &running, &owner).await,
+    };
+    let twin = TwinView(&answer);
     let shown = match (section, output.is_json()) {
         (None, true) => local::put(answer, local),
         (Some(section), true) => twin.section(section).cloned().unwrap_or_else(|| json!({})),
