@@ -7,6 +7,7 @@ pub(crate) mod author;
 #[cfg(feature = "hub")]
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod daemon;
 pub(crate) mod deploy;
 pub(crate) mod far_hub;
 #[cfg(feature = "hub")]
@@ -103,6 +104,8 @@ pub(crate) enum Command {
     /// Run a deployment manifest or a single component: device and hub in one process
     #[cfg(feature = "hub")]
     Run(Box<run::RunArgs>),
+    /// Run the device of a hub elsewhere, or of none, as its configuration says: what a board's service is
+    Daemon(daemon::DaemonArgs),
     /// List the modules of the running device
     List(ListArgs),
     /// Show all about one module

@@ -6,10 +6,10 @@
 mod build;
 pub(crate) mod check;
 mod completions;
+mod daemon;
 mod deploy;
 #[cfg(feature = "hub")]
 mod far_hub;
-#[cfg(feature = "hub")]
 mod foreground;
 #[cfg(feature = "hub")]
 mod hub;
@@ -69,6 +69,7 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
             let data_dir = cli.global.data_dir;
             run::execute(crate::args::run::RunArgs { data_dir, ..*args }, output)
         }
+        Command::Daemon(args) => daemon::execute(args, global, output),
         Command::List(args) => wait(list::execute(args, global, output)),
         Command::Inspect(args) => wait(inspect::execute(args, global, output)),
         Command::Logs(args) => wait(logs::execute(args, global, output)),

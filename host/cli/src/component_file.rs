@@ -6,6 +6,7 @@ use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 
 /// The magic number that every WebAssembly file begins with.
+#[cfg(feature = "compiler")]
 const WASM_MAGIC: &[u8] = b"\0asm";
 
 /// The path of a file that is there, from the root.
@@ -25,6 +26,7 @@ pub(crate) fn whole_path(file: &Path, hint: &str) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// It cannot be read.
+#[cfg(feature = "compiler")]
 pub(crate) fn is_component(file: &Path) -> Result<bool, Failure> {
     use std::io::Read as _;
     let mut start = [0; WASM_MAGIC.len()];

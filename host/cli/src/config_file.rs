@@ -32,6 +32,27 @@ pub(crate) fn read(file: Option<&Path>, output: &Output) -> Result<Config, Failu
     Config::read(&Sources::new(files, environment)).map_err(|faults| tell(&faults, file, output))
 }
 
+/// Reads the configuration of a service, which has to be there: a service without one is not to be started again and
+/// again.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_service(file: &Path, output: &Output) -> Result<Config, Failure> {
+    if let Err(err) = std::fs::metadata(file) {
+        let what = format!("cannot read the configuration `{}`", file.display());
+        let hint = match err.kind() {
+            io::ErrorKind::NotFound => {
+                "make it, or name another one with `--config FILE`; docs/configuration.md has all keys"
+            }
+            _ => "run it as the user whose file it is, or name another one with `--config FILE`",
+        };
+        return Err(Failure::new(ExitStatus::BadConfig, what)
+            .hint(hint)
+            .caused_by(err));
+    }
+    read(Some(file), output)
+}
+
 /// The file, and then those of its `config.d` in the order of their names.
 fn files(file: &Path) -> Result<Vec<ConfigFile>, Failure> {
     let mut paths = vec![file.to_owned()];

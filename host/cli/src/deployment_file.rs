@@ -112,6 +112,15 @@ pub(crate) fn as_manifest(manifest: &Manifest) -> Value {
     Value::Object(content)
 }
 
+/// SHA-256 as 64 hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    ring::digest::digest(&ring::digest::SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 /// The path from the root on. Its folder is resolved where it is there, so that it reads well; a link in the
 /// last place stays one, since it may lead elsewhere tomorrow.
 fn absolute(folder: &Path, path: &str) -> Result<String, Failure> {

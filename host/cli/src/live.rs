@@ -7,17 +7,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-#[cfg(any(feature = "hub", test))]
 use std::io::Write;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-#[cfg(any(feature = "hub", test))]
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::client::socket::DataFolder;
-#[cfg(feature = "hub")]
 use crate::output::Output;
 
 /// The most entries that are looked at; more are not there unless something else writes into the folder.
@@ -34,7 +31,6 @@ pub(crate) struct Registry {
 }
 
 /// An entry in the registry; dropping it removes the entry.
-#[cfg(any(feature = "hub", test))]
 #[derive(Debug)]
 #[must_use = "the entry is removed when this is dropped"]
 pub(crate) struct Announcement {
@@ -49,6 +45,9 @@ struct FileIdentity {
     device: u64,
     inode: u64,
 }
+
+/// The data folder of a device that is a service of the system; whoever may, finds it there without an announcement.
+pub(crate) const SYSTEM_FOLDER: &str = "/var/lib/wasm-edge";
 
 /// Announces in the user's registry that this process runs the device in `data_folder`.
 ///
@@ -74,6 +73,45 @@ pub(crate) fn announce(data_folder: &Path, output: &Output) -> Option<Announceme
         .ok()
 }
 
+/// Announces as [`announce`] does, for a service of the system, whose user often has no home: verbs look into its usual
+/// folder all the same.
+pub(crate) fn announce_service(data_folder: &Path) -> Option<Announcement> {
+    let announced = Registry::of_user()?.announce(data_folder);
+    announced
+        .inspect_err(|err| tracing::debug!(%err, "the device is not announced"))
+        .ok()
+}
+
+/// The data folders in which a process listens, sorted: those of this user, and that of the system's service.
+///
+/// # Errors
+/// When this user's registry is there and cannot be read.
+pub(crate) fn found() -> io::Result<Vec<PathBuf>> {
+    let mut found = match Registry::of_user() {
+        Some(registry) => registry.live()?,
+        None => Vec::new(),
+    };
+    add_service(&mut found, Path::new(SYSTEM_FOLDER));
+    Ok(found)
+}
+
+/// Adds the data folder of the system's service if somebody listens there whom this user may ask.
+fn add_service(found: &mut Vec<PathBuf>, folder: &Path) {
+    let Ok(folder) = fs::canonicalize(folder) else {
+        return;
+    };
+    if !found.contains(&folder) && is_listening(&folder).unwrap_or(false) {
+        found.push(folder);
+        found.sort();
+    }
+}
+
+/// Whether a service of the system may run whom this user may not ask.
+pub(crate) fn is_service_closed() -> bool {
+    let opened = fs::read_dir(SYSTEM_FOLDER);
+    opened.is_err_and(|err| err.kind() == io::ErrorKind::PermissionDenied)
+}
+
 impl Registry {
     /// The registry of this process's user; `None` without a home folder.
     pub(crate) fn of_user() -> Option<Self> {
@@ -96,7 +134,6 @@ impl Registry {
     ///
     /// # Errors
     /// When the folder cannot be made or written, or the path has a line feed in it.
-    #[cfg(any(feature = "hub", test))]
     pub(crate) fn announce(&self, data_folder: &Path) -> io::Result<Announcement> {
         let path = fs::canonicalize(data_folder)?;
         if path.as_os_str().as_bytes().contains(&b'\n') {
@@ -147,7 +184,6 @@ impl Registry {
     }
 }
 
-#[cfg(any(feature = "hub", test))]
 impl Drop for Announcement {
     fn drop(&mut self) {
         remove_if_same(&self.entry, &self.file);
@@ -193,7 +229,6 @@ fn remove_if_same(entry: &Path, seen: &File) {
     }
 }
 
-#[cfg(any(feature = "hub", test))]
 fn write_line(file: &Path, path: &Path) -> io::Result<File> {
     let mut file = File::create(file)?;
     file.write_all(path.as_os_str().as_bytes())?;
@@ -210,7 +245,6 @@ fn read_line(file: &File) -> Option<PathBuf> {
     (!line.is_empty() && !line.contains(&b'\n')).then(|| OsString::from_vec(line.to_vec()).into())
 }
 
-#[cfg(any(feature = "hub", test))]
 fn entry_name(path: &Path) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, path.as_os_str().as_bytes());
     digest
@@ -309,6 +343,22 @@ mod tests {
         assert_eq!(entries(&registry), 1, "what is no entry is left alone");
         std::mem::forget(stale);
         drop(root);
+    }
+
+    #[test]
+    fn the_service_of_the_system_is_found_where_it_usually_is() {
+        let (_root, registry, data) = folders();
+        let mut found = registry.live().unwrap();
+        add_service(&mut found, &data);
+        assert_eq!(found, Vec::<PathBuf>::new(), "nobody listens");
+        let _listener = UnixListener::bind(data.join("control.sock")).unwrap();
+        add_service(&mut found, &data);
+        let canonical = fs::canonicalize(&data).unwrap();
+        assert_eq!(found, [canonical]);
+        add_service(&mut found, &data);
+        assert_eq!(found.len(), 1, "it may be announced as well");
+        add_service(&mut found, &data.join("none"));
+        assert_eq!(found.len(), 1);
     }
 
     #[test]

@@ -5,25 +5,51 @@
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, fmt};
 
 use crate::output::{Output, Verbosity};
 
-/// Sends the host's events from `verbosity` on to standard error; other crates' events from the next level on.
-///
-/// # Errors
-/// When a subscriber is installed already.
-pub(crate) fn install(output: &Output) -> Result<(), TryInitError> {
-    let layer = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(output.colors_messages())
-        .with_target(output.verbosity() == Verbosity::Debug);
-    tracing_subscriber::registry()
-        .with(layer)
-        .with(filter(output.verbosity()))
-        .try_init()
+/// What is said, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logging {
+    /// The host's events from here on; other crates' from the next level on.
+    pub(crate) verbosity: Verbosity,
+    /// An object a line instead of text.
+    pub(crate) json: bool,
+    /// Whether text is coloured.
+    pub(crate) colors: bool,
+}
+
+impl Logging {
+    /// Text, as much as the person wants to hear.
+    pub(crate) fn of(output: &Output) -> Self {
+        Self {
+            verbosity: output.verbosity(),
+            json: false,
+            colors: output.colors_messages(),
+        }
+    }
+
+    /// Sends events to standard error from now on.
+    ///
+    /// # Errors
+    /// When a subscriber is installed already.
+    pub(crate) fn install(self) -> Result<(), TryInitError> {
+        let layer = fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(self.colors)
+            .with_target(self.json || self.verbosity == Verbosity::Debug);
+        let layer = match self.json {
+            true => layer.json().flatten_event(true).boxed(),
+            false => layer.boxed(),
+        };
+        tracing_subscriber::registry()
+            .with(layer)
+            .with(filter(self.verbosity))
+            .try_init()
+    }
 }
 
 /// Which events are let through.

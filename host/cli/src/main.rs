@@ -7,13 +7,12 @@ mod bench;
 mod build;
 mod client;
 mod commands;
-#[cfg(feature = "compiler")]
 mod component_file;
-#[cfg(feature = "hub")]
 mod config_file;
-#[cfg(feature = "compiler")]
+mod daemon;
 mod data_folder;
 mod deployment_file;
+mod device_name;
 mod duration;
 mod exit_codes;
 mod failure;
@@ -21,9 +20,7 @@ mod failure;
 mod hub_server;
 mod lines_file;
 mod live;
-#[cfg(feature = "hub")]
 mod logging;
-#[cfg(feature = "hub")]
 mod open_files;
 mod output;
 #[cfg(feature = "hub")]

@@ -114,13 +114,11 @@ impl Output {
     }
 
     /// How much the person wants to hear on standard error.
-    #[cfg(any(feature = "compiler", feature = "hub"))]
     pub(crate) fn verbosity(&self) -> Verbosity {
         self.verbosity
     }
 
     /// Whether what goes to standard error may be coloured.
-    #[cfg(any(feature = "compiler", feature = "hub"))]
     pub(crate) fn colors_messages(&self) -> bool {
         self.messages.color
     }

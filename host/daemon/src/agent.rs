@@ -43,6 +43,7 @@ use crate::config::RouterConfig;
 use crate::deployment::sealed::SealedFile;
 use crate::logs::Logs;
 use crate::methods::Methods;
+use crate::pulse::Heart;
 use crate::supervisor::Supervisor;
 use crate::twins::Twins;
 use crate::twins::sync::Sync;
@@ -206,10 +207,11 @@ impl Agent {
     }
 
     /// Follows the device's twins until it is told to stop, then stops all modules and sessions.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, mut heart: Heart, stop: CancellationToken) {
         let mut asked = self.shared.asked.subscribe();
         let followed = tokio::select! {
             followed = asked.wait_for(|asked| *asked > 0) => followed.is_ok(),
+            () = heart.beat() => false,
             () = stop.cancelled() => false,
         };
         let reporting = CancellationToken::new();
@@ -218,6 +220,7 @@ impl Agent {
             reporter = Some(self.open(reporting.clone()));
             tokio::select! {
                 () = self.follow() => {}
+                () = heart.beat() => {}
                 () = stop.cancelled() => {}
             }
         }

@@ -156,13 +156,17 @@ impl Config {
 
     /// What no section can tell by itself.
     fn check_as_a_whole(&self, reader: &mut Reader<'_>, tables: &Table<'_>) {
-        if self.provisioning.is_some()
-            && self.deployment.file.is_some()
-            && let Some(place) = tables.place(&["deployment", "file"])
-        {
-            let problem = "the device has a hub, which says what it runs";
-            let expected = "either this or `[provisioning]`";
-            reader.fault("deployment.file", place, problem, expected);
+        let problems = [
+            ("file", "the device has a hub, which says what it runs"),
+            ("device_id", "the device has a hub, which knows it by an id"),
+        ];
+        for (key, problem) in problems {
+            if self.provisioning.is_some()
+                && let Some(place) = tables.place(&["deployment", key])
+            {
+                let expected = "either this or `[provisioning]`";
+                reader.fault(&format!("deployment.{key}"), place, problem, expected);
+            }
         }
     }
 }

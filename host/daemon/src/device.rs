@@ -22,6 +22,7 @@ use crate::injector::Injector;
 use crate::keys::Keyring;
 use crate::logs::{self, Logs};
 use crate::methods::Methods;
+use crate::pulse::{self, Pulse};
 use crate::queues::{self, QueuesError};
 use crate::supervisor::health::HealthChecks;
 use crate::supervisor::life::RestartWaits;
@@ -62,6 +63,7 @@ pub struct DeviceConfig {
 pub struct Device {
     agent: JoinHandle<()>,
     stop_agent: CancellationToken,
+    pulses: [(&'static str, Pulse); 2],
     view: DeviceView,
     pump: JoinHandle<()>,
     stop: CancellationToken,
@@ -140,7 +142,9 @@ impl Device {
         });
         let (stop, stop_agent) = (CancellationToken::new(), CancellationToken::new());
         let (inbox, ways) = (router.upstream_inbox(), sessions.clone());
-        let pump = tokio::spawn(pump::run(inbox, ways, pumped.clone(), stop.clone()));
+        let (pump_pulse, heart) = pulse::pulse();
+        let pump = pump::run(inbox, ways, pumped.clone(), heart, stop.clone());
+        let pump = tokio::spawn(pump);
         let (agent, handle) = Agent::new(AgentParts {
             device: device.clone(),
             supervisor: supervisor.clone(),
@@ -169,8 +173,10 @@ impl Device {
             gate,
             hub,
         };
+        let (agent_pulse, heart) = pulse::pulse();
         Ok(Self {
-            agent: tokio::spawn(agent.run(stop_agent.clone())),
+            agent: tokio::spawn(agent.run(heart, stop_agent.clone())),
+            pulses: [("agent", agent_pulse), ("way to the hub", pump_pulse)],
             stop_agent,
             view,
             pump,
@@ -203,6 +209,11 @@ impl Device {
     /// The I/O error.
     pub fn record_applied(&self, applied: &AppliedManifest) -> std::io::Result<()> {
         deployment::record(&self.folder, applied)
+    }
+
+    /// Its parts that have to answer as long as it runs, with what they are called in messages.
+    pub fn pulses(&self) -> &[(&'static str, Pulse)] {
+        &self.pulses
     }
 
     /// What makes the device match its deployment.

@@ -8,7 +8,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hkdf, hmac};
 use wasm_edge_model::identity::ModuleIdentity;
 use wasm_edge_runtime::guest::CryptoError;
-use wasm_edge_store::keys::MasterKey;
+use wasm_edge_store::folder::FolderError;
+use wasm_edge_store::folder::device::DeviceFolder;
+use wasm_edge_store::keys::{KeyError, MasterKey};
 use zeroize::Zeroizing;
 
 /// The first byte of what `seal` makes: the form that follows.
@@ -19,6 +21,17 @@ pub struct Keyring {
     root: hkdf::Prk,
 }
 
+/// Why the keys of a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// They cannot be read.
+    #[error("cannot use the device's keys")]
+    Keys(#[from] KeyError),
+}
+
 /// A key to seal and open with.
 pub struct SealingKey {
     key: LessSafeKey,
@@ -26,6 +39,14 @@ pub struct SealingKey {
 }
 
 impl Keyring {
+    /// Derives from the master key of a device, which is made where there is none. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(folder: &DeviceFolder) -> Result<Self, OpenError> {
+        Ok(Self::new(&MasterKey::open(&folder.keys()?)?))
+    }
+
     /// Derives from this master key.
     pub fn new(master: &MasterKey) -> Self {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"wasm-edge keys 1");

@@ -19,10 +19,12 @@ pub mod logs;
 pub mod measure;
 pub mod methods;
 pub mod provisioning;
+pub mod pulse;
 pub mod queues;
 pub mod supervisor;
 #[cfg(feature = "testbed")]
 pub mod testbed;
+pub mod timekeeping;
 pub mod twins;
 pub mod uploads;
 pub mod upstream;

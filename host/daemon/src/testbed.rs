@@ -304,6 +304,8 @@ impl Testbed {
                 router.upstream_inbox(),
                 sessions,
                 PumpCounters::default(),
+                // Nobody watches over it.
+                crate::pulse::pulse().1,
                 stop.clone(),
             )),
         ];

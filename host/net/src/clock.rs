@@ -193,8 +193,14 @@ impl fmt::Debug for HubClock {
 }
 
 impl TimeProvider for HubClock {
+    /// The time now; as long as that cannot be right, the latest that was seen, so that a hub can be asked the time by
+    /// TLS: it cannot be earlier.
     fn current_time(&self) -> Option<UnixTime> {
-        let millis = u64::try_from(self.now().unix_millis()).ok()?;
+        let unix_ms = self.look(|state| match state.is_plausible() {
+            true => state.now_unix_ms(),
+            false => state.latest_unix_ms.max(BUILT_UNIX_MS),
+        });
+        let millis = u64::try_from(unix_ms).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_millis(millis)))
     }
 }

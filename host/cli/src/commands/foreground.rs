@@ -9,8 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit_codes::ExitStatus;
+use crate::logging::Logging;
+use crate::open_files;
 use crate::output::Output;
-use crate::{logging, open_files};
 
 /// How many threads a command gets.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +25,14 @@ pub(super) struct Threads {
 /// Runs `work` until it ends, or until a second signal.
 pub(super) fn run<F>(
     output: &Output,
+    logging: Logging,
     threads: Threads,
     work: impl FnOnce(Output, CancellationToken) -> F,
 ) -> anyhow::Result<ExitStatus>
 where
     F: Future<Output = anyhow::Result<ExitStatus>> + Send + 'static,
 {
-    logging::install(output)?;
+    logging.install()?;
     open_files::raise();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -3,6 +3,7 @@
 use crate::args::run::RunArgs;
 use crate::commands::foreground::{self, Threads};
 use crate::exit_codes::ExitStatus;
+use crate::logging::Logging;
 use crate::output::Output;
 use crate::run;
 
@@ -15,7 +16,10 @@ const THREADS: Threads = Threads {
 
 /// Runs until the first signal, which ends in order; a second one ends at once.
 pub(super) fn execute(args: RunArgs, output: &Output) -> anyhow::Result<ExitStatus> {
-    foreground::run(output, THREADS, |output, stop| async move {
-        run::run(args, &output, stop).await
-    })
+    foreground::run(
+        output,
+        Logging::of(output),
+        THREADS,
+        |output, stop| async move { run::run(args, &output, stop).await },
+    )
 }

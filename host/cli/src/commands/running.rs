@@ -307,18 +307,16 @@ pub(super) async fn data_folder(global: &GlobalArgs) -> anyhow::Result<Option<Pa
 }
 
 fn live_data_folders() -> anyhow::Result<Vec<PathBuf>> {
-    match live::Registry::of_user() {
-        Some(registry) => registry
-            .live()
-            .context("cannot read the list of running devices"),
-        None => Ok(Vec::new()),
-    }
+    live::found().context("cannot read the list of running devices")
 }
 
 async fn only_live(mut live: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
     match live.len() {
         0 => Err(Failure::new(ExitStatus::NotRunning, "no running device was found")
-            .hint("start one with `wasm-edge run FILE`, or name its data folder with `--data-dir DIR`")
+            .hint(match live::is_service_closed() {
+                true => format!("the service's folder `{}` is another user's: ask as that user, or as root", live::SYSTEM_FOLDER),
+                false => "start one with `wasm-edge run FILE`, or name its data folder with `--data-dir DIR`".to_owned(),
+            })
             .into()),
         1 => Ok(live.remove(0)),
         _ => {

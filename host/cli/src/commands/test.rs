@@ -2,13 +2,14 @@
 
 use crate::args::test::TestArgs;
 use crate::exit_codes::ExitStatus;
+use crate::logging::Logging;
 use crate::output::{Output, Verbosity};
-use crate::{logging, test};
+use crate::test;
 
 /// Runs the test on this thread. What the device logs is shown if the person wants to hear of it.
 pub(super) fn execute(args: &TestArgs, output: &Output) -> anyhow::Result<ExitStatus> {
     if output.verbosity() > Verbosity::Normal {
-        logging::install(output)?;
+        Logging::of(output).install()?;
     }
     test::run(args, output)
 }

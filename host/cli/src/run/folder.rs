@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::target::{Loaded, sha256};
+use super::target::Loaded;
 use crate::args::run::RunArgs;
+use crate::deployment_file::sha256;
 use crate::failure::Failure;
 use crate::user_folders;
 

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use ring::digest;
 use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::manifest::Manifest;
@@ -10,7 +9,8 @@ use wasm_edge_model::route::condition::Compatibility;
 
 use crate::args::run::{EnvArg, GrantArg, GrantKind, RunArgs, Target};
 use crate::component_file::{is_component, whole_path};
-use crate::deployment_file::{self, TEXT_MAX_BYTES};
+use crate::deployment_file::{self, TEXT_MAX_BYTES, sha256};
+use crate::device_name;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -54,7 +54,10 @@ impl Loaded {
             &target.file,
             "give a deployment manifest (JSON) or a component (.wasm)",
         )?;
-        let device = target.device.map_or_else(host_name, Ok)?;
+        let device = match target.device {
+            Some(device) => device,
+            None => device_name::of_host("give one with `--device`")?,
+        };
         let (text, component) = if is_component(&file)? {
             let name = component_name(&file, args.name.as_ref())?;
             let component = Component {
@@ -90,15 +93,6 @@ impl Loaded {
             file,
         })
     }
-}
-
-/// SHA-256 as 64 hexadecimal digits.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    digest::digest(&digest::SHA256, bytes)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// Checks a manifest; all its faults and warnings are printed.
@@ -184,32 +178,4 @@ pub(crate) fn component_manifest(
         content[name.as_str()] = json!({ "properties.desired": desired });
     }
     Ok(json!({ "modulesContent": content }).to_string())
-}
-
-/// The host's name, with what an id may not hold replaced.
-fn host_name() -> anyhow::Result<DeviceId> {
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    let name: String = name
-        .chars()
-        .map(|c| if allowed(c) { c } else { '-' })
-        .take(128)
-        .collect();
-    let name = if name.is_empty() {
-        "device".to_owned()
-    } else {
-        name
-    };
-    DeviceId::new(&name).map_err(|err| {
-        Failure::new(
-            ExitStatus::Usage,
-            format!("the host's name `{name}` cannot be a device's id"),
-        )
-        .hint("give one with `--device`")
-        .caused_by(err)
-        .into()
-    })
 }

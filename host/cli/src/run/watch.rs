@@ -20,9 +20,10 @@ use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::manifest::{ImageReference, Manifest};
 
 use super::source::{self, CrateSource};
-use super::target::{Loaded, sha256};
+use super::target::Loaded;
 use super::{Running, deploy_failed, set_twins};
 use crate::args::run::{RunArgs, Target};
+use crate::deployment_file::sha256;
 use crate::output::Output;
 use crate::output::text::Text;
 use alarm::{Alarm, Ear};

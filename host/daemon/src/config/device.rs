@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wasm_edge_model::identity::DeviceId;
+
 use super::read::{Reader, Table};
 
 /// What a device runs, and how deployments are applied.
@@ -12,6 +14,8 @@ use super::read::{Reader, Table};
 pub struct DeploymentConfig {
     /// The deployment manifest of a device without a hub.
     pub file: Option<PathBuf>,
+    /// The id of a device without a hub; none is the host's name.
+    pub device_id: Option<DeviceId>,
     /// Whether a deployment may name files of this device as images; none is only one that is a file itself.
     pub file_images: Option<bool>,
     /// How long a deployment has to become healthy after its last group was started; none is the agent's default.
@@ -69,8 +73,9 @@ pub enum LogFormat {
 }
 
 /// The keys of `[deployment]`.
-pub(super) const DEPLOYMENT_KEYS: [&str; 4] = [
+pub(super) const DEPLOYMENT_KEYS: [&str; 5] = [
     "file",
+    "device_id",
     "file_images",
     "health_timeout_secs",
     "ready_timeout_secs",
@@ -110,6 +115,10 @@ pub(super) fn read_deployment(reader: &mut Reader<'_>, section: &Table<'_>) -> D
     let mut deployment = DeploymentConfig::default();
     reader.keys(section, &DEPLOYMENT_KEYS, |reader, key, value| match key {
         "file" => deployment.file = reader.path(value),
+        "device_id" => {
+            let id = |text: &str| DeviceId::new(text).ok();
+            deployment.device_id = reader.parsed(value, "the id of a device", id);
+        }
         "file_images" => deployment.file_images = reader.boolean(value),
         "health_timeout_secs" => {
             deployment.health_timeout = reader.seconds(value, DEPLOYMENT_SECS);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wasm_edge_model::connection_string::HostAddress;
-use zeroize::Zeroizing;
+use wasm_edge_net::proxy::{Exceptions, Proxy};
 
 use super::read::{Reader, Table};
 
@@ -47,17 +47,17 @@ pub enum Transport {
 /// What stands between a device and the network.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProxyConfig {
-    /// The proxy's address; none is what the environment says.
-    pub url: Option<ProxyUrl>,
-    /// Hosts that are reached without it: names, suffixes and addresses.
-    pub no_proxy: Vec<String>,
+    /// The proxy; none is what the environment says.
+    pub proxy: Option<ProxySource>,
+    /// Hosts that are reached without it; none are those that the environment says.
+    pub exceptions: Option<Exceptions>,
 }
 
-/// The address of a proxy, which may hold a password.
-#[derive(Clone, PartialEq, Eq)]
-pub enum ProxyUrl {
-    /// As it stands in the configuration.
-    Inline(Zeroizing<String>),
+/// Where the address of a proxy stands, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxySource {
+    /// In the configuration.
+    Inline(Proxy),
     /// In a file.
     File(PathBuf),
 }
@@ -133,16 +133,6 @@ impl Default for ClockConfig {
     }
 }
 
-impl std::fmt::Debug for ProxyUrl {
-    /// Without the password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Inline(_) => f.write_str("Inline(..)"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
-
 /// Reads `[hub]`.
 pub(super) fn read(reader: &mut Reader<'_>, section: &Table<'_>) -> HubConfig {
     let mut hub = HubConfig::default();
@@ -180,27 +170,27 @@ pub(super) fn read_proxy(reader: &mut Reader<'_>, section: &Table<'_>) -> ProxyC
     let mut proxy = ProxyConfig::default();
     reader.keys(section, &PROXY_KEYS, |reader, key, value| match key {
         "url" => {
-            let url = reader.secret(value, PROXY_URL, |text| match is_proxy_url(text) {
-                true => Ok(Zeroizing::new(text.to_owned())),
-                false => Err("what stands here is not the address of a proxy"),
-            });
-            proxy.url = url.map(ProxyUrl::Inline);
+            let address = reader.secret(value, PROXY_URL, str::parse);
+            proxy.proxy = address.map(ProxySource::Inline);
         }
         "url_file" => {
-            let file = reader.path(value).map(ProxyUrl::File);
             if section.has("url") {
                 let place = section.own_place();
                 let problem = "`url` stands here as well";
                 reader.fault("proxy.url_file", place, problem, "one of them");
             }
-            proxy.url = file;
+            proxy.proxy = reader.path(value).map(ProxySource::File);
         }
         _ => {
-            let hosts = reader.list(value, "an array of names of hosts", |text| {
+            let expected = "an array of names of hosts";
+            let hosts = reader.list(value, expected, |text| {
                 let is_host = !text.is_empty() && !text.contains(char::is_whitespace);
                 is_host.then(|| text.to_owned())
             });
-            proxy.no_proxy = hosts.unwrap_or_default();
+            if let Some(hosts) = hosts {
+                let hosts = Exceptions::parse(hosts.iter().map(String::as_str));
+                proxy.exceptions = reader.made(value, expected, hosts);
+            }
         }
     });
     proxy
@@ -224,15 +214,6 @@ pub(super) const HOST: &str = "the name of a host, with a port or without";
 
 /// What is expected where a proxy is named.
 const PROXY_URL: &str = "`http://HOST:PORT`, with `USER:PASSWORD@` before the host or without";
-
-fn is_proxy_url(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("http://") else {
-        return false;
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    HostAddress::parse(host).is_some()
-}
 
 fn port(number: u64) -> u16 {
     u16::try_from(number).expect("the range was checked")

@@ -281,12 +281,20 @@ impl<'s> Reader<'s> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.raw_text(value, expected)?;
-        let parsed = parse(text);
-        parsed
-            .inspect_err(|err| {
-                self.fault(&value.path, value.entry.value, err.to_string(), expected);
-            })
-            .ok()
+        self.made(value, expected, parse(text))
+    }
+
+    /// What was made of a value, or what is wrong with it.
+    pub(super) fn made<T, E: std::fmt::Display>(
+        &mut self,
+        value: &Value<'_>,
+        expected: &str,
+        made: Result<T, E>,
+    ) -> Option<T> {
+        made.inspect_err(|err| {
+            self.fault(&value.path, value.entry.value, err.to_string(), expected);
+        })
+        .ok()
     }
 
     /// The path of a file; one that is relative begins at the folder of the configuration that names it.

@@ -4,8 +4,9 @@ use std::time::Duration;
 use wasm_edge_model::connection_string::HostAddress;
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::manifest::Fault;
+use wasm_edge_net::proxy::Exceptions;
 
-use super::hub::{ProxyUrl, Transport};
+use super::hub::{ProxySource, Transport};
 use super::provisioning::{
     Attestation, CertificateFiles, ConnectionStringSource, DpsConfig, GLOBAL_ENDPOINT_DEFAULT,
     KeyOwner, Reprovision,
@@ -172,6 +173,7 @@ fn every_key_of_the_other_sections_is_read() {
         url = "http://user:pass@proxy:3128"
         no_proxy = ["localhost", ".local"]
         [deployment]
+        device_id = "d1"
         file_images = true
         health_timeout_secs = 90
         ready_timeout_secs = 20
@@ -200,13 +202,14 @@ fn every_key_of_the_other_sections_is_read() {
             gateway: HostAddress::parse("gw.local"),
         },
         proxy: ProxyConfig {
-            url: Some(ProxyUrl::Inline(
-                "http://user:pass@proxy:3128".to_owned().into(),
+            proxy: Some(ProxySource::Inline(
+                "http://user:pass@proxy:3128".parse().unwrap(),
             )),
-            no_proxy: vec!["localhost".to_owned(), ".local".to_owned()],
+            exceptions: Exceptions::parse(["localhost", ".local"]).ok(),
         },
         deployment: DeploymentConfig {
             file: None,
+            device_id: DeviceId::new("d1").ok(),
             file_images: Some(true),
             health_timeout: Some(Duration::from_secs(90)),
             ready_timeout: Some(Duration::from_secs(20)),
@@ -398,7 +401,7 @@ fn later_files_and_then_variables_win_key_by_key() {
     assert_eq!(config.hub.refresh, Duration::from_secs(60));
     assert_eq!(config.log.level, device::LogLevel::Warn);
     assert!(!config.clock.from_hub);
-    assert_eq!(config.proxy.no_proxy, ["a", ".b"]);
+    assert_eq!(config.proxy.exceptions, Exceptions::parse(["a", ".b"]).ok());
     assert_eq!(config.metrics.listen, "127.0.0.1:9600".parse().ok());
 }
 

@@ -23,6 +23,7 @@ use wasm_edge_router::inbox::{Delivery, Inbox};
 use self::line::{IN_FLIGHT_EACH_MAX, IN_FLIGHT_MAX, Line};
 use self::sessions::{OpenSession, Sessions};
 use super::UpstreamError;
+use crate::pulse::Heart;
 
 /// How long a sender's messages wait after one could not be sent over a session that is open nonetheless.
 const RETRY_WAIT: Duration = Duration::from_secs(2);
@@ -52,10 +53,11 @@ impl PumpCounters {
 }
 
 /// Sends what waits for upstream until it is told to stop. What is on its way then goes back to its place.
-pub async fn run(
+pub(crate) async fn run(
     inbox: Inbox,
     sessions: Sessions,
     counters: PumpCounters,
+    mut heart: Heart,
     stop: CancellationToken,
 ) {
     let mut changes = sessions.watch();
@@ -74,6 +76,7 @@ pub async fn run(
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            () = heart.beat() => {}
             Some(event) = pump.under_way.next(), if !pump.under_way.is_empty() => pump.handle(event),
             Ok(()) = changes.changed() => pump.look_at_sessions(),
             delivery = pump.inbox.next_of(of_each_max) => pump.begin(delivery),

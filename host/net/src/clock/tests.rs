@@ -83,6 +83,18 @@ fn what_a_hub_says_is_taken_over_and_goes_on() {
 }
 
 #[test]
+fn certificates_are_judged_by_what_was_seen_while_the_clock_cannot_be_right() {
+    let check = |wall: i64, latest: Option<i64>, expected_ms: i64| {
+        let judged = Hands::at(wall).clock(latest).current_time().unwrap();
+        assert_eq!(judged.as_secs(), u64::try_from(expected_ms / 1000).unwrap());
+    };
+    check(NOON_MS, None, NOON_MS);
+    check(DAY_MS, None, BUILT_UNIX_MS);
+    check(DAY_MS, Some(NOON_MS), NOON_MS);
+    check(NOON_MS - DAY_MS, Some(NOON_MS), NOON_MS);
+}
+
+#[test]
 fn a_hub_whose_own_time_cannot_be_is_not_believed() {
     let clock = Hands::at(NOON_MS).clock(None);
     assert!(!clock.adopt(at(BUILT_UNIX_MS - 1), Duration::ZERO));

@@ -5,6 +5,7 @@ use crate::args::hub::serve::ServeArgs;
 use crate::commands::foreground::{self, Threads};
 use crate::exit_codes::ExitStatus;
 use crate::hub_server;
+use crate::logging::Logging;
 use crate::output::Output;
 
 /// Connections are many, and so are those who wait for the disk.
@@ -20,7 +21,10 @@ pub(super) fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let data_dir = global.data_dir.clone();
-    foreground::run(output, THREADS, |output, stop| async move {
-        hub_server::serve(&args, data_dir, &output, stop).await
-    })
+    foreground::run(
+        output,
+        Logging::of(output),
+        THREADS,
+        |output, stop| async move { hub_server::serve(&args, data_dir, &output, stop).await },
+    )
 }

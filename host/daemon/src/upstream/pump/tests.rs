@@ -80,6 +80,7 @@ impl Bed {
             router.upstream_inbox(),
             sessions.clone(),
             counters.clone(),
+            crate::pulse::pulse().1,
             stop.clone(),
         ));
         Self {

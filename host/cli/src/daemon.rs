@@ -1,0 +1,191 @@
+//! `daemon` at work: the root that builds one device of a hub elsewhere, or of none, and ends it in order.
+//!
+//! `run --hub` is the same device in the foreground. Signals and threads come from the command; what a service manager
+//! is told is in [`notify`], watching over the parts in [`watch`].
+
+pub(crate) mod check;
+mod deployment;
+mod notify;
+mod outside;
+mod pid_file;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wasm_edge_daemon::agent::AgentSettings;
+use wasm_edge_daemon::api;
+use wasm_edge_daemon::api::socket::ControlSocket;
+use wasm_edge_daemon::code::CodeStore;
+use wasm_edge_daemon::config::Config;
+use wasm_edge_daemon::device::{Device, DeviceConfig};
+use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::supervisor::health::HealthChecks;
+use wasm_edge_daemon::supervisor::life::RestartWaits;
+use wasm_edge_daemon::timekeeping::Timekeeper;
+
+use self::notify::ServiceManager;
+use self::outside::Outside;
+use self::pid_file::PidFile;
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{data_folder, live};
+
+/// How long an orderly end may take in all: modules get their grace, and what waits for the hub some seconds.
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// How long the start may take before the service manager gives up: stores are opened and checked after a power cut.
+const START_MAX: Duration = Duration::from_secs(120);
+
+/// What the command line says beside the configuration.
+pub(crate) struct DaemonOptions {
+    /// The data folder.
+    pub(crate) data_dir: PathBuf,
+    /// Where to write the process id.
+    pub(crate) pid_file: Option<PathBuf>,
+}
+
+/// Runs the device of a configuration until it is told to stop.
+pub(crate) async fn run(
+    config: Config,
+    options: DaemonOptions,
+    output: &Output,
+    stop: CancellationToken,
+) -> anyhow::Result<ExitStatus> {
+    // From now on, so that a hangup does not end it.
+    let mut hangups = signal(SignalKind::hangup())?;
+    let manager = ServiceManager::of_environment();
+    manager.starting("starting", START_MAX);
+    let folder = Arc::new(data_folder::open(&options.data_dir)?);
+    let running = Running::start(&config, folder, output).await?;
+    let pid_file = options.pid_file.as_deref().map(PidFile::write);
+    let pid_file = match pid_file.transpose() {
+        Ok(pid_file) => pid_file,
+        Err(err) => {
+            running.stop().await;
+            return Err(err.into());
+        }
+    };
+    manager.ready();
+    tracing::info!(device = %running.device.view().device, "the device runs");
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(ExitStatus::Ok),
+        failed = watch::over(&running, &manager) => Err(failed.into()),
+        () = say_at(&mut hangups) => unreachable!("hangups never end"),
+    };
+    let begun = Instant::now();
+    manager.stopping(STOP_MAX);
+    let orderly = tokio::time::timeout(STOP_MAX, running.stop()).await.is_ok();
+    drop(pid_file);
+    if !orderly {
+        let what = format!("not everything ended within {} s", STOP_MAX.as_secs());
+        return ended.and(Err(Failure::new(ExitStatus::Failure, what).into()));
+    }
+    tracing::info!(took = ?begun.elapsed(), "ended in order");
+    ended
+}
+
+/// Says at each hangup what it does not do.
+async fn say_at(hangups: &mut tokio::signal::unix::Signal) {
+    while hangups.recv().await.is_some() {
+        tracing::info!("the configuration is read at the start: a restart reads it again");
+    }
+    std::future::pending().await
+}
+
+/// The running device.
+struct Running {
+    device: Device,
+    outside: Outside,
+    socket: ControlSocket,
+    announcement: Option<live::Announcement>,
+    /// What goes on beside the device: keeping the time, waiting for the clock.
+    tasks: TaskTracker,
+    stop_tasks: CancellationToken,
+}
+
+impl Running {
+    async fn start(
+        config: &Config,
+        folder: Arc<DataFolder>,
+        output: &Output,
+    ) -> anyhow::Result<Self> {
+        let timekeeper = Timekeeper::open(Arc::clone(&folder));
+        let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
+        let outside = Outside::open(config)?;
+        let deployment = deployment::read(config, output)?;
+        let code = CodeStore::open(&folder.precompiled()?)?;
+        let own_folder = std::fs::canonicalize(folder.path())?;
+        let id = outside.device().clone();
+        let device = Device::start(DeviceConfig {
+            device: id.clone(),
+            folder: folder.device(&id)?,
+            own_folder: own_folder.clone(),
+            upstream: outside.way(),
+            code: code.clone(),
+            restart_waits: RestartWaits::default(),
+            health_checks: HealthChecks::default(),
+            agent: agent_settings(config),
+            router: config.router,
+        });
+        let device = device.with_context(|| format!("cannot start the device `{id}`"))?;
+        if let Some(deployment) = deployment {
+            deployment.apply(&device).await?;
+        }
+        device.agent().follow();
+        let router = api::router(
+            vec![device.view().clone()],
+            outside.host_name(),
+            &own_folder,
+            code,
+        );
+        let socket =
+            ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
+        let announcement = live::announce_service(folder.path());
+        tasks.spawn(timekeeper.keep(stop_tasks.clone()));
+        tasks.close();
+        Ok(Self {
+            device,
+            outside,
+            socket,
+            announcement,
+            tasks,
+            stop_tasks,
+        })
+    }
+
+    /// Ends in order: the device, which lets its modules finish; the way to the hub; the socket.
+    async fn stop(self) {
+        let Self {
+            device,
+            outside: _,
+            socket,
+            announcement,
+            tasks,
+            stop_tasks,
+        } = self;
+        drop(announcement);
+        device.stop().await;
+        stop_tasks.cancel();
+        tasks.wait().await;
+        socket.close().await;
+    }
+}
+
+fn agent_settings(config: &Config) -> AgentSettings {
+    let default = AgentSettings::default();
+    let deployment = &config.deployment;
+    AgentSettings {
+        file_images: deployment.allows_file_images(),
+        ready_timeout: deployment.ready_timeout.unwrap_or(default.ready_timeout),
+        health_timeout: deployment.health_timeout.unwrap_or(default.health_timeout),
+        memory_max_bytes: config.policy.memory_max_bytes,
+        twin_refresh: config.hub.refresh,
+    }
+}
