@@ -63,7 +63,10 @@ pub(crate) async fn run(
     let manager = ServiceManager::of_environment();
     manager.starting("starting", START_MAX);
     let folder = Arc::new(data_folder::open(&options.data_dir)?);
-    let running = Running::start(&config, folder, output).await?;
+    let running = tokio::select! {
+        running = Running::start(&config, folder, &manager, output) => running?,
+        () = stop.cancelled() => return Ok(ExitStatus::Ok),
+    };
     let pid_file = options.pid_file.as_deref().map(PidFile::write);
     let pid_file = match pid_file.transpose() {
         Ok(pid_file) => pid_file,
@@ -114,12 +117,13 @@ impl Running {
     async fn start(
         config: &Config,
         folder: Arc<DataFolder>,
+        manager: &ServiceManager,
         output: &Output,
     ) -> anyhow::Result<Self> {
         let timekeeper = Timekeeper::open(Arc::clone(&folder));
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
-        let outside = Outside::open(config)?;
         let deployment = deployment::read(config, output)?;
+        let mut outside = Outside::open(config, &folder, timekeeper.clock(), manager).await?;
         let code = CodeStore::open(&folder.precompiled()?)?;
         let own_folder = std::fs::canonicalize(folder.path())?;
         let id = outside.device().clone();
@@ -149,6 +153,7 @@ impl Running {
             ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
         let announcement = live::announce_service(folder.path());
         tasks.spawn(timekeeper.keep(stop_tasks.clone()));
+        outside.spawn(&tasks, &stop_tasks);
         tasks.close();
         Ok(Self {
             device,
@@ -164,7 +169,7 @@ impl Running {
     async fn stop(self) {
         let Self {
             device,
-            outside: _,
+            outside,
             socket,
             announcement,
             tasks,
@@ -173,6 +178,7 @@ impl Running {
         drop(announcement);
         device.stop().await;
         stop_tasks.cancel();
+        outside.close().await;
         tasks.wait().await;
         socket.close().await;
     }

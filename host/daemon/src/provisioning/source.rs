@@ -144,9 +144,9 @@ impl Source {
         Self::of_connection_string(&source, None, hub)
     }
 
-    /// The certificate that the device's own connections show, if there is one.
-    pub fn certificate(&self) -> Option<&ClientIdentity> {
-        self.certificate.as_ref()
+    /// Hands over the certificate that the device's own connections show, if there is one.
+    pub fn take_certificate(&mut self) -> Option<ClientIdentity> {
+        self.certificate.take()
     }
 
     fn given(
