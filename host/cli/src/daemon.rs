@@ -35,7 +35,7 @@ use self::pid_file::PidFile;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{data_folder, live};
+use crate::{data_folder, live, uploads};
 
 /// How long an orderly end may take in all: modules get their grace, and what waits for the hub some seconds.
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -124,6 +124,8 @@ impl Running {
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
         let deployment = deployment::read(config, output)?;
         let mut outside = Outside::open(config, &folder, timekeeper.clock(), manager).await?;
+        let (clock, proxies) = (timekeeper.clock(), config.proxy.clone());
+        let proxy = move || Ok(outside::line::proxy(&proxies)?);
         let code = CodeStore::open(&folder.precompiled()?)?;
         let own_folder = std::fs::canonicalize(folder.path())?;
         let id = outside.device().clone();
@@ -137,6 +139,7 @@ impl Running {
             health_checks: HealthChecks::default(),
             agent: agent_settings(config),
             router: config.router,
+            uploads: uploads::through(folder.path(), proxy, clock),
         });
         let device = device.with_context(|| format!("cannot start the device `{id}`"))?;
         if let Some(deployment) = deployment {

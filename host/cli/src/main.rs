@@ -33,7 +33,6 @@ mod template;
 #[cfg(feature = "test")]
 mod test;
 mod text_file;
-#[cfg(feature = "hub")]
 mod uploads;
 #[cfg(any(feature = "compiler", feature = "hub"))]
 mod user_folders;

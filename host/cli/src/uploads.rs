@@ -25,11 +25,21 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Uploads of devices whose data folder this is: the system's certificates are trusted, and the proxy of the
 /// environment is used.
+#[cfg(feature = "hub")]
 pub(crate) fn of(data_folder: &Path, clock: HubClock) -> Uploads {
+    through(data_folder, || Ok(Proxy::from_env()?), clock)
+}
+
+/// The same through another proxy, which is asked for when something is uploaded first.
+pub(crate) fn through(
+    data_folder: &Path,
+    proxy: impl Fn() -> anyhow::Result<Option<Proxy>> + Send + Sync + 'static,
+    clock: HubClock,
+) -> Uploads {
     let open = move || {
         let options = DialerOptions {
             roots: Arc::new(trust::roots(None)?),
-            proxy: Proxy::from_env()?,
+            proxy: proxy()?,
             identity: None,
             clock: clock.clone(),
             connect_timeout: CONNECT_TIME_MAX,
@@ -40,7 +50,7 @@ pub(crate) fn of(data_folder: &Path, clock: HubClock) -> Uploads {
 }
 
 /// Uploads over a way that is there.
-pub(crate) fn over(data_folder: &Path, way_out: WayOut) -> Uploads {
+fn over(data_folder: &Path, way_out: WayOut) -> Uploads {
     let data_folder = data_folder.to_owned();
     Uploads {
         way_out: Some(way_out),

@@ -78,7 +78,10 @@ pub(super) fn https(
 }
 
 /// The proxy of the configuration, else that of the environment, if there is one.
-fn proxy(config: &ProxyConfig) -> Result<Option<Proxy>, Failure> {
+///
+/// # Errors
+/// What is named is no proxy.
+pub(in crate::daemon) fn proxy(config: &ProxyConfig) -> Result<Option<Proxy>, Failure> {
     let proxy = match &config.proxy {
         Some(ProxySource::Inline(proxy)) => Some(proxy.clone()),
         Some(ProxySource::File(path)) => {

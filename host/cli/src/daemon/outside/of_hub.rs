@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasm_edge_daemon::config::Config;
-use wasm_edge_daemon::config::hub::ClockConfig;
+use wasm_edge_daemon::config::hub::{ClockConfig, Transport};
 use wasm_edge_daemon::config::provisioning::ProvisioningConfig;
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::keys::Keyring;
@@ -17,7 +17,7 @@ use wasm_edge_daemon::provisioning::rest::{RestOptions, RestRegistry};
 use wasm_edge_daemon::provisioning::source::{Source, SourceError};
 use wasm_edge_daemon::timekeeping::{self, HubTime};
 use wasm_edge_daemon::upstream::Upstream;
-use wasm_edge_daemon::upstream::iothub::line::LineSettings;
+use wasm_edge_daemon::upstream::iothub::line::{LineSettings, TransportChoice};
 use wasm_edge_daemon::upstream::iothub::{IotHub, IotHubOptions};
 use wasm_edge_daemon::upstream::status::Standing;
 use wasm_edge_model::connection_string::HostAddress;
@@ -40,7 +40,7 @@ const CLOCK_TRAFFIC: &str = "(clock)";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A device of a hub, and its way there.
-pub(super) struct OfHub {
+pub(in crate::daemon) struct OfHub {
     device: DeviceId,
     hub_name: String,
     hub: IotHub,
@@ -131,7 +131,7 @@ impl OfHub {
             clock: clock.clone(),
             ledger,
             settings: LineSettings {
-                transport: config.hub.transport,
+                transport: carrier(config.hub.transport),
                 keep_alive: config.hub.keep_alive,
                 token_life: config.hub.token_life,
                 time_from_hub: config.clock.from_hub,
@@ -233,6 +233,14 @@ async fn narrate(mut standing: watch::Receiver<Standing>, hub: &str) {
         if standing.changed().await.is_err() {
             return;
         }
+    }
+}
+
+fn carrier(transport: Transport) -> TransportChoice {
+    match transport {
+        Transport::Auto => TransportChoice::Auto,
+        Transport::Mqtt => TransportChoice::Mqtt,
+        Transport::MqttWs => TransportChoice::MqttWs,
     }
 }
 
