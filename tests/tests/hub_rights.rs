@@ -1,6 +1,7 @@
 //! What services, devices and modules may ask of a hub over REST, and paths that lead nobody further.
 
 use serde_json::json;
+use wasm_edge_tests::certificates::ClientCertificate;
 use wasm_edge_tests::doors::bed::Bed;
 use wasm_edge_tests::doors::request::Request;
 use wasm_edge_tests::home::Home;
@@ -224,6 +225,58 @@ fn a_module_calls_methods_within_its_device_only() {
         let (status, said) = bed.doors.ask(&request, None);
         assert_eq!(status, expected, "{path} {caller}: {said}");
     }
+}
+
+#[test]
+fn a_device_with_a_certificate_manages_its_own_modules_with_keys() {
+    let home = Home::new();
+    let bed = Bed::start(&home, HubOptions::new());
+    let own = ClientCertificate::self_signed("whoever", (2020, 2099));
+    let other = ClientCertificate::self_signed("whoever", (2020, 2099));
+    let authentication = json!({ "type": "selfSigned", "x509Thumbprint": {
+        "primaryThumbprint": own.sha256(), "secondaryThumbprint": "" } });
+    let device = json!({ "authentication": authentication, "capabilities": { "iotEdge": true } });
+    bed.make("/devices/x1", &device);
+    let ask = |method: &str, module: &str, body: Option<serde_json::Value>, certificate| {
+        let path = format!("/devices/{module}?api-version=2017-11-08-preview");
+        let request = Request::new(method, &path);
+        let request = match body {
+            None => request,
+            Some(body) => request.body(body),
+        };
+        let is_change = request
+            .body
+            .as_ref()
+            .is_some_and(|body| body["authentication"].is_object());
+        let request = match is_change || method == "DELETE" {
+            true => request.header("If-Match", "*"),
+            false => request,
+        };
+        bed.doors.ask(&request, Some(certificate)).0
+    };
+    let made = json!({ "deviceId": "x1", "moduleId": "m" });
+    let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let keys = |module: &str| {
+        json!({ "deviceId": "x1", "moduleId": module, "authentication": { "type": "sas",
+            "symmetricKey": { "primaryKey": key, "secondaryKey": key } } })
+    };
+    let path = "x1/modules/m";
+    for (method, body) in [("GET", None), ("PUT", Some(made.clone())), ("DELETE", None)] {
+        assert_eq!(ask(method, path, body.clone(), &other), 401, "{method}");
+        assert_eq!(ask(method, "d1/modules/m", body, &own), 401, "{method}");
+    }
+    assert_eq!(ask("GET", path, None, &own), 404);
+    assert_eq!(ask("PUT", path, Some(made.clone()), &own), 200);
+    assert_eq!(ask("PUT", path, Some(made), &own), 409);
+    assert_eq!(ask("PUT", path, Some(keys("m")), &own), 200);
+    let system = "x1/modules/%24edgeAgent";
+    assert_eq!(ask("PUT", system, Some(keys("$edgeAgent")), &own), 200);
+    for path in ["/devices/x1/modules/m", "/devices/x1/modules/%24edgeAgent"] {
+        assert_eq!(bed.key(path, "primaryKey"), key, "{path}");
+    }
+    assert_eq!(ask("DELETE", path, None, &own), 204);
+    assert_eq!(ask("DELETE", system, None, &own), 401);
+    assert_eq!(ask("GET", path, None, &own), 404);
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! Owns when the provisioning service is asked and how long is waited between two tries. Leaves one registration to
 //! [`super::dps`], and starting a device for an assignment to the root.
 
-use cap_std::fs::Dir;
+use tokio::sync::watch;
 use wasm_edge_clock::sleep;
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::dial::Dialer;
 use wasm_edge_net::traffic::Counter;
+use wasm_edge_store::folder::{DataFolder, FolderError};
 use wasm_edge_store::keys::KeyError;
 
 use super::dps::{Assigned, DpsError, Registration};
@@ -17,9 +18,10 @@ use super::{Assignment, DeviceCredential};
 use crate::config::hub::HubConfig;
 use crate::config::provisioning::Reprovision;
 use crate::upstream::backoff::{Backoff, Jitter, Trouble};
+use crate::upstream::status::Standing;
 
 /// What asking the provisioning service needs.
-pub struct ProvisionerOptions {
+pub struct ProvisionerOptions<'a> {
     /// What connects; with the device's certificate, if it has one.
     pub dialer: Dialer,
     /// The time that tokens are made by.
@@ -28,13 +30,24 @@ pub struct ProvisionerOptions {
     pub counter: Counter,
     /// How hubs and the service are reached.
     pub hub: HubConfig,
-    /// `provisioning/` of the data folder.
-    pub folder: Dir,
+    /// Where an assignment is kept.
+    pub folder: &'a DataFolder,
 }
 
 /// Says which hub the device belongs to.
 pub struct Provisioner {
     kind: Kind,
+}
+
+/// Why it is not known which hub was assigned before.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionerError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The key that the assignment is sealed with cannot be used.
+    #[error("cannot use the key of what was assigned")]
+    Key(#[from] KeyError),
 }
 
 /// The hub of the device, and how the device shows that it is it.
@@ -63,8 +76,8 @@ impl Provisioner {
     /// Says what `source` says, or asks the service that it names. Blocks.
     ///
     /// # Errors
-    /// [`KeyError`] when what is stored cannot be opened or kept.
-    pub fn new(source: Source, options: ProvisionerOptions) -> Result<Self, KeyError> {
+    /// [`ProvisionerError`].
+    pub fn new(source: Source, options: ProvisionerOptions<'_>) -> Result<Self, ProvisionerError> {
         let kind = match source.origin {
             Origin::Given {
                 assignment,
@@ -91,10 +104,30 @@ impl Provisioner {
             Kind::Registered(registered) => registered.provision().await,
         }
     }
+
+    /// Ends when the device belongs to another hub than `current`, or is another device there: what it is then.
+    ///
+    /// As long as the hub of `current` refuses it, the service is asked, with waits that grow. Where no service is to
+    /// be asked this never ends.
+    ///
+    /// # Cancel safety
+    /// The registration under way is given up.
+    pub async fn reassigned(
+        &self,
+        current: &Assignment,
+        mut standing: watch::Receiver<Standing>,
+    ) -> Provisioned {
+        if let Kind::Registered(registered) = &self.kind
+            && registered.reprovision != Reprovision::Never
+        {
+            return registered.reassigned(current, &mut standing).await;
+        }
+        std::future::pending().await
+    }
 }
 
 impl Registered {
-    fn open(source: DpsSource, options: ProvisionerOptions) -> Result<Self, KeyError> {
+    fn open(source: DpsSource, options: ProvisionerOptions<'_>) -> Result<Self, ProvisionerError> {
         let DpsSource {
             id_scope,
             registration_id,
@@ -104,7 +137,7 @@ impl Registered {
         } = source;
         let subject = format!("{endpoint}/{id_scope}/registrations/{registration_id}");
         Ok(Self {
-            kept: KeptAssignment::open(options.folder, subject)?,
+            kept: KeptAssignment::open(options.folder.provisioning()?, subject)?,
             registration: Registration {
                 id_scope,
                 registration_id,
@@ -139,6 +172,40 @@ impl Registered {
                     tracing::warn!(%err, wait_secs = wait.as_secs(), "the device has no hub yet");
                     sleep(wait).await;
                 }
+            }
+        }
+    }
+
+    async fn reassigned(
+        &self,
+        current: &Assignment,
+        standing: &mut watch::Receiver<Standing>,
+    ) -> Provisioned {
+        let is_refused = |standing: &Standing| matches!(standing, Standing::Refused { .. });
+        let mut backoff = Backoff::default();
+        loop {
+            let refused = standing.wait_for(|standing| {
+                if standing.is_connected() {
+                    backoff.reset();
+                }
+                is_refused(standing)
+            });
+            if refused.await.is_err() {
+                // The way to the hub has ended, and with it the device.
+                return std::future::pending().await;
+            }
+            sleep(backoff.next(Trouble::Refused, Jitter::random())).await;
+            if !is_refused(&standing.borrow()) {
+                continue;
+            }
+            match self
+                .register()
+                .await
+                .map(|assigned| self.provisioned(assigned))
+            {
+                Ok(provisioned) if provisioned.assignment != *current => return provisioned,
+                Ok(_) => tracing::info!("the device belongs to the hub that refuses it"),
+                Err(err) => tracing::warn!(%err, "the device keeps the hub that refuses it"),
             }
         }
     }
