@@ -63,35 +63,45 @@ pub(crate) async fn run(
     let manager = ServiceManager::of_environment();
     manager.starting("starting", START_MAX);
     let folder = Arc::new(data_folder::open(&options.data_dir)?);
-    let running = tokio::select! {
-        running = Running::start(&config, folder, &manager, output) => running?,
+    let start = || Running::start(&config, Arc::clone(&folder), &manager, output);
+    let mut running = tokio::select! {
+        running = start() => running?,
         () = stop.cancelled() => return Ok(ExitStatus::Ok),
     };
     let pid_file = options.pid_file.as_deref().map(PidFile::write);
-    let pid_file = match pid_file.transpose() {
+    let _pid_file = match pid_file.transpose() {
         Ok(pid_file) => pid_file,
         Err(err) => {
             running.stop().await;
             return Err(err.into());
         }
     };
-    manager.ready();
-    tracing::info!(device = %running.device.view().device, "the device runs");
-    let ended = tokio::select! {
-        () = stop.cancelled() => Ok(ExitStatus::Ok),
-        failed = watch::over(&running, &manager) => Err(failed.into()),
-        () = say_at(&mut hangups) => unreachable!("hangups never end"),
-    };
-    let begun = Instant::now();
-    manager.stopping(STOP_MAX);
-    let orderly = tokio::time::timeout(STOP_MAX, running.stop()).await.is_ok();
-    drop(pid_file);
-    if !orderly {
-        let what = format!("not everything ended within {} s", STOP_MAX.as_secs());
-        return ended.and(Err(Failure::new(ExitStatus::Failure, what).into()));
+    loop {
+        manager.ready();
+        tracing::info!(device = %running.device.view().device, "the device runs");
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(ExitStatus::Ok),
+            failed = watch::over(&running, &manager) => Err(failed.into()),
+            () = running.outside.reassigned() => {
+                tracing::info!("the device belongs elsewhere now, and starts anew there");
+                manager.starting("moving to another hub", STOP_MAX + START_MAX);
+                running.stop_in_time().await?;
+                running = tokio::select! {
+                    running = start() => running?,
+                    () = stop.cancelled() => return Ok(ExitStatus::Ok),
+                };
+                continue;
+            }
+            () = say_at(&mut hangups) => unreachable!("hangups never end"),
+        };
+        let begun = Instant::now();
+        manager.stopping(STOP_MAX);
+        match running.stop_in_time().await {
+            Ok(()) => tracing::info!(took = ?begun.elapsed(), "ended in order"),
+            Err(late) => return ended.and(Err(late.into())),
+        }
+        return ended;
     }
-    tracing::info!(took = ?begun.elapsed(), "ended in order");
-    ended
 }
 
 /// Says at each hangup what it does not do.
@@ -165,6 +175,18 @@ impl Running {
             announcement,
             tasks,
             stop_tasks,
+        })
+    }
+
+    /// Ends in order, within [`STOP_MAX`].
+    ///
+    /// # Errors
+    /// What goes on after that time.
+    async fn stop_in_time(self) -> Result<(), Failure> {
+        let stopped = tokio::time::timeout(STOP_MAX, self.stop()).await;
+        stopped.map_err(|_| {
+            let what = format!("not everything ended within {} s", STOP_MAX.as_secs());
+            Failure::new(ExitStatus::Failure, what)
         })
     }
 

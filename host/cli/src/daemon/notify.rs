@@ -55,7 +55,7 @@ impl ServiceManager {
     /// The start goes on, for so long at least.
     pub(super) fn starting(&self, status: &str, time_max: Duration) {
         self.status(status);
-        self.tell(&[extend(time_max)]);
+        self.tell(&[extend(time_max), NotifyState::Watchdog]);
     }
 
     /// How the device is, in a line; what was told already is not told again.

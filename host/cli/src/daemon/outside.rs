@@ -84,6 +84,14 @@ impl Outside {
         }
     }
 
+    /// Ends when it is another device, or that of another hub: opened anew it is so.
+    pub(super) async fn reassigned(&self) {
+        match self {
+            Self::Alone(_) => std::future::pending().await,
+            Self::OfHub(of_hub) => of_hub.reassigned().await,
+        }
+    }
+
     /// Lets go on beside the device what its way needs: the clock that is waited for, and what is told of the hub.
     pub(super) fn spawn(&mut self, tasks: &TaskTracker, stop: &CancellationToken) {
         if let Self::OfHub(of_hub) = self {

@@ -11,6 +11,7 @@ use wasm_edge_daemon::config::hub::{ClockConfig, Transport};
 use wasm_edge_daemon::config::provisioning::ProvisioningConfig;
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::keys::Keyring;
+use wasm_edge_daemon::provisioning::Assignment;
 use wasm_edge_daemon::provisioning::identities::Identities;
 use wasm_edge_daemon::provisioning::provisioner::{Provisioned, Provisioner, ProvisionerOptions};
 use wasm_edge_daemon::provisioning::rest::{RestOptions, RestRegistry};
@@ -44,6 +45,8 @@ pub(in crate::daemon) struct OfHub {
     device: DeviceId,
     hub_name: String,
     hub: IotHub,
+    provisioner: Provisioner,
+    assignment: Assignment,
     upstream: Arc<Timely<IotHub>>,
     standing: watch::Receiver<Standing>,
     /// What waits for the clock; gone once it does.
@@ -77,7 +80,7 @@ impl OfHub {
                 clock: clock.clone(),
                 counter: ledger.counter(PROVISIONING_TRAFFIC),
                 hub: config.hub.clone(),
-                folder: folder.provisioning()?,
+                folder,
             },
         )?;
         let time_of = |host: &HostAddress, port| {
@@ -126,7 +129,7 @@ impl OfHub {
         let time = time_of(assignment.address(), assignment.https_port);
         let hub_name = assignment.hub.to_string();
         let hub = IotHub::new(IotHubOptions {
-            assignment,
+            assignment: assignment.clone(),
             dialer: dialers.modules.clone(),
             clock: clock.clone(),
             ledger,
@@ -145,6 +148,8 @@ impl OfHub {
             upstream: Arc::new(Timely::new(hub.clone(), is_set)),
             standing: hub.standing(),
             hub,
+            provisioner,
+            assignment,
             waiting: Some(ClockWait {
                 clock,
                 config: config.clock,
@@ -160,6 +165,14 @@ impl OfHub {
 
     pub(super) fn upstream(&self) -> Arc<dyn Upstream> {
         self.upstream.clone()
+    }
+
+    /// Ends when the provisioning service has assigned another hub or device.
+    pub(super) async fn reassigned(&self) {
+        let standing = self.standing.clone();
+        self.provisioner
+            .reassigned(&self.assignment, standing)
+            .await;
     }
 
     /// How it stands, in a line.
