@@ -7,7 +7,7 @@ wasm := --target wasm32-wasip2
 guest_workspaces := examples tests/guests bench/guests
 workspaces := . sdk-guest tests/peers $(guest_workspaces)
 
-.PHONY: help demo test guests lint bench bench-hub peers soak device audit fuzz-check
+.PHONY: help demo test guests lint bench bench-hub peers soak device deb bench-board audit fuzz-check
 
 help:
 	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
@@ -18,6 +18,8 @@ help:
 	@echo "make bench-hub       put thousands of connections on a hub, and on mosquitto beside it"
 	@echo "make soak            kill, starve and fill it for long: hundreds of kills, a million messages without a hub"
 	@echo "make device          build the program for boards, which has no compiler and no hub; RELEASE=1 as it is shipped"
+	@echo "make deb             make the Debian package, with the release build or that of PROFILE=dev"
+	@echo "make bench-board     measure memory, start and size of the program for boards"
 	@echo "make audit           check licences, sources and banned crates of all dependencies"
 
 demo: guests
@@ -85,6 +87,18 @@ soak: guests
 # The tests start it, too.
 device:
 	scripts/build-device.sh
+
+# Figures of this machine; none of them fails.
+bench-board: guests
+	cargo build --release -p wasm-edge-cli
+	RELEASE=1 scripts/build-device.sh
+	TMPDIR=$(abspath $(target)) scripts/bench-board.sh $(target)/device/release/wasm-edge $(target)/release/wasm-edge \
+		target/guests/components/examples --json $(target)/bench-board.json
+
+deb: profile := $(or $(PROFILE),release)
+deb:
+	cargo build --profile $(profile) -p wasm-edge-cli
+	scripts/make-deb.sh $(target)/$(if $(filter dev,$(profile)),debug,$(profile))/wasm-edge $(target)/deb
 
 # cargo-deny of the machine, or one of our own that is built once.
 audit:

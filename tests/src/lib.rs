@@ -24,6 +24,7 @@ pub mod management;
 pub mod mqtt;
 pub mod numbers;
 pub mod outcome;
+pub mod package;
 pub mod paths;
 pub mod process;
 pub mod proxy;

@@ -18,7 +18,6 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 /// Largest manifest that is read from a file, and largest file of `--twin`, in bytes.
-#[cfg(feature = "compiler")]
 pub(crate) const TEXT_MAX_BYTES: usize = 1 << 20;
 
 /// The schema version of a deployment that names none, as a layered one need not.

@@ -15,6 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::client::socket::DataFolder;
+#[cfg(feature = "hub")]
 use crate::output::Output;
 
 /// The most entries that are looked at; more are not there unless something else writes into the folder.
