@@ -225,3 +225,6 @@ fn session_failed(err: SessionError) -> UpstreamError {
         SessionError::Twin(_) | SessionError::Message(_) => UpstreamError::Refused { cause },
     }
 }
+
+#[cfg(test)]
+mod contract;

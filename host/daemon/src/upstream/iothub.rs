@@ -205,7 +205,7 @@ impl Upstream for IotHub {
     ) -> BoxFuture<'static, Result<Credentials, UpstreamError>> {
         let line = Arc::clone(&self.line);
         Box::pin(async move {
-            let credential = line.ensure(&module).await?;
+            let credential = line.options.identities.ensure(&module).await?;
             Ok(Credentials {
                 primary_key: credential.key.decode().into(),
                 generation_id: credential.generation_id,

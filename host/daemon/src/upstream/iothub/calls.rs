@@ -103,10 +103,14 @@ impl SessionCalls for Calls {
         let (module, sends, ending) =
             (self.module.clone(), self.sends.clone(), self.ending.clone());
         Box::pin(async move {
-            let topic =
-                topic::telemetry(&module, &message).ok_or_else(|| UpstreamError::Refused {
-                    cause: "the message's properties are too long for a topic of MQTT".to_owned(),
-                })?;
+            let refused = |cause: &str| UpstreamError::Refused {
+                cause: cause.to_owned(),
+            };
+            // A hub ends the connection over one, and with it all that is on its way.
+            let checked = message.check();
+            checked.map_err(|err| refused(&err.to_string()))?;
+            let too_long = "the message's properties are too long for a topic of MQTT";
+            let topic = topic::telemetry(&module, &message).ok_or_else(|| refused(too_long))?;
             let (done, sent) = oneshot::channel();
             let sending = Sending {
                 topic,

@@ -134,7 +134,7 @@ impl Line {
         module: &ModuleIdentity,
         before: &mut Option<Connection>,
     ) -> Result<Entered, UpstreamError> {
-        let mut credential = self.ensure(module).await?;
+        let mut credential = self.options.identities.ensure(module).await?;
         let counter = self.options.ledger.counter(module.module.as_str());
         let mut may_be_the_clock = true;
         let mut may_be_the_key = true;
@@ -178,21 +178,6 @@ impl Line {
                 return Err(refused);
             }
             credential = renewed;
-        }
-    }
-
-    /// The credential of a module; where the hub refuses to give it, perhaps for a token of another time, once more.
-    pub(super) async fn ensure(
-        &self,
-        module: &ModuleIdentity,
-    ) -> Result<ModuleCredential, UpstreamError> {
-        let identities = &self.options.identities;
-        match identities.ensure(module).await {
-            Err(UpstreamError::Refused { cause }) => match self.correct_clock().await {
-                true => identities.ensure(module).await,
-                false => Err(UpstreamError::Refused { cause }),
-            },
-            other => other,
         }
     }
 
