@@ -254,6 +254,7 @@ impl Agent {
                     methods: takes_methods,
                 },
                 refresh: Some(self.parts.settings.twin_refresh),
+                generation_id: None,
             }));
         }
         let reporter = Reporter {
@@ -268,7 +269,7 @@ impl Agent {
     }
 
     async fn follow(&mut self) {
-        let mut changes = Changes::new(&self.own, &self.shared);
+        let mut changes = Changes::new(&self.own, &self.shared, &self.parts.sessions);
         self.hold_last_good().await;
         let own_links = self.own_links.iter();
         futures_util::future::join_all(own_links.map(|link| link.synced(SYNC_TIMEOUT))).await;

@@ -30,9 +30,9 @@ use crate::logs::Logs;
 use crate::methods::Methods;
 use crate::supervisor::Supervisor;
 use crate::twins::Twins;
-use crate::upstream::HubPlace;
 use crate::upstream::gate::Gate;
 use crate::upstream::pump::PumpCounters;
+use crate::upstream::{HubPlace, Upstream};
 use crate::{clock, supervisor};
 
 /// What the API reaches of one device.
@@ -54,8 +54,10 @@ pub struct DeviceView {
     pub methods: Methods,
     /// What went to its hub.
     pub pumped: PumpCounters,
-    /// Its way to its hub.
+    /// Its way to its hub, which can be taken away.
     pub gate: Gate,
+    /// That way itself.
+    pub upstream: Arc<dyn Upstream>,
     /// Where its hub is.
     pub hub: HubPlace,
 }

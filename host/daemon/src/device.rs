@@ -122,7 +122,7 @@ impl Device {
                 (Arc::new(local.clone()), HubPlace::Local(local))
             }
         };
-        let upstream = Arc::new(GatedUpstream::new(upstream, gate.clone()));
+        let upstream: Arc<dyn Upstream> = Arc::new(GatedUpstream::new(upstream, gate.clone()));
         let file = SealedFile::new(Arc::clone(&folder), &keys);
         let router = queues::open(&device, &folder, &routing)?;
         let logs = Logs::open(device.clone(), folder.logs()?, logs::DEVICE_SIZE_MAX_BYTES);
@@ -152,7 +152,7 @@ impl Device {
             twins: twins.clone(),
             methods: methods.clone(),
             logs: logs.clone(),
-            upstream,
+            upstream: Arc::clone(&upstream),
             sessions,
             code,
             file,
@@ -171,6 +171,7 @@ impl Device {
             methods,
             pumped,
             gate,
+            upstream,
             hub,
         };
         let (agent_pulse, heart) = pulse::pulse();

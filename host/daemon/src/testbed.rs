@@ -294,6 +294,7 @@ impl Testbed {
                 methods: code.takes_methods(),
             },
             refresh: None,
+            generation_id: None,
         };
         let rest_max = spec.limits.call_deadline + steps::REST_MARGIN;
         let stop = CancellationToken::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 use wasm_edge_model::identity::DeviceId;
+use wasm_edge_model::time::Timestamp;
 
 use super::running::Running;
 use crate::args::GlobalArgs;
@@ -13,6 +14,7 @@ use crate::client::ClientError;
 use crate::client::target::Target;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
+use crate::output::human::relative;
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
 use crate::output::{Output, OutputError};
@@ -29,6 +31,11 @@ struct Way {
     messages_queued: u64,
     messages_set_aside: u64,
     messages_sent: u64,
+    /// Of a hub on the network, how the way to it is.
+    standing: Option<String>,
+    since: Option<Timestamp>,
+    cause: Option<String>,
+    transport: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -91,10 +98,11 @@ async fn switch(
 }
 
 impl Way {
-    fn state(&self) -> &'static str {
-        match self.disconnected {
-            true => "disconnected",
-            false => "connected",
+    fn state(&self) -> &str {
+        match (self.disconnected, &self.standing) {
+            (true, _) => "disconnected",
+            (false, Some(standing)) => standing,
+            (false, None) => "connected",
         }
     }
 }
@@ -104,25 +112,38 @@ fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
 }
 
 fn print(ways: &[Way], output: &Output) -> Result<(), OutputError> {
-    let mut table = Table::new(&[
-        ("DEVICE", Align::Left),
-        ("UPSTREAM", Align::Left),
+    let is_far = ways.iter().any(|way| way.standing.is_some());
+    let mut columns = vec![("DEVICE", Align::Left), ("UPSTREAM", Align::Left)];
+    if is_far {
+        columns.extend([("BY", Align::Left), ("SINCE", Align::Right)]);
+    }
+    columns.extend([
         ("QUEUED", Align::Right),
         ("SET ASIDE", Align::Right),
         ("SENT", Align::Right),
     ]);
+    if is_far {
+        columns.push(("CAUSE", Align::Left));
+    }
+    let mut table = Table::new(&columns);
+    let now = jiff::Timestamp::now();
     for way in ways {
+        let mut row = vec![way.device.clone(), way.state().to_owned()];
+        if is_far {
+            row.push(way.transport.clone().unwrap_or_default());
+            let since = way.since.map(|since| relative(since.as_jiff(), now));
+            row.push(since.unwrap_or_default());
+        }
         let numbers = [
             way.messages_queued,
             way.messages_set_aside,
             way.messages_sent,
         ];
-        let texts = [way.device.clone(), way.state().to_owned()];
-        table.row(
-            texts
-                .into_iter()
-                .chain(numbers.map(|number| number.to_string())),
-        );
+        row.extend(numbers.map(|number| number.to_string()));
+        if is_far {
+            row.push(way.cause.clone().unwrap_or_default());
+        }
+        table.row(row);
     }
     output.table(&table)
 }

@@ -237,7 +237,11 @@ impl Agent {
         let Placed { spec, image_digest } = placed.clone();
         self.parts.logs.set_limits(id, &spec.limits);
         keep_local_changes(&twin, spec.keep_local_changes).await;
-        self.connect(id, &twin, code.takes_methods()).await;
+        self.parts.sessions.identity_taken(id);
+        let interest = Interest {
+            methods: code.takes_methods(),
+        };
+        self.connect(id, &twin, &credentials, interest).await;
         let module = Module {
             spec,
             code,
@@ -253,12 +257,19 @@ impl Agent {
         let here = Here {
             placed: placed.clone(),
             started: false,
+            identity_replaced: false,
         };
         self.current.modules.insert(id.clone(), here);
     }
 
     /// Opens the session of a module, anew if it takes methods now and did not, or the other way.
-    async fn connect(&mut self, id: &ModuleId, twin: &Twin, methods: bool) {
+    async fn connect(
+        &mut self,
+        id: &ModuleId,
+        twin: &Twin,
+        credentials: &Credentials,
+        interest: Interest,
+    ) {
         if let Some(link) = self.links.remove(id) {
             link.close().await;
         }
@@ -268,8 +279,9 @@ impl Agent {
             upstream: Arc::clone(&self.parts.upstream),
             sessions: self.parts.sessions.clone(),
             methods: self.parts.methods.clone(),
-            interest: Interest { methods },
+            interest,
             refresh: None,
+            generation_id: Some(credentials.generation_id.clone()),
         };
         self.links.insert(id.clone(), Link::open(sync));
     }

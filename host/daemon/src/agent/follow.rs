@@ -1,16 +1,19 @@
 //! The agent's own two twins: their sessions with the hub, and what tells it that there is something to do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use wasm_edge_model::identity::ModuleId;
 
 use super::handle::Shared;
 use crate::deployment::sealed::Sections;
 use crate::twins::Twin;
 use crate::twins::sync::Sync;
+use crate::upstream::pump::sessions::Sessions;
 
 /// A session with the hub that is kept open.
 pub(super) struct Link {
@@ -74,14 +77,16 @@ pub(super) struct Changes {
     agent: watch::Receiver<u64>,
     hub: watch::Receiver<u64>,
     asked: watch::Receiver<u64>,
+    replaced: watch::Receiver<BTreeSet<ModuleId>>,
 }
 
 impl Changes {
-    pub(super) fn new(twins: &OwnTwins, shared: &Arc<Shared>) -> Self {
+    pub(super) fn new(twins: &OwnTwins, shared: &Arc<Shared>, sessions: &Sessions) -> Self {
         Self {
             agent: twins.agent.watch_desired(),
             hub: twins.hub.watch_desired(),
             asked: shared.asked.subscribe(),
+            replaced: sessions.replaced(),
         }
     }
 
@@ -89,6 +94,7 @@ impl Changes {
     pub(super) fn see(&mut self) -> bool {
         self.agent.mark_unchanged();
         self.hub.mark_unchanged();
+        self.replaced.mark_unchanged();
         let asked = self.asked.has_changed().unwrap_or(false);
         self.asked.mark_unchanged();
         asked
@@ -97,7 +103,8 @@ impl Changes {
     /// Whether there is something that was not seen.
     pub(super) fn is_new(&self) -> bool {
         let new = |receiver: &watch::Receiver<u64>| receiver.has_changed().unwrap_or(false);
-        new(&self.agent) || new(&self.hub) || new(&self.asked)
+        let replaced = self.replaced.has_changed().unwrap_or(false);
+        new(&self.agent) || new(&self.hub) || new(&self.asked) || replaced
     }
 
     /// Waits for something that was not seen; it stays unseen.
@@ -106,12 +113,14 @@ impl Changes {
             mut agent,
             mut hub,
             mut asked,
+            mut replaced,
         } = self.clone();
         // None of the senders is dropped before the agent.
         tokio::select! {
             _ = agent.changed() => {}
             _ = hub.changed() => {}
             _ = asked.changed() => {}
+            _ = replaced.changed() => {}
         }
     }
 }

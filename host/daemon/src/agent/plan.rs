@@ -29,6 +29,8 @@ pub struct Here {
     pub placed: Placed,
     /// Whether it was started and not stopped since; how its instance is meanwhile is the supervisor's matter.
     pub started: bool,
+    /// Whether its identity was made anew at the hub since, so that it has to be made under that one.
+    pub identity_replaced: bool,
 }
 
 /// How messages go between modules.
@@ -111,7 +113,11 @@ pub fn plan(current: &Current, desired: &Desired) -> Vec<Command> {
         .values()
         .filter_map(|placed| {
             let here = current.modules.get(&placed.spec.id)?;
-            Some((here, placed, difference(&here.placed, placed)))
+            let difference = match here.identity_replaced {
+                true => Difference::Run,
+                false => difference(&here.placed, placed),
+            };
+            Some((here, placed, difference))
         })
         .collect();
     let updated: Vec<&Placed> = staying

@@ -35,6 +35,7 @@ pub(super) enum Pursued {
 impl Agent {
     /// Brings the device to what is desired now. `force` tries again what was rejected before.
     pub(super) async fn pursue(&mut self, changes: &Changes, force: bool) -> Pursued {
+        self.note_replaced_identities();
         let sections = self.own.sections();
         self.phase(&sections, Phase::Preparing);
         let deployment = match self.read(&sections).await {
@@ -59,6 +60,16 @@ impl Agent {
                     Pursued::Settled if later => Pursued::Later,
                     pursued => pursued,
                 }
+            }
+        }
+    }
+
+    /// Notes which modules have to be made anew under identities that were.
+    fn note_replaced_identities(&mut self) {
+        let replaced = self.parts.sessions.replaced();
+        for id in replaced.borrow().iter() {
+            if let Some(here) = self.current.modules.get_mut(id) {
+                here.identity_replaced = true;
             }
         }
     }

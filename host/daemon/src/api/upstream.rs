@@ -46,12 +46,17 @@ pub(super) fn of(view: &DeviceView) -> Value {
     let upstream = endpoints
         .iter()
         .find(|endpoint| endpoint.endpoint.module().is_none());
-    json!({
+    let mut way = json!({
         "device": view.device,
         "disconnected": view.gate.is_disconnected(),
         "messagesQueued": upstream.map_or(0, |endpoint| endpoint.queued_messages + endpoint.in_hand_messages),
         "messagesSetAside": upstream.map_or(0, |endpoint| endpoint.aside_messages),
         "messagesSent": view.pumped.sent(),
         "messagesReturned": view.pumped.returned(),
-    })
+    });
+    if let (Some(status), Value::Object(way)) = (view.upstream.status(), &mut way) {
+        way.insert("hubHostName".to_owned(), view.upstream.host_name().into());
+        way.extend(status.to_json());
+    }
+    way
 }

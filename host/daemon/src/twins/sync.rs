@@ -35,6 +35,8 @@ pub(crate) struct Sync {
     pub(crate) interest: Interest,
     /// How often the whole twin is read without a cause; never where there is none.
     pub(crate) refresh: Option<Duration>,
+    /// The generation of the identity that the module runs under, if it matters to it.
+    pub(crate) generation_id: Option<String>,
 }
 
 /// Why a session ended.
@@ -104,10 +106,21 @@ impl Sync {
             let calls = Arc::clone(&session.calls);
             self.sessions.opened(&self.identity.module, calls);
         }
+        self.look_at_identity(&session);
         let follower = Follower::new(self, synced, session, told);
         let end = follower.run().await;
         let lasted = wasm_edge_clock::now().saturating_duration_since(since);
         (end.err().unwrap_or(End::Closed), Some(lasted))
+    }
+
+    /// Tells the agent if the hub has another identity of the module's name than it runs under.
+    fn look_at_identity(&self, session: &Session) {
+        let (ours, theirs) = (&self.generation_id, &session.generation_id);
+        if ours.is_some() && theirs.is_some() && ours != theirs {
+            let module = &self.identity.module;
+            tracing::warn!(%module, "the identity was made anew at the hub, and the module starts again under it");
+            self.sessions.identity_replaced(module);
+        }
     }
 
     /// Whether an instance takes methods now: to a caller, a module that does not run is not there.

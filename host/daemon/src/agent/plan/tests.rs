@@ -89,6 +89,7 @@ fn carry_out(current: &mut Current, command: &Command, desired: &Desired) {
             let here = Here {
                 placed: desired.modules[id].clone(),
                 started: false,
+                identity_replaced: false,
             };
             let before = current.modules.insert(id.clone(), here);
             let updates = matches!(command, Command::UpdateModule(_));
@@ -181,6 +182,30 @@ fn a_new_image_replaces_a_module_and_leaves_the_others_alone() {
             Command::StartModules(vec![id("b")]),
         ],
     );
+}
+
+#[test]
+fn a_module_whose_identity_was_made_anew_is_made_anew() {
+    let wanted = desired([running("a", 1), running("b", 2)], routes(1));
+    let mut current = settled(&wanted);
+    current
+        .modules
+        .get_mut(&id("a"))
+        .expect("it is there")
+        .identity_replaced = true;
+    let expected = [
+        Command::FetchImages(vec![id("a")]),
+        Command::CheckFit,
+        Command::ProvisionIdentities(vec![id("a")]),
+        Command::StopModule(id("a")),
+        Command::UpdateModule(id("a")),
+        Command::StartModules(vec![id("a")]),
+    ];
+    assert_eq!(plan(&current, &wanted), expected);
+    for command in &expected {
+        carry_out(&mut current, command, &wanted);
+    }
+    assert_eq!(plan(&current, &wanted), []);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Written by each module's twin task as its session opens and ends, read by the pump.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -20,6 +20,9 @@ struct Inner {
     open: Mutex<HashMap<ModuleId, OpenSession>>,
     /// How many were opened; each is known by this number.
     opened: watch::Sender<u64>,
+    /// Modules whose identity was found to be another one than they run under. Written by their twin tasks, taken by
+    /// the agent.
+    replaced: watch::Sender<BTreeSet<ModuleId>>,
 }
 
 /// A session that is open, as far as is known.
@@ -36,6 +39,7 @@ impl Default for Sessions {
             inner: Arc::new(Inner {
                 open: Mutex::default(),
                 opened: watch::Sender::new(0),
+                replaced: watch::Sender::default(),
             }),
         }
     }
@@ -53,6 +57,26 @@ impl Sessions {
 
     pub(crate) fn ended(&self, module: &ModuleId) {
         self.lock().remove(module);
+    }
+
+    /// The identity of a module is another one than it runs under.
+    pub(crate) fn identity_replaced(&self, module: &ModuleId) {
+        self.inner
+            .replaced
+            .send_if_modified(|replaced| replaced.insert(module.clone()));
+    }
+
+    /// The modules whose identity is another one than they run under.
+    pub(crate) fn replaced(&self) -> watch::Receiver<BTreeSet<ModuleId>> {
+        self.inner.replaced.subscribe()
+    }
+
+    /// A module runs under its present identity again.
+    pub(crate) fn identity_taken(&self, module: &ModuleId) {
+        self.inner.replaced.send_if_modified(|replaced| {
+            replaced.remove(module);
+            false
+        });
     }
 
     pub(super) fn find(&self, module: &ModuleId) -> Option<OpenSession> {
