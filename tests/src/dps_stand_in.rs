@@ -22,6 +22,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::certificates::Authority;
+use crate::mqtt::Carrier;
 use crate::wait;
 
 /// The name that its certificate is for.
@@ -33,6 +34,17 @@ pub struct DpsStandIn {
     port: u16,
     ca_pem: String,
     shared: Arc<Shared>,
+}
+
+/// How it is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Face<'a> {
+    /// The port; 0 is a free one.
+    pub port: u16,
+    /// What carries MQTT there.
+    pub carrier: Carrier,
+    /// The authority (PEM) whose certificates are an attestation, too.
+    pub clients: Option<&'a str>,
 }
 
 /// What it answers to a request; when no answer is left, the registration is assigned.
@@ -80,23 +92,33 @@ struct State {
     asked: Vec<String>,
 }
 
+impl Default for Face<'_> {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            carrier: Carrier::Tls,
+            clients: None,
+        }
+    }
+}
+
 impl DpsStandIn {
     /// Starts one on a free port of this machine, which assigns everybody to `hub`.
     ///
     /// # Panics
     /// When there is no port.
     pub fn start(id_scope: &str, hub: &str) -> Self {
-        Self::start_at(0, id_scope, hub, None)
+        Self::start_at(Face::default(), id_scope, hub)
     }
 
-    /// The same on this port, where certificates of an authority (PEM) are an attestation, too.
+    /// The same with this face.
     ///
     /// # Panics
     /// When the port is taken.
-    pub fn start_at(port: u16, id_scope: &str, hub: &str, clients: Option<&str>) -> Self {
+    pub fn start_at(face: Face<'_>, id_scope: &str, hub: &str) -> Self {
         let authority = Authority::new("provisioning stand-in");
-        let config = Arc::new(tls(&authority, clients));
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        let config = Arc::new(tls(&authority, face.clients));
+        let listener = TcpListener::bind(("127.0.0.1", face.port)).expect("the port is free");
         let port = listener.local_addr().expect("it listens").port();
         let shared = Arc::new(Shared {
             id_scope: id_scope.to_owned(),
@@ -107,7 +129,7 @@ impl DpsStandIn {
             changed: Condvar::new(),
         });
         let serving = Arc::clone(&shared);
-        thread::spawn(move || serve(&listener, &config, &serving));
+        thread::spawn(move || serve(&listener, &config, face.carrier, &serving));
         Self {
             port,
             ca_pem: authority.pem().to_owned(),
@@ -115,7 +137,7 @@ impl DpsStandIn {
         }
     }
 
-    /// The port of MQTT over TLS.
+    /// The port of MQTT.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -217,12 +239,17 @@ fn tls(authority: &Authority, clients: Option<&str>) -> ServerConfig {
 }
 
 /// A thread for each connection; one that a client keeps open ends with the process.
-fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, shared: &Arc<Shared>) {
+fn serve(
+    listener: &TcpListener,
+    config: &Arc<ServerConfig>,
+    carrier: Carrier,
+    shared: &Arc<Shared>,
+) {
     for socket in listener.incoming() {
         let Ok(socket): Result<TcpStream, _> = socket else {
             continue;
         };
         let (config, shared) = (Arc::clone(config), Arc::clone(shared));
-        thread::spawn(move || connection::serve(socket, config, &shared));
+        thread::spawn(move || connection::serve(socket, config, carrier, &shared));
     }
 }

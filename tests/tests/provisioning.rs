@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use wasm_edge_tests::certificates::{Authority, ClientCertificate};
 use wasm_edge_tests::daemon::{Daemon, DaemonOptions};
 use wasm_edge_tests::deployment::{Deployment, Module};
-use wasm_edge_tests::dps_stand_in::{DpsStandIn, Reply};
+use wasm_edge_tests::dps_stand_in::{DpsStandIn, Face, Reply};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::hub::{HubOptions, HubServe};
 use wasm_edge_tests::management::Management;
+use wasm_edge_tests::mqtt::Carrier;
 use wasm_edge_tests::process::Process;
 use wasm_edge_tests::{http, wait};
 
@@ -253,7 +254,11 @@ fn a_registration_may_have_a_key_of_its_group_or_a_certificate() {
     let (hub_home, home) = (Home::new(), Home::new());
     let factory = Authority::new("factory");
     let hub = HubServe::start(&hub_home);
-    let dps = DpsStandIn::start_at(0, SCOPE, "localhost", Some(factory.pem()));
+    let face = Face {
+        clients: Some(factory.pem()),
+        ..Face::default()
+    };
+    let dps = DpsStandIn::start_at(face, SCOPE, "localhost");
     let service = Service { hub, dps };
     service.dps.enrol_group(KEY);
     // base64(HMAC-SHA256(KEY, "board-2")), as any tool derives it.
@@ -288,6 +293,30 @@ fn a_registration_may_have_a_key_of_its_group_or_a_certificate() {
         .set("provisioning", "private_key_file", text(&key))
         .start(&certified_home);
     runs(&service.hub, "board-3");
+    daemon.stop().ok();
+}
+
+#[test]
+fn all_goes_over_websocket_where_that_is_set() {
+    let (hub_home, home) = (Home::new(), Home::new());
+    let hub = HubServe::start(&hub_home);
+    let face = Face {
+        carrier: Carrier::WebSocket,
+        ..Face::default()
+    };
+    let dps = DpsStandIn::start_at(face, SCOPE, "localhost");
+    let service = Service { hub, dps };
+    service.dps.enrol("board-1", KEY);
+    make(&service.hub, "board-1", &keyed(KEY));
+    let retry_after = Some(1);
+    service.dps.reply([Reply::Assigning { retry_after }]);
+    // Nobody speaks MQTT without it there.
+    let options = service
+        .options(&home, "board-1", KEY)
+        .set("hub", "transport", "mqtt-ws")
+        .set("hub", "mqtt_port", 1);
+    let daemon = options.start(&home);
+    runs(&service.hub, "board-1");
     daemon.stop().ok();
 }
 

@@ -7,15 +7,18 @@
 use std::io::{self, BufRead as _, Write as _};
 
 use serde_json::{Value, json};
-use wasm_edge_tests::dps_stand_in::{DpsStandIn, Reply};
+use wasm_edge_tests::dps_stand_in::{DpsStandIn, Face, Reply};
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [port, id_scope, hub] = args.as_slice() else {
         panic!("usage: dps_stand_in PORT ID_SCOPE HUB");
     };
-    let port = port.parse().expect("a port");
-    let stand_in = DpsStandIn::start_at(port, id_scope, hub, None);
+    let face = Face {
+        port: port.parse().expect("a port"),
+        ..Face::default()
+    };
+    let stand_in = DpsStandIn::start_at(face, id_scope, hub);
     say(&json!({ "port": stand_in.port(), "ca": stand_in.ca_pem() }))?;
     for line in io::stdin().lock().lines() {
         let line = line?;

@@ -11,21 +11,38 @@ use rumqttc::mqttbytes::v4::{
 use rumqttc::mqttbytes::{Error, QoS};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
+use tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tungstenite::http::HeaderValue;
+use tungstenite::{Message, WebSocket};
 
 use super::attestation::Registrant;
 use super::{Reply, Shared};
+use crate::mqtt::{Carrier, WEBSOCKET_PATH};
 
 const ANSWERS: &str = "$dps/registrations/res/#";
 const REGISTER: &str = "$dps/registrations/PUT/iotdps-register/?";
 const STATUS: &str = "$dps/registrations/GET/iotdps-get-operationstatus/?";
 
 /// Serves a connection to its end.
-pub(super) fn serve(socket: TcpStream, config: Arc<ServerConfig>, shared: &Shared) {
+pub(super) fn serve(
+    socket: TcpStream,
+    config: Arc<ServerConfig>,
+    carrier: Carrier,
+    shared: &Shared,
+) {
     let Ok(tls) = ServerConnection::new(config) else {
         return;
     };
+    let tls = StreamOwned::new(tls, socket);
+    let stream = match carrier {
+        Carrier::Tls => Stream::Tls(Box::new(tls)),
+        Carrier::WebSocket => match tungstenite::accept_hdr(tls, upgrade) {
+            Ok(socket) => Stream::WebSocket(Box::new(socket)),
+            Err(_) => return,
+        },
+    };
     let mut connection = Connection {
-        stream: StreamOwned::new(tls, socket),
+        stream,
         received: BytesMut::new(),
         shared,
         last_id: 0,
@@ -35,8 +52,38 @@ pub(super) fn serve(socket: TcpStream, config: Arc<ServerConfig>, shared: &Share
     let _ = connection.serve();
 }
 
+/// Lets in those who ask for MQTT at the one path.
+#[expect(clippy::result_large_err, reason = "the form is tungstenite's")]
+fn upgrade(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    let protocol = request.headers().get("sec-websocket-protocol");
+    if request.uri().path() != WEBSOCKET_PATH || protocol.is_none_or(|found| found != "mqtt") {
+        return Err(ErrorResponse::new(None));
+    }
+    let protocol = HeaderValue::from_static("mqtt");
+    response
+        .headers_mut()
+        .insert("sec-websocket-protocol", protocol);
+    Ok(response)
+}
+
+type Tls = StreamOwned<ServerConnection, TcpStream>;
+
+enum Stream {
+    Tls(Box<Tls>),
+    WebSocket(Box<WebSocket<Tls>>),
+}
+
+impl Stream {
+    fn tls(&self) -> &Tls {
+        match self {
+            Self::Tls(tls) => tls,
+            Self::WebSocket(socket) => socket.get_ref(),
+        }
+    }
+}
+
 struct Connection<'a> {
-    stream: StreamOwned<ServerConnection, TcpStream>,
+    stream: Stream,
     received: BytesMut,
     shared: &'a Shared,
     last_id: u16,
@@ -102,7 +149,7 @@ impl Connection<'_> {
         let login = connect.login.as_ref()?;
         let registrant = Registrant::read(self.shared, &connect.client_id, &login.username)?;
         let is_shown = if login.password.is_empty() {
-            let certificates = self.stream.conn.peer_certificates();
+            let certificates = self.stream.tls().conn.peer_certificates();
             let certificate = certificates.and_then(<[_]>::first);
             certificate.is_some_and(|certificate| registrant.is_certified(certificate))
         } else {
@@ -216,8 +263,13 @@ impl Connection<'_> {
     fn send(&mut self, packet: &Packet) -> io::Result<()> {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, usize::MAX).expect("a packet");
-        self.stream.write_all(&bytes)?;
-        self.stream.flush()
+        match &mut self.stream {
+            Stream::Tls(tls) => tls.write_all(&bytes).and_then(|()| tls.flush()),
+            Stream::WebSocket(socket) => {
+                let sent = socket.send(Message::binary(bytes.freeze()));
+                sent.map_err(io::Error::other)
+            }
+        }
     }
 
     fn receive(&mut self) -> io::Result<Packet> {
@@ -227,12 +279,26 @@ impl Connection<'_> {
                 Err(Error::InsufficientBytes(_)) => {}
                 Err(err) => return Err(io::Error::other(err)),
             }
-            let mut bytes = [0; 4096];
-            match self.stream.read(&mut bytes)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => self.received.extend_from_slice(&bytes[..count]),
+            self.read()?;
+        }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tls(tls) => {
+                let mut bytes = [0; 4096];
+                match tls.read(&mut bytes)? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => self.received.extend_from_slice(&bytes[..count]),
+                }
+            }
+            Stream::WebSocket(socket) => {
+                if let Message::Binary(bytes) = socket.read().map_err(io::Error::other)? {
+                    self.received.extend_from_slice(&bytes);
+                }
             }
         }
+        Ok(())
     }
 }
 

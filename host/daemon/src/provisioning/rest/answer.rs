@@ -155,6 +155,8 @@ fn words(status: StatusCode, name: &str, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const IDENTITY: &str = r#"{"moduleId":"m","deviceId":"d","generationId":"637","etag":"MQ==",
@@ -289,5 +291,16 @@ mod tests {
         let err = judged(Asked::Read, 502, "", "<html>").unwrap_err();
         let expected = "the hub cannot be reached: 502 Bad Gateway";
         assert_eq!(err.to_string(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_a_hub_is_too_odd(status in 100_u16..1000, name in "[ -~]{0,60}", body in "\\PC{0,200}") {
+            for asked in [Asked::Read, Asked::Create, Asked::SetKeys, Asked::Delete] {
+                if let Err(err) = judged(asked, status, &name, &body) {
+                    prop_assert!(err.to_string().chars().count() < 2 * WORDS_MAX_CHARS);
+                }
+            }
+        }
     }
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn registrant() -> Registrant<'static> {
@@ -158,5 +160,20 @@ fn what_is_no_answer_to_the_request_is_none() {
         "$iothub/twin/res/200/?$rid=7",
     ] {
         assert_eq!(answer(topic, b"{}", 7), None, "{topic}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_answer_of_the_service_is_too_odd(topic in "\\PC{0,80}", query in "\\PC{0,40}", body in "\\PC{0,200}") {
+        let _ = answer(&topic, body.as_bytes(), 7);
+        for status in [200, 202, 401, 429, 500] {
+            let topic = format!("$dps/registrations/res/{status}/?$rid=7&{query}");
+            let after = match answer(&topic, body.as_bytes(), 7) {
+                Some(Answer::Assigning { after, .. } | Answer::Later { after, .. }) => after,
+                _ => RETRY_AFTER,
+            };
+            prop_assert!(after >= Duration::from_secs(1) && after <= RETRY_AFTER_MAX);
+        }
     }
 }
