@@ -375,13 +375,15 @@ impl Agent {
         })
     }
 
+    /// Whether nothing more goes to the hub: it has all, or it is not there.
     fn is_flushed(&self) -> bool {
         let mut twins = self
             .links
             .keys()
             .filter_map(|id| self.parts.twins.of(id).ok())
             .chain([self.own.agent.clone(), self.own.hub.clone()]);
-        self.waiting_upstream() == 0 && twins.all(|twin| twin.unsent().is_none())
+        let messages = self.waiting_upstream() == 0 || self.parts.sessions.is_empty();
+        messages && twins.all(|twin| !twin.is_at_hub() || twin.unsent().is_none())
     }
 
     fn identity(&self, module: &ModuleId) -> ModuleIdentity {

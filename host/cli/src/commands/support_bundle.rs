@@ -232,7 +232,13 @@ impl<W: Write + Seek> Bundle<W> {
         device: &str,
         module: Option<&str>,
     ) -> anyhow::Result<()> {
-        let twin = running.get(&Target::twin(device, module)).await;
+        let target = match (running.is_device_alone(), module) {
+            (true, Some(module)) => Target::device_twin(device, module, &[]),
+            // Only a hub has that of the device itself.
+            (true, None) => return Ok(()),
+            (false, _) => Target::twin(device, module),
+        };
+        let twin = running.get(&target).await;
         let name = match module {
             Some(module) => format!("twins/{}/{}.json", file_name(device), file_name(module)),
             None => format!("twins/{}.json", file_name(device)),

@@ -79,6 +79,11 @@ impl Sessions {
         });
     }
 
+    /// Whether no session is open that takes messages.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     pub(super) fn find(&self, module: &ModuleId) -> Option<OpenSession> {
         self.lock().get(module).cloned()
     }
