@@ -11,7 +11,7 @@ use wasm_edge_model::message::{Message, MessageId, MessageSource};
 
 /// Messages that one who watches may be behind; older ones are lost to him. Each may have 256 KiB, which are kept
 /// as long as somebody has not seen them.
-const BEHIND_MAX: usize = 32;
+pub(crate) const BEHIND_MAX: usize = 32;
 
 /// A message that was accepted for upstream.
 #[derive(Debug, Clone)]

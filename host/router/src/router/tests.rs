@@ -22,6 +22,7 @@ use crate::limits::{BYTES, ENDPOINT_BYTES, REASON_BYTES_MAX};
 use crate::receipt::{Outcome, Receipt};
 use crate::sender::StageError;
 use crate::snapshot::SenderCounters;
+use crate::tap::{BEHIND_MAX, Seen};
 use crate::tries::AfterTry;
 
 const TO_FILTER: &str =
@@ -939,4 +940,33 @@ async fn a_receipt_tells_how_its_message_ended() {
     let receipt = staged.receipt();
     drop(staged);
     assert_eq!(receipt.outcome().await, Outcome::Removed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_for_upstream_is_seen_by_those_who_watch() {
+    let router = router(&[
+        (TO_FILTER, 0),
+        ("FROM /messages/modules/filter/* INTO $upstream", 0),
+    ]);
+    send(&router, "filter", None, "before").await;
+    let (mut tap, mut slow) = (router.upstream_tap(), router.upstream_tap());
+    send(&router, "sensor", Some("readings"), "elsewhere").await;
+    let given_up = stage(&router.sender(&module("filter")), None, "given up").unwrap();
+    drop(given_up);
+    send(&router, "filter", Some("out"), "0").await;
+    let Some(Seen::Accepted(seen)) = tap.next().await else {
+        panic!("nothing was seen");
+    };
+    assert_eq!(seen.message.body, "0");
+    assert_eq!(seen.source.sent_as(), module("filter"));
+    // One who watches slowly hears how many he missed, and all of them are on their way all the same.
+    for n in 1..=BEHIND_MAX {
+        send(&router, "filter", None, &n.to_string()).await;
+    }
+    assert!(matches!(slow.next().await, Some(Seen::Lost(1))));
+    let Some(Seen::Accepted(seen)) = slow.next().await else {
+        panic!("nothing was seen");
+    };
+    assert_eq!(seen.message.body, "1");
+    assert_eq!(drain(&router.upstream_inbox()).await.len(), BEHIND_MAX + 2);
 }
