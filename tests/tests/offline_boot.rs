@@ -1,7 +1,6 @@
 //! A daemon that starts where there is no network at all, with a hub configured: what it runs, what waits meanwhile, and
 //! what goes to the hub when there is one again.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -15,28 +14,12 @@ use wasm_edge_tests::wait;
 /// The device of these tests.
 const DEVICE: &str = "board-1";
 
-/// A hub with a device that may run modules, and how to start its daemon.
-fn device(hub: &HubServe<'_>) -> DaemonOptions {
-    let made = hub
-        .verb(&["hub", "device", "create", DEVICE, "--edge"])
-        .ok();
-    let text = made.stdout.trim().to_owned();
-    DaemonOptions::of_hub(hub, &text)
-}
-
 fn deployment() -> Deployment {
     Deployment::new()
         .module(Module::guest("feed"))
         .module(Module::guest("twin-echo").desired(json!({ "x": 1 })))
         .pass("feed/out", "twin-echo/in")
         .upstream("feed")
-}
-
-/// Gives the device a deployment by its hub.
-fn deploy(hub: &HubServe<'_>, file: &PathBuf) {
-    let file = file.to_str().expect("a path of tests is text");
-    let args = ["deploy", "apply", file, "--device", DEVICE, "--no-wait"];
-    hub.verb(&args).ok();
 }
 
 /// The daemon in a network of its own, in which there is nothing: no interface, no route, no name server.
@@ -65,10 +48,6 @@ fn on_device(daemon: &Daemon<'_>, module: &str) -> Value {
     daemon.get(&format!("/v1/twins/{DEVICE}/{module}"))
 }
 
-fn at_hub(hub: &HubServe<'_>, module: &str) -> Value {
-    hub.get(&format!("/twins/{DEVICE}/modules/{module}"))
-}
-
 fn wait_on_device(daemon: &Daemon<'_>, key: &str, value: &Value) {
     wait::until_so("the module to report it", || {
         on_device(daemon, "twin-echo")["properties"]["reported"][key] == *value
@@ -76,11 +55,7 @@ fn wait_on_device(daemon: &Daemon<'_>, key: &str, value: &Value) {
 }
 
 fn wait_at_hub(hub: &HubServe<'_>, key: &str, value: &Value) -> Value {
-    wait::until("the hub to have it", || {
-        let answer = hub.ask("GET", &format!("/twins/{DEVICE}/modules/twin-echo"), None);
-        let twin = (answer.status == 200).then_some(answer.body)?;
-        (twin["properties"]["reported"][key] == *value).then_some(twin)
-    })
+    hub.wait_reported(DEVICE, "twin-echo", &format!("/{key}"), value)
 }
 
 /// Lets the module `feed` send these messages, called without the hub.
@@ -107,19 +82,11 @@ fn a_device_without_network_runs_what_it_knows_and_sends_one_difference_when_it_
     }
     let (hub_home, home) = (Home::new(), Home::new());
     let hub = HubServe::start(&hub_home);
-    let options = device(&hub);
+    let options = DaemonOptions::of_hub(&hub, &hub.make_device(DEVICE));
     let daemon = options.start(&home);
-    deploy(&hub, &deployment().write(&home));
+    hub.apply(DEVICE, &deployment());
     wait_at_hub(&hub, "x", &json!(1));
-    hub.verb(&[
-        "twin",
-        "patch",
-        "twin-echo",
-        r#"{"x": 2}"#,
-        "--device",
-        DEVICE,
-    ])
-    .ok();
+    hub.patch(DEVICE, "twin-echo", &json!({ "x": 2 }));
     let before = wait_at_hub(&hub, "x", &json!(2));
     daemon.kill();
 
@@ -148,13 +115,13 @@ fn a_device_without_network_runs_what_it_knows_and_sends_one_difference_when_it_
     wait_on_device(&daemon, "more", &json!(6));
     assert_eq!(
         daemon.get("/v1/upstream")["upstream"][0]["messagesQueued"],
-        6
+        11
     );
     daemon.stop().ok();
 
     // Its hub was there all the time, and heard nothing.
     assert_eq!(
-        at_hub(&hub, "twin-echo")["properties"]["reported"],
+        hub.twin(DEVICE, "twin-echo")["properties"]["reported"],
         before["properties"]["reported"]
     );
     let daemon = options.start(&home);
@@ -165,7 +132,7 @@ fn a_device_without_network_runs_what_it_knows_and_sends_one_difference_when_it_
         daemon.get("/v1/upstream")["upstream"][0]["messagesQueued"] == 0
     });
     let numbers = hub.get("/wasm-edge/v1/telemetry/status");
-    assert_eq!(numbers["next"].as_u64(), Some(6), "{numbers}");
+    assert_eq!(numbers["next"].as_u64(), Some(11), "{numbers}");
     daemon.stop().ok();
     hub.stop();
 }
@@ -177,9 +144,9 @@ fn a_local_change_lasts_as_long_as_the_network_is_away() {
     }
     let (hub_home, home) = (Home::new(), Home::new());
     let hub = HubServe::start(&hub_home);
-    let options = device(&hub);
+    let options = DaemonOptions::of_hub(&hub, &hub.make_device(DEVICE));
     let daemon = options.start(&home);
-    deploy(&hub, &deployment().write(&home));
+    hub.apply(DEVICE, &deployment());
     let before = wait_at_hub(&hub, "x", &json!(1));
     let refused = daemon
         .verb(&["twin", "patch", "twin-echo", r#"{"x": 5}"#])
@@ -223,15 +190,14 @@ fn a_local_change_lasts_as_long_as_the_network_is_away() {
 fn a_change_at_the_hub_is_taken_on_when_the_device_is_back() {
     let (hub_home, home) = (Home::new(), Home::new());
     let hub = HubServe::start(&hub_home);
-    let options = device(&hub);
+    let options = DaemonOptions::of_hub(&hub, &hub.make_device(DEVICE));
     let daemon = options.start(&home);
-    deploy(&hub, &deployment().write(&home));
+    hub.apply(DEVICE, &deployment());
     wait_at_hub(&hub, "x", &json!(1));
     daemon.kill();
     // Two patches and another deployment, while nobody hears them.
-    for patch in [r#"{"x": 2, "y": 1}"#, r#"{"x": 3, "y": null}"#] {
-        hub.verb(&["twin", "patch", "twin-echo", patch, "--device", DEVICE])
-            .ok();
+    for patch in [json!({ "x": 2, "y": 1 }), json!({ "x": 3, "y": null })] {
+        hub.patch(DEVICE, "twin-echo", &patch);
     }
     let hub = hub.kill_and_restart();
     let daemon = options.start(&home);
