@@ -382,8 +382,8 @@ impl Agent {
             .keys()
             .filter_map(|id| self.parts.twins.of(id).ok())
             .chain([self.own.agent.clone(), self.own.hub.clone()]);
-        let messages = self.waiting_upstream() == 0 || self.parts.sessions.is_empty();
-        messages && twins.all(|twin| !twin.is_at_hub() || twin.unsent().is_none())
+        self.parts.sessions.is_empty()
+            || (self.waiting_upstream() == 0 && twins.all(|twin| twin.unsent().is_none()))
     }
 
     fn identity(&self, module: &ModuleId) -> ModuleIdentity {

@@ -180,11 +180,6 @@ impl Twin {
         self.lock().at_hub = false;
     }
 
-    /// Whether the hub has been read over a session that is open.
-    pub(crate) fn is_at_hub(&self) -> bool {
-        self.lock().at_hub
-    }
-
     /// The changes that hold now.
     pub fn local_change(&self) -> Option<LocalChange> {
         self.lock().local.clone()
