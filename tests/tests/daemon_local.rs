@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use wasm_edge_tests::daemon::{Daemon, DaemonOptions};
 use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
-use wasm_edge_tests::http;
 use wasm_edge_tests::run::Telemetry;
 use wasm_edge_tests::wait;
 
@@ -253,15 +252,11 @@ fn a_module_that_left_and_came_back_is_another_one() {
     daemon.stop().ok();
     let without = Deployment::new().module(Module::guest("feed"));
     let daemon = start(&home, &without);
-    wait::until_so("the module to be cleared away", || {
-        let answer = http::ask(
-            &home.data(),
-            "GET",
-            &format!("/v1/twins/{DEVICE}/whoami"),
-            None,
-        );
-        answer.expect("an answer").status == 404
+    let gone = daemon.process.stderr.find(0, |line| {
+        let is_so = line.contains("its identity is deleted") && line.contains("whoami");
+        is_so.then_some(())
     });
+    assert!(gone.is_some(), "{}", daemon.process.stderr.text());
     daemon.stop().ok();
     let daemon = start(&home, &deployment(1));
     assert_ne!(generation(&daemon), first);

@@ -173,6 +173,7 @@ fn a_local_change_lasts_as_long_as_the_network_is_away() {
     daemon.stop().ok();
 
     let daemon = options.start(&home);
+    daemon.wait_running();
     wait::until_so("the local change to be given up", || {
         on_device(&daemon, "twin-echo")["local"] == Value::Null
     });
