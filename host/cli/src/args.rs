@@ -7,6 +7,7 @@ pub(crate) mod author;
 #[cfg(feature = "hub")]
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod deploy;
 pub(crate) mod far_hub;
@@ -106,6 +107,9 @@ pub(crate) enum Command {
     Run(Box<run::RunArgs>),
     /// Run the device of a hub elsewhere, or of none, as its configuration says: what a board's service is
     Daemon(daemon::DaemonArgs),
+    /// Write the configuration of the daemon
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// List the modules of the running device
     List(ListArgs),
     /// Show all about one module

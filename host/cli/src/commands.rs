@@ -6,6 +6,7 @@
 mod build;
 pub(crate) mod check;
 mod completions;
+mod config;
 mod daemon;
 mod deploy;
 #[cfg(feature = "hub")]
@@ -70,6 +71,7 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
             run::execute(crate::args::run::RunArgs { data_dir, ..*args }, output)
         }
         Command::Daemon(args) => daemon::execute(args, global, output),
+        Command::Config(command) => config::execute(command, output),
         Command::List(args) => wait(list::execute(args, global, output)),
         Command::Inspect(args) => wait(inspect::execute(args, global, output)),
         Command::Logs(args) => wait(logs::execute(args, global, output)),

@@ -1,10 +1,13 @@
 //! The device's configuration: the file that the person named, those in `config.d` beside it, and the environment.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use wasm_edge_daemon::config::source::{ConfigFaults, ConfigFile, Source, Sources};
 use wasm_edge_daemon::config::{CONFIG_FILES_MAX, CONFIG_SIZE_MAX_BYTES, Config};
+
+use wasm_edge_model::error::chain;
 
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
@@ -23,13 +26,32 @@ const EXTENSION: &str = "toml";
 /// # Errors
 /// A file cannot be read, or how many faults there are.
 pub(crate) fn read(file: Option<&Path>, output: &Output) -> Result<Config, Failure> {
-    let files = match file {
-        Some(file) => files(file)?,
-        None => Vec::new(),
-    };
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-    Config::read(&Sources::new(files, environment)).map_err(|faults| tell(&faults, file, output))
+    let sources = sources(file)?;
+    let config = Config::read(&sources).map_err(|faults| tell(&faults, file, output))?;
+    if config.holds_secret() {
+        let exposed = sources.files.iter().filter(|file| is_exposed(&file.path));
+        for file in exposed {
+            let path = file.path.display();
+            output.warn(&format!(
+                "everybody on this machine can read or change `{path}`, and the configuration holds a secret: set the file's mode to 600"
+            ));
+        }
+    }
+    Ok(config)
+}
+
+/// Reads a configuration and prints nothing.
+///
+/// # Errors
+/// All that is wrong with it, a text each.
+pub(crate) fn quietly(file: &Path) -> Result<Config, Vec<String>> {
+    let sources = sources(Some(file)).map_err(|failure| vec![chain(&failure)])?;
+    Config::read(&sources).map_err(|faults| faults.to_string().lines().map(str::to_owned).collect())
+}
+
+/// Whether everybody may read or write the file.
+fn is_exposed(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o006 != 0)
 }
 
 /// Reads the configuration of a service, which has to be there: a service without one is not to be started again and
@@ -51,6 +73,17 @@ pub(crate) fn read_service(file: &Path, output: &Output) -> Result<Config, Failu
             .caused_by(err));
     }
     read(Some(file), output)
+}
+
+/// The files that count with this one, if there is one, and the environment.
+fn sources(file: Option<&Path>) -> Result<Sources, Failure> {
+    let files = match file {
+        Some(file) => files(file)?,
+        None => Vec::new(),
+    };
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    Ok(Sources::new(files, environment))
 }
 
 /// The file, and then those of its `config.d` in the order of their names.

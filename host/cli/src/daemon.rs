@@ -6,7 +6,7 @@
 pub(crate) mod check;
 mod deployment;
 mod notify;
-mod outside;
+pub(crate) mod outside;
 mod pid_file;
 mod watch;
 
@@ -49,6 +49,10 @@ pub(crate) struct DaemonOptions {
     pub(crate) data_dir: PathBuf,
     /// Where to write the process id.
     pub(crate) pid_file: Option<PathBuf>,
+    /// After which time to end in order, counted from when the device runs.
+    pub(crate) run_for: Option<Duration>,
+    /// Waits between restarts of a module, where its manifest says nothing.
+    pub(crate) restart_waits: RestartWaits,
 }
 
 /// Runs the device of a configuration until it is told to stop.
@@ -63,7 +67,7 @@ pub(crate) async fn run(
     let manager = ServiceManager::of_environment();
     manager.starting("starting", START_MAX);
     let folder = Arc::new(data_folder::open(&options.data_dir)?);
-    let start = || Running::start(&config, Arc::clone(&folder), &manager, output);
+    let start = || Running::start(&config, &options, Arc::clone(&folder), &manager, output);
     let mut running = tokio::select! {
         running = start() => running?,
         () = stop.cancelled() => return Ok(ExitStatus::Ok),
@@ -81,6 +85,7 @@ pub(crate) async fn run(
         tracing::info!(device = %running.device.view().device, "the device runs");
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(ExitStatus::Ok),
+            () = over(options.run_for) => Ok(ExitStatus::Ok),
             failed = watch::over(&running, &manager) => Err(failed.into()),
             () = running.outside.reassigned() => {
                 tracing::info!("the device belongs elsewhere now, and starts anew there");
@@ -101,6 +106,14 @@ pub(crate) async fn run(
             Err(late) => return ended.and(Err(late.into())),
         }
         return ended;
+    }
+}
+
+/// Ends after this time, if there is one.
+async fn over(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -126,6 +139,7 @@ struct Running {
 impl Running {
     async fn start(
         config: &Config,
+        options: &DaemonOptions,
         folder: Arc<DataFolder>,
         manager: &ServiceManager,
         output: &Output,
@@ -145,7 +159,7 @@ impl Running {
             own_folder: own_folder.clone(),
             upstream: outside.way(),
             code: code.clone(),
-            restart_waits: RestartWaits::default(),
+            restart_waits: options.restart_waits,
             health_checks: HealthChecks::default(),
             agent: agent_settings(config),
             router: config.router,

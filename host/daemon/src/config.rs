@@ -13,12 +13,13 @@ pub mod source;
 
 use std::ops::RangeInclusive;
 
+use wasm_edge_model::connection_string::{Credential, Party};
 use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_model::route::{Durability, Route, WhenFull};
 
 use self::device::{DeploymentConfig, LogConfig, MetricsConfig, PolicyConfig};
-use self::hub::{ClockConfig, HubConfig, ProxyConfig};
-use self::provisioning::ProvisioningConfig;
+use self::hub::{ClockConfig, HubConfig, ProxyConfig, ProxySource};
+use self::provisioning::{ConnectionStringSource, ProvisioningConfig};
 use self::read::{Reader, Table};
 use self::source::{ConfigFaults, Sources};
 
@@ -152,6 +153,31 @@ impl Config {
         });
         config.check_as_a_whole(&mut reader, &tables);
         reader.finish(config)
+    }
+
+    /// Whether a secret stands in it, and not only the name of a file that holds one.
+    pub fn holds_secret(&self) -> bool {
+        let connection_string = match &self.provisioning {
+            Some(ProvisioningConfig::ConnectionString {
+                connection_string: ConnectionStringSource::Inline(inline),
+                ..
+            }) => Some(inline),
+            _ => None,
+        };
+        let has_key = connection_string.is_some_and(|text| {
+            matches!(
+                text.party,
+                Party::Identity {
+                    credential: Credential::Key(_),
+                    ..
+                }
+            )
+        });
+        let in_proxy = match &self.proxy.proxy {
+            Some(ProxySource::Inline(proxy)) => proxy.has_password(),
+            _ => false,
+        };
+        has_key || in_proxy
     }
 
     /// What no section can tell by itself.

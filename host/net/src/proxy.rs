@@ -131,6 +131,11 @@ impl Proxy {
         !self.exceptions.has(host)
     }
 
+    /// Whether it is told a password.
+    pub fn has_password(&self) -> bool {
+        self.login.is_some()
+    }
+
     pub(crate) fn login(&self) -> Option<&Login> {
         self.login.as_ref()
     }

@@ -1,5 +1,7 @@
 //! Arguments of `check`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::commands::check::Id;
@@ -13,6 +15,9 @@ pub(crate) struct CheckArgs {
     /// Leave these checks out: ids with commas or spaces between them
     #[arg(long, value_name = "IDS", value_parser = parse_ids)]
     pub(crate) dont_run: Vec<Ids>,
+    /// The configuration of the daemon; by default /etc/wasm-edge/config.toml, if it is there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// End with exit code 1 for a warning, too
     #[arg(long)]
     pub(crate) warnings_as_errors: bool,

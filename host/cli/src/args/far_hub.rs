@@ -3,13 +3,10 @@
 //! A connection string holds a key, so that nothing here prints one: clap never gets to check it, which would make it
 //! part of an error. What it holds is found out in `client::far`.
 
-#[cfg(feature = "hub")]
 use std::convert::Infallible;
-#[cfg(feature = "hub")]
 use std::fmt;
 #[cfg(feature = "hub")]
 use std::path::PathBuf;
-#[cfg(feature = "hub")]
 use std::str::FromStr;
 
 use clap::Args;
@@ -33,11 +30,9 @@ pub(crate) struct FarHubArgs {
 }
 
 /// A text that is not to be printed.
-#[cfg(feature = "hub")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
-#[cfg(feature = "hub")]
 impl Secret {
     /// Takes a text for secret.
     pub(crate) fn new(text: impl Into<String>) -> Self {
@@ -50,14 +45,12 @@ impl Secret {
     }
 }
 
-#[cfg(feature = "hub")]
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
 }
 
-#[cfg(feature = "hub")]
 impl FromStr for Secret {
     type Err = Infallible;
 

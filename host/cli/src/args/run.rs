@@ -6,16 +6,20 @@ use std::time::Duration;
 use clap::Args;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 
+use crate::args::far_hub::Secret;
 use crate::args::retention::RetentionArgs;
 use crate::duration;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 
+/// The heading over what names a hub elsewhere.
+const HUB: &str = "A hub on the network";
+
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
     /// A deployment manifest (JSON), a component (WebAssembly), or the folder of a crate, which is built first
-    #[arg(required_unless_present = "devices")]
+    #[arg(required_unless_present_any = ["devices", "hub"])]
     pub(crate) file: Option<PathBuf>,
 
     /// A device to run, by default the host's name; with =FILE one of its own; may be repeated
@@ -74,6 +78,14 @@ pub(crate) struct RunArgs {
     /// The device's configuration (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// Run the device of this connection string, whose hub elsewhere says what it runs; `@FILE` reads it from a file
+    #[arg(long, value_name = "STRING|@FILE", help_heading = HUB)]
+    pub(crate) hub: Option<Secret>,
+
+    /// Trust that hub by the certificates of this file (PEM) alone, not by those of the system
+    #[arg(long, value_name = "FILE", requires = "hub", help_heading = HUB)]
+    pub(crate) hub_ca: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) retention: RetentionArgs,
@@ -171,6 +183,20 @@ impl RunArgs {
             ));
         }
         Ok(targets)
+    }
+
+    /// The first argument that was given and has no meaning with `--hub`.
+    pub(crate) fn not_with_hub(&self) -> Option<&'static str> {
+        let given = [
+            (self.file.is_some(), "FILE"),
+            (!self.devices.is_empty(), "--device"),
+            (self.reapply, "--reapply"),
+            (self.watch, "--watch"),
+        ];
+        let given = given.iter().find(|(given, _)| *given);
+        given
+            .map(|(_, argument)| *argument)
+            .or_else(|| self.component_option())
     }
 
     /// The first option that was given and applies to a single component only, for the error when FILE is a manifest.

@@ -15,6 +15,7 @@ mod lock;
 mod memory;
 mod modules;
 mod open_files;
+mod service;
 mod socket;
 mod store;
 mod verdict;
@@ -60,6 +61,14 @@ pub(crate) enum Id {
     Socket,
     /// The modules of the running device.
     Modules,
+    /// The configuration of the daemon.
+    Service,
+    /// The name of its hub.
+    HubName,
+    /// The ports of its hub.
+    HubPort,
+    /// The device's credentials at its hub.
+    HubAccess,
 }
 
 /// A check's result; the JSON output has a list of these.
@@ -93,7 +102,7 @@ pub(super) async fn execute(
         list(output)?;
         return Ok(ExitStatus::Ok);
     }
-    let facts = facts::gather(global).await?;
+    let facts = facts::gather(global, Some(&args)).await?;
     let report = Report::of(&args, &facts);
     if output.is_json() {
         output.json(&report)?;
@@ -108,7 +117,7 @@ pub(super) async fn execute(
 /// # Errors
 /// When the facts cannot be gathered.
 pub(super) async fn report(global: &GlobalArgs) -> anyhow::Result<serde_json::Value> {
-    let facts = facts::gather(global).await?;
+    let facts = facts::gather(global, None).await?;
     let report = Report::of(&CheckArgs::default(), &facts);
     Ok(serde_json::to_value(report)?)
 }
@@ -127,7 +136,7 @@ fn list(output: &Output) -> Result<(), OutputError> {
 
 impl Id {
     /// Every check, in the order in which they are made and printed.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Configuration,
         Self::Clock,
         Self::DataFolder,
@@ -141,6 +150,10 @@ impl Id {
         Self::Kernel,
         Self::Socket,
         Self::Modules,
+        Self::Service,
+        Self::HubName,
+        Self::HubPort,
+        Self::HubAccess,
     ];
 
     /// The id as people and scripts write it.
@@ -159,6 +172,10 @@ impl Id {
             Self::Kernel => "kernel",
             Self::Socket => "socket",
             Self::Modules => "modules",
+            Self::Service => "service",
+            Self::HubName => "hub-name",
+            Self::HubPort => "hub-port",
+            Self::HubAccess => "hub-access",
         }
     }
 
@@ -177,6 +194,12 @@ impl Id {
             Self::Kernel => "what the device needs of the kernel",
             Self::Socket => "the running device answers and has the version of this command",
             Self::Modules => "every module runs and its image is there",
+            Self::Service => "the daemon's configuration, and the files that it names",
+            Self::HubName => "the name of the daemon's hub is found",
+            Self::HubPort => {
+                "the daemon's hub answers by TLS and is trusted, through the proxy if there is one"
+            }
+            Self::HubAccess => "the hub knows the device and accepts its credentials",
         }
     }
 
@@ -195,6 +218,10 @@ impl Id {
             Self::Kernel => kernel::judge(&facts.kernel),
             Self::Socket => socket::judge(&facts.folder, &facts.device),
             Self::Modules => modules::judge(&facts.device),
+            Self::Service => service::judge_configuration(&facts.service),
+            Self::HubName => service::judge_name(&facts.service),
+            Self::HubPort => service::judge_connection(&facts.service),
+            Self::HubAccess => service::judge_credentials(&facts.service),
         }
     }
 }
@@ -305,6 +332,7 @@ mod tests {
             let args = CheckArgs {
                 list: false,
                 dont_run: Vec::new(),
+                config: None,
                 warnings_as_errors,
             };
             assert_eq!(report.status(&args).is_ok(), is_ok);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::config::device::{LogFormat, LogLevel};
+use wasm_edge_daemon::supervisor::life::RestartWaits;
 
 use crate::args::GlobalArgs;
 use crate::args::daemon::DaemonArgs;
@@ -34,6 +35,8 @@ pub(super) fn execute(
     let options = DaemonOptions {
         data_dir: data_dir.unwrap_or_else(|| PathBuf::from(live::SYSTEM_FOLDER)),
         pid_file: args.pid_file,
+        run_for: None,
+        restart_waits: RestartWaits::default(),
     };
     let logging = logging(&config, output);
     foreground::run(output, logging, THREADS, |output, stop| async move {

@@ -81,7 +81,10 @@ fn named(
 }
 
 /// The connection string itself, or that of the file after `@`.
-fn read(secret: &Secret) -> Result<Secret, Failure> {
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn read(secret: &Secret) -> Result<Secret, Failure> {
     let Some(file) = secret.reveal().strip_prefix('@') else {
         return Ok(secret.clone());
     };

@@ -1,6 +1,6 @@
 //! Who the device is, and its way to the hub, if it has one.
 
-pub(super) mod line;
+pub(crate) mod line;
 mod of_hub;
 mod timely;
 

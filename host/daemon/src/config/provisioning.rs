@@ -380,8 +380,11 @@ impl Keys<'_> {
     }
 }
 
-/// A device's connection string; what is wrong with another is said without its secret.
-pub(crate) fn device_string(text: &str) -> Result<ConnectionString, String> {
+/// Reads a device's connection string.
+///
+/// # Errors
+/// What is wrong with it, as a text without its secret.
+pub fn device_string(text: &str) -> Result<ConnectionString, String> {
     let read: ConnectionString = text.parse().map_err(|err| format!("{err}"))?;
     match &read.party {
         Party::Identity {

@@ -16,6 +16,7 @@ use wasm_edge_net::trust::{ClientIdentity, TrustError};
 use zeroize::Zeroizing;
 
 use super::dps::key_of_group;
+use super::provisioner::Provisioned;
 use super::{Assignment, DeviceCredential, MQTT_PORT, NotADevice};
 use crate::config::hub::HubConfig;
 use crate::config::provisioning::{
@@ -142,6 +143,20 @@ impl Source {
     pub fn of_text(text: ConnectionString, hub: &HubConfig) -> Result<Self, SourceError> {
         let source = ConnectionStringSource::Inline(text);
         Self::of_connection_string(&source, None, hub)
+    }
+
+    /// Which hub it is, where no service has to be asked.
+    pub fn known(&self) -> Option<Provisioned> {
+        match &self.origin {
+            Origin::Given {
+                assignment,
+                credential,
+            } => Some(Provisioned {
+                assignment: assignment.clone(),
+                credential: credential.clone(),
+            }),
+            Origin::Dps(_) => None,
+        }
     }
 
     /// Hands over the certificate that the device's own connections show, if there is one.

@@ -2,6 +2,8 @@
 //!
 //! All I/O of `check` is here and in `facts/system`; nothing is created, taken or changed.
 
+pub(super) mod service;
+
 mod system;
 
 use std::path::{Path, PathBuf};
@@ -11,8 +13,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wasm_edge_daemon::folder::survey::Survey;
 
+use self::service::Service;
+use super::Id;
 use super::verdict::Verdict;
 use crate::args::GlobalArgs;
+use crate::args::check::CheckArgs;
 use crate::client::target::Target;
 use crate::client::{Client, ClientError};
 use crate::commands::running;
@@ -28,6 +33,7 @@ pub(super) struct Facts {
     pub(super) limits: Limits,
     pub(super) kernel: Kernel,
     pub(super) device: Device,
+    pub(super) service: Service,
 }
 
 /// The user's home folders.
@@ -152,7 +158,7 @@ struct Modules {
 ///
 /// # Errors
 /// When no data folder is named and several devices run.
-pub(super) async fn gather(global: &GlobalArgs) -> anyhow::Result<Facts> {
+pub(super) async fn gather(global: &GlobalArgs, args: Option<&CheckArgs>) -> anyhow::Result<Facts> {
     let path = running::data_folder(global).await?;
     let device = match &path {
         Some(path) => ask(path).await,
@@ -168,7 +174,18 @@ pub(super) async fn gather(global: &GlobalArgs) -> anyhow::Result<Facts> {
         limits: system::limits(pid),
         kernel: system::kernel(),
         device,
+        service: match args.is_some_and(leaves_out_service) {
+            true => Service::None,
+            false => service::gather(args.and_then(|args| args.config.as_deref())).await,
+        },
     })
+}
+
+/// Whether nothing is asked of the daemon, so that no connection need be made.
+fn leaves_out_service(args: &CheckArgs) -> bool {
+    [Id::Service, Id::HubName, Id::HubPort, Id::HubAccess]
+        .iter()
+        .all(|id| args.leaves_out(*id))
 }
 
 fn folder(path: &Path) -> Folder {

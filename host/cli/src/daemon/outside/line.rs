@@ -17,11 +17,11 @@ use crate::failure::Failure;
 use crate::text_file::{self, TextFileError};
 
 /// What connects.
-pub(super) struct Dialers {
+pub(crate) struct Dialers {
     /// The device itself, which may show a certificate.
-    pub(super) device: Dialer,
+    pub(crate) device: Dialer,
     /// Its modules, which have keys.
-    pub(super) modules: Dialer,
+    pub(crate) modules: Dialer,
 }
 
 impl Dialers {
@@ -29,7 +29,7 @@ impl Dialers {
     ///
     /// # Errors
     /// What it names cannot be used.
-    pub(super) fn of(
+    pub(crate) fn of(
         config: &Config,
         certificate: Option<ClientIdentity>,
         clock: HubClock,
@@ -81,7 +81,7 @@ pub(super) fn https(
 ///
 /// # Errors
 /// What is named is no proxy.
-pub(in crate::daemon) fn proxy(config: &ProxyConfig) -> Result<Option<Proxy>, Failure> {
+pub(crate) fn proxy(config: &ProxyConfig) -> Result<Option<Proxy>, Failure> {
     let proxy = match &config.proxy {
         Some(ProxySource::Inline(proxy)) => Some(proxy.clone()),
         Some(ProxySource::File(path)) => {
