@@ -135,7 +135,8 @@ impl Sync {
             End::Failed(UpstreamError::Refused { cause }) => {
                 tracing::warn!(%module, %cause, "the hub refuses the module");
             }
-            End::Failed(err) => tracing::warn!(%module, %err, "no session with the hub"),
+            // The device says once that its hub is away; each module at each try would fill its log.
+            End::Failed(err) => tracing::debug!(%module, %err, "no session with the hub"),
             End::Store(err) => tracing::error!(%module, %err, "the twin cannot be stored"),
         }
     }

@@ -84,7 +84,7 @@ impl SessionTask {
         };
         if let Some(cause) = &cause {
             let module = &module.module;
-            tracing::info!(%module, cause, "the session with the hub ended");
+            tracing::debug!(%module, cause, "the session with the hub ended");
             // Before those who wait are let go of, who look at it.
             ends.ending.set(cause);
         }
