@@ -48,19 +48,18 @@ port() {
     sed -n "s/.*\"$1\":\[\"[^\"]*:\([0-9]*\)\".*/\1/p" "$scratch/told"
 }
 hub() {
-    "$full" "$@" --data-dir "$scratch/hub"
+    "$full" "$@" --quiet --data-dir "$scratch/hub"
 }
 hub hub ca --output-file "$scratch/ca.pem" >/dev/null
 # A device holds the certificates of its system: those of this one, and that of the hub.
 cat /etc/ssl/certs/ca-certificates.crt "$scratch/ca.pem" >"$scratch/trusted.pem" 2>/dev/null || true
 
+# manifest MODULES ROUTES [TWINS]
 manifest() {
     cat <<END
 {"modulesContent": {
   "\$edgeAgent": {"properties.desired": {"schemaVersion": "1.1", "modules": {$1}}},
-  "\$edgeHub": {"properties.desired": {"schemaVersion": "1.1", "routes": {$2}}},
-  "sensor": {"properties.desired": {"interval_ms": 1000, "fields": ["load1", "memory_used_percent"]}},
-  "filter": {"properties.desired": {"field": "memory_used_percent", "threshold": 0.1}}
+  "\$edgeHub": {"properties.desired": {"schemaVersion": "1.1", "routes": {$2}}}${3:-}
 }}
 END
 }
@@ -69,8 +68,10 @@ sensor='"sensor": {"type": "wasm", "settings": {"image": "file:'$components'/sys
 filter='"filter": {"type": "wasm", "settings": {"image": "file:'$components'/threshold-filter.wasm"}}'
 routes='"a": "FROM /messages/modules/sensor/outputs/readings INTO BrokeredEndpoint(\"/modules/filter/inputs/input\")",
   "b": "FROM /messages/modules/filter/outputs/alerts INTO $upstream"'
+twins=', "sensor": {"properties.desired": {"interval_ms": 1000, "fields": ["load1", "memory_used_percent"]}},
+  "filter": {"properties.desired": {"field": "memory_used_percent", "threshold": 0.1}}'
 manifest "" "" >"$scratch/idle.json"
-manifest "$sensor, $filter" "$routes" >"$scratch/modules.json"
+manifest "$sensor, $filter" "$routes" "$twins" >"$scratch/modules.json"
 
 runs() {
     local list
