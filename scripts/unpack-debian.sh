@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# unpack-debian.sh PACKAGE PROGRAM FOLDER: unpacks Debian's package with a program that tests and benchmarks start, with
-# the libraries that are not installed, into a folder. Needs no root and installs nothing. Where the program is on this
+# unpack-debian.sh PACKAGE FILE FOLDER: unpacks Debian's package with a program or library that tests and benchmarks use, with
+# the libraries that are not installed, into a folder. Needs no root and installs nothing. Where the file is on this
 # machine there is nothing to do; where it cannot be had this says so, and who wanted it does without.
 set -euo pipefail
 
-package=$1 program=$2 folder=$3
-[ ! -x "$folder$program" ] || exit 0
-if [ -x "$program" ]; then
+package=$1 file=$2 folder=$3
+[ ! -e "$folder$file" ] || exit 0
+if [ -e "$file" ]; then
     exit 0
 fi
 give_up() {
-    echo "unpack-debian: $1; \`${program##*/}\` is done without" >&2
+    echo "unpack-debian: $1; \`${file##*/}\` is done without" >&2
     exit 0
 }
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || give_up "this is no Debian"
@@ -24,7 +24,7 @@ dpkg -x "$package"_*.deb unpacked
 
 # Libraries that the dynamic loader does not find, by the names of the packages that have them.
 missing() {
-    LD_LIBRARY_PATH=$(echo unpacked/usr/lib/*-linux-gnu) ldd "unpacked$program" | sed -n 's/^\t\(.*\) => not found$/\1/p'
+    LD_LIBRARY_PATH=$(echo unpacked/usr/lib/*-linux-gnu) ldd "unpacked$file" | sed -n 's/^\t\(.*\) => not found$/\1/p'
 }
 for library in $(dpkg -f "$package"_*.deb Depends | tr ',' '\n' | sed 's/|.*//; s/(.*//; s/ //g' | grep '^lib'); do
     [ -n "$(missing)" ] || break

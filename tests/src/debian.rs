@@ -21,19 +21,43 @@ pub fn program(package: &str, program: &str) -> Option<Command> {
     found
 }
 
-fn unpacked(package: &str, program: &str) -> Option<Command> {
+/// A library of a package to load before others, as `faketime/libfaketime.so.1` of `libfaketime`: below the folder for
+/// libraries of this machine. Nothing, and loudly, where it is not to be had.
+///
+/// # Panics
+/// When the script that unpacks it fails.
+pub fn library(package: &str, library: &str) -> Option<PathBuf> {
+    let arch = std::env::consts::ARCH;
+    let library = format!("/usr/lib/{arch}-linux-gnu/{library}");
+    let folder = folder(package, &library);
+    let unpacked = folder.join(library.trim_start_matches('/'));
+    let found = [unpacked, PathBuf::from(&library)];
+    let found = found.into_iter().find(|path| path.is_file());
+    if found.is_none() {
+        eprintln!("LEFT OUT: there is no `{library}`, and Debian's package cannot be had");
+    }
+    found
+}
+
+/// Where a package lies unpacked, or would if it were not installed, or to be had.
+fn folder(package: &str, wanted: &str) -> PathBuf {
     let folder = paths::target().join(package);
     // One test unpacks it, the others wait.
     let lock = File::create(folder.with_extension("lock"));
     let lock = lock.expect("the target folder can be written");
     flock(&lock, FlockOperation::LockExclusive).expect("a lock can be taken");
     let unpacked = Command::new(paths::repository().join("scripts/unpack-debian.sh"))
-        .args([package, program])
+        .args([package, wanted])
         .arg(&folder)
         .stdout(Stdio::null())
         .status();
     let unpacked = unpacked.expect("bash is there");
     assert!(unpacked.success(), "the script failed");
+    folder
+}
+
+fn unpacked(package: &str, program: &str) -> Option<Command> {
+    let folder = folder(package, program);
     let in_folder = folder.join(program.trim_start_matches('/'));
     if !in_folder.is_file() {
         let system = Path::new(program);

@@ -8,6 +8,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::home::Home;
+use crate::management::Management;
 use crate::run::{DEVICE, Run};
 use crate::wait;
 
@@ -35,7 +36,15 @@ impl Notes {
     /// # Panics
     /// When it has noted nothing.
     pub fn of(home: &Home, producer: &str) -> Self {
-        let file = format!("devices/{DEVICE}/modules/{producer}/data/notes");
+        Self::of_device(home, DEVICE, producer)
+    }
+
+    /// What a producer on a device has noted so far.
+    ///
+    /// # Panics
+    /// When it has noted nothing.
+    pub fn of_device(home: &Home, device: &str, producer: &str) -> Self {
+        let file = format!("devices/{device}/modules/{producer}/data/notes");
         let text = fs::read_to_string(home.in_data(&file));
         Self::parse(&text.expect("the notes of a producer"))
     }
@@ -85,8 +94,8 @@ pub fn stop(run: &Run<'_>, producer: &str) {
 ///
 /// # Panics
 /// When the last message of one of them does not come, or another module sends.
-pub fn arrivals(run: &Run<'_>, modules: &[&str]) -> Vec<Vec<Arrival>> {
-    let monitor = run.verb_process(&["monitor", "--from", "earliest", "--output", "json"]);
+pub fn arrivals(hub: &Management<'_>, modules: &[&str]) -> Vec<Vec<Arrival>> {
+    let monitor = hub.verb_process(&["monitor", "--from", "earliest", "--output", "json"]);
     let mut arrivals = vec![Vec::new(); modules.len()];
     let mut ended = vec![false; modules.len()];
     let mut next = 0;

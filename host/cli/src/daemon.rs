@@ -232,5 +232,6 @@ fn agent_settings(config: &Config) -> AgentSettings {
         health_timeout: deployment.health_timeout.unwrap_or(default.health_timeout),
         memory_max_bytes: config.policy.memory_max_bytes,
         twin_refresh: config.hub.refresh,
+        retry_max: config.hub.retry_max,
     }
 }

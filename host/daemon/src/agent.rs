@@ -48,6 +48,7 @@ use crate::supervisor::Supervisor;
 use crate::twins::Twins;
 use crate::twins::sync::Sync;
 use crate::uploads::Uploads;
+use crate::upstream::backoff::UNREACHABLE_MAX;
 use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::{Interest, Upstream};
 use assemble::Deployment;
@@ -66,6 +67,9 @@ pub const READY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// How long a deployment has to become healthy after its last group was started, unless set.
 pub const HEALTH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// The longest wait before a hub out of reach is tried again, unless set; as at IoT Edge.
+pub const RETRY_MAX_DEFAULT: Duration = UNREACHABLE_MAX;
 
 /// How often the whole twins of `$edgeAgent` and `$edgeHub` are read without a cause, unless set; as at IoT Edge.
 pub const TWIN_REFRESH_DEFAULT: Duration = Duration::from_secs(3600);
@@ -134,6 +138,8 @@ pub struct AgentSettings {
     pub memory_max_bytes: Option<u64>,
     /// How often the whole twins of `$edgeAgent` and `$edgeHub` are read without a cause.
     pub twin_refresh: Duration,
+    /// The longest wait before a hub out of reach is tried again.
+    pub retry_max: Duration,
 }
 
 impl Default for AgentSettings {
@@ -145,6 +151,7 @@ impl Default for AgentSettings {
             health_timeout: HEALTH_TIMEOUT_DEFAULT,
             memory_max_bytes: None,
             twin_refresh: TWIN_REFRESH_DEFAULT,
+            retry_max: RETRY_MAX_DEFAULT,
         }
     }
 }
@@ -255,6 +262,7 @@ impl Agent {
                 },
                 refresh: Some(self.parts.settings.twin_refresh),
                 generation_id: None,
+                retry_max: self.parts.settings.retry_max,
             }));
         }
         let reporter = Reporter {

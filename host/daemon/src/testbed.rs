@@ -47,6 +47,7 @@ use crate::supervisor::{Module, Supervisor, Surroundings};
 use crate::twins::Twins;
 use crate::twins::sync::Sync;
 use crate::upstream::Interest;
+use crate::upstream::backoff::UNREACHABLE_MAX;
 use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::pump::{self, PumpCounters};
 use between::Between;
@@ -295,6 +296,7 @@ impl Testbed {
             },
             refresh: None,
             generation_id: None,
+            retry_max: UNREACHABLE_MAX,
         };
         let rest_max = spec.limits.call_deadline + steps::REST_MARGIN;
         let stop = CancellationToken::new();

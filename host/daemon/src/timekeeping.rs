@@ -119,10 +119,12 @@ pub struct HubTime {
 }
 
 impl HubTime {
-    /// Connects when it is asked; time and size of an answer are limited here, whatever the options say.
+    /// Connects when it is asked, whatever a certificate says of the time while the clock is not set; time and size of
+    /// an answer are limited here, whatever the options say.
     pub fn new(options: HttpOptions) -> Self {
         Self {
             client: HttpClient::new(HttpOptions {
+                dialer: options.dialer.to_ask_the_time(),
                 answer_timeout: ANSWER_TIMEOUT,
                 answer_max_bytes: ANSWER_MAX_BYTES,
                 ..options

@@ -1,4 +1,5 @@
 //! Sends numbered messages (property `n`) one after the other, of `BYTES` bytes and up to the number `COUNT`, and waits where there is no room.
+//! With `EVERY_MS` it makes a pause of so long after each.
 //! With `NOTES` it writes into `/data/notes` which number it is about to send (`+N`) and which one was taken (`=N`); after a restart it goes on behind the last one that it was about to send, so that no number is sent twice.
 //! Its method `sent` answers how many were taken since its start, the last number, and how often there was no room; `stop` sends a last message, with the property `end`, and answers as well.
 
@@ -35,9 +36,14 @@ struct Producer {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut producer = Producer::start()?;
     let mut stopped = false;
+    let every = variable("EVERY_MS", 0)?;
     loop {
         let left = !stopped && producer.number < producer.count;
         let pause = match left {
+            true if every > 0 => {
+                producer.next()?;
+                Duration::from_millis(every)
+            }
             true if producer.next()? => match producer.number % AT_ONCE {
                 0 => Duration::ZERO,
                 _ => continue,

@@ -282,6 +282,7 @@ impl Agent {
             interest,
             refresh: None,
             generation_id: Some(credentials.generation_id.clone()),
+            retry_max: self.parts.settings.retry_max,
         };
         self.links.insert(id.clone(), Link::open(sync));
     }

@@ -28,6 +28,8 @@ pub struct HubConfig {
     pub refresh: Duration,
     /// How long a connection may take until it can be used.
     pub connect_timeout: Duration,
+    /// The longest wait before a hub out of reach is tried again.
+    pub retry_max: Duration,
     /// Where to connect instead, when the hub is reached through a gateway.
     pub gateway: Option<HostAddress>,
 }
@@ -79,13 +81,15 @@ pub(super) const TOKEN_LIFE_SECS: RangeInclusive<u64> = 10..=86_400;
 pub(super) const REFRESH_SECS: RangeInclusive<u64> = 5..=604_800;
 /// A satellite's link takes a while; after five minutes something is wrong.
 pub(super) const CONNECT_TIMEOUT_SECS: RangeInclusive<u64> = 1..=300;
+/// More often wakes up a modem for little; an hour is long enough for anybody.
+pub(super) const RETRY_MAX_SECS: RangeInclusive<u64> = 1..=3600;
 /// Any port but none.
 pub(super) const PORT: RangeInclusive<u64> = 1..=65_535;
 /// An hour is more than any time service takes.
 pub(super) const CLOCK_WAIT_SECS: RangeInclusive<u64> = 0..=3600;
 
 /// The keys of `[hub]`.
-pub(super) const HUB_KEYS: [&str; 9] = [
+pub(super) const HUB_KEYS: [&str; 10] = [
     "transport",
     "mqtt_port",
     "https_port",
@@ -94,6 +98,7 @@ pub(super) const HUB_KEYS: [&str; 9] = [
     "token_life_secs",
     "refresh_secs",
     "connect_timeout_secs",
+    "retry_max_secs",
     "gateway",
 ];
 /// The keys of `[proxy]`.
@@ -119,6 +124,7 @@ impl Default for HubConfig {
             token_life: Duration::from_secs(3600),
             refresh: Duration::from_secs(3600),
             connect_timeout: Duration::from_secs(20),
+            retry_max: Duration::from_secs(60),
             gateway: None,
         }
     }
@@ -159,6 +165,10 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &Table<'_>) -> HubConfig {
         "connect_timeout_secs" => {
             let time = reader.seconds(value, CONNECT_TIMEOUT_SECS);
             hub.connect_timeout = time.unwrap_or(hub.connect_timeout);
+        }
+        "retry_max_secs" => {
+            let time = reader.seconds(value, RETRY_MAX_SECS);
+            hub.retry_max = time.unwrap_or(hub.retry_max);
         }
         _ => hub.gateway = reader.parsed(value, HOST, HostAddress::parse),
     });

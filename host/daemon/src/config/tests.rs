@@ -168,6 +168,7 @@ fn every_key_of_the_other_sections_is_read() {
         token_life_secs = 600
         refresh_secs = 86_400
         connect_timeout_secs = 60
+        retry_max_secs = 120
         gateway = "gw.local"
         [proxy]
         url = "http://user:pass@proxy:3128"
@@ -198,6 +199,7 @@ fn every_key_of_the_other_sections_is_read() {
             keep_alive: Duration::from_secs(1177),
             token_life: Duration::from_secs(600),
             refresh: Duration::from_secs(86_400),
+            retry_max: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(60),
             gateway: HostAddress::parse("gw.local"),
         },
@@ -432,13 +434,14 @@ fn faults_are_told_by_their_source() {
 }
 
 /// The keys of each section with a range, as the code has it.
-const RANGES: [(&str, &str, RangeInclusive<u64>); 16] = [
+const RANGES: [(&str, &str, RangeInclusive<u64>); 17] = [
     ("hub", "mqtt_port", hub::PORT),
     ("hub", "https_port", hub::PORT),
     ("hub", "keep_alive_secs", hub::KEEP_ALIVE_SECS),
     ("hub", "token_life_secs", hub::TOKEN_LIFE_SECS),
     ("hub", "refresh_secs", hub::REFRESH_SECS),
     ("hub", "connect_timeout_secs", hub::CONNECT_TIMEOUT_SECS),
+    ("hub", "retry_max_secs", hub::RETRY_MAX_SECS),
     ("deployment", "health_timeout_secs", device::DEPLOYMENT_SECS),
     ("deployment", "ready_timeout_secs", device::DEPLOYMENT_SECS),
     ("policy", "memory_max_bytes", device::MEMORY_BYTES),
@@ -464,6 +467,7 @@ fn default_of(section: &str, key: &str) -> Option<String> {
         ("hub", "token_life_secs") => seconds(config.hub.token_life),
         ("hub", "refresh_secs") => seconds(config.hub.refresh),
         ("hub", "connect_timeout_secs") => seconds(config.hub.connect_timeout),
+        ("hub", "retry_max_secs") => seconds(config.hub.retry_max),
         ("deployment", "health_timeout_secs") => seconds(settings.health_timeout),
         ("deployment", "ready_timeout_secs") => seconds(settings.ready_timeout),
         ("clock", "wait_secs") => seconds(config.clock.wait),

@@ -37,6 +37,8 @@ pub(crate) struct Sync {
     pub(crate) refresh: Option<Duration>,
     /// The generation of the identity that the module runs under, if it matters to it.
     pub(crate) generation_id: Option<String>,
+    /// The longest wait before a hub out of reach is tried again.
+    pub(crate) retry_max: Duration,
 }
 
 /// Why a session ended.
@@ -61,7 +63,7 @@ impl From<DatabaseError> for End {
 impl Sync {
     /// Runs until it is told to stop. `synced` is told once the twin is the hub's.
     pub(crate) async fn run(self, synced: watch::Sender<bool>, stop: CancellationToken) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::at_most(self.retry_max);
         loop {
             let opened = self.upstream.opened();
             let round = self.round(&synced);

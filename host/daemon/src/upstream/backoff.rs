@@ -13,8 +13,8 @@ use super::UpstreamError;
 /// First wait after the hub could not be reached.
 const UNREACHABLE_FIRST: Duration = Duration::from_secs(1);
 
-/// Longest wait after the hub could not be reached, as at IoT Edge.
-const UNREACHABLE_MAX: Duration = Duration::from_secs(60);
+/// Longest wait after the hub could not be reached where nobody says otherwise, as at IoT Edge.
+pub(crate) const UNREACHABLE_MAX: Duration = Duration::from_secs(60);
 
 /// First wait after the hub refused: a change at the hub may still be on its way to where it is asked.
 const REFUSED_FIRST: Duration = Duration::from_secs(10);
@@ -35,10 +35,12 @@ pub(crate) enum Trouble {
 }
 
 /// The waits of one who tries again; they double with each failure of one kind.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     unreachable: u32,
     refused: u32,
+    /// The longest wait after the hub could not be reached.
+    unreachable_max: Duration,
 }
 
 /// A random number from 0 to 1.
@@ -54,7 +56,22 @@ impl Trouble {
     }
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::at_most(UNREACHABLE_MAX)
+    }
+}
+
 impl Backoff {
+    /// Nothing has failed yet; a hub that could not be reached is tried again after this time at the latest.
+    pub(crate) fn at_most(unreachable_max: Duration) -> Self {
+        Self {
+            unreachable: 0,
+            refused: 0,
+            unreachable_max,
+        }
+    }
+
     /// How long to wait now: between half of the wait and all of it, so that many do not come at once.
     ///
     /// One kind of trouble makes the waits for the other begin anew.
@@ -62,7 +79,8 @@ impl Backoff {
         let (count, first, longest) = match trouble {
             Trouble::Unreachable => {
                 self.refused = 0;
-                (&mut self.unreachable, UNREACHABLE_FIRST, UNREACHABLE_MAX)
+                let longest = self.unreachable_max;
+                (&mut self.unreachable, UNREACHABLE_FIRST, longest)
             }
             Trouble::Refused => {
                 self.unreachable = 0;
@@ -77,7 +95,7 @@ impl Backoff {
 
     /// It went well: the next wait is the first one.
     pub(crate) fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self::at_most(self.unreachable_max);
     }
 }
 
@@ -128,6 +146,19 @@ mod tests {
         let many = waits(Trouble::Unreachable, Jitter(0.999), 5_000);
         assert!(many.iter().all(|wait| *wait <= 60_000));
         assert!(*many.last().unwrap() > 59_000);
+    }
+
+    #[test]
+    fn the_longest_wait_for_a_hub_out_of_reach_can_be_set() {
+        let mut backoff = Backoff::at_most(Duration::from_secs(3));
+        let mut wait = |trouble| backoff.next(trouble, LEAST).as_millis();
+        let waits = [(); 4].map(|()| wait(Trouble::Unreachable));
+        assert_eq!(waits, [500, 1_000, 1_500, 1_500]);
+        // One that refuses is left alone as long as always.
+        assert_eq!([(); 2].map(|()| wait(Trouble::Refused)), [5_000, 10_000]);
+        backoff.reset();
+        let waits = [(); 3].map(|()| backoff.next(Trouble::Unreachable, LEAST).as_millis());
+        assert_eq!(waits, [500, 1_000, 1_500]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl IotHub {
         let preference = Preference::new(options.settings.transport);
         Self {
             line: Arc::new(Line {
-                board: Board::default(),
+                board: Board::trying_again_within(options.settings.retry_max),
                 admission: Admission::default(),
                 preference: Mutex::new(preference),
                 known: Mutex::default(),

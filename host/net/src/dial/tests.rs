@@ -204,6 +204,49 @@ async fn certificates_are_judged_by_the_corrected_clock() {
 }
 
 #[tokio::test]
+async fn a_hub_is_asked_the_time_whatever_its_certificate_says_of_it_while_the_clock_is_not_set() {
+    let authority = Authority::new();
+    let counter = Counter::default();
+    let host = host("localhost");
+    let check = async |now, server: Arc<ServerConfig>, expected: Option<CertificateFault>| {
+        let (port, serving) = serve(server).await;
+        let mut options = options(authority.roots());
+        options.clock = HubClock::from_source(Box::new(Still(now)), None);
+        let asking = dialer(options).to_ask_the_time();
+        let dialed = asking.dial(&host, port, Security::Tls, &counter).await;
+        serving.abort();
+        let fault = dialed.err().map(|err| match err {
+            DialError::Certificate { fault, .. } => fault,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(fault, expected, "{now}");
+    };
+    use CertificateFault::{Authority as Unknown, Expired, Name, NotYetValid};
+    let (unset, set) = ("1970-01-01T00:01:00Z", "2026-12-01T00:00:00Z");
+    check(unset, authority.server("localhost", (2029, 2030)), None).await;
+    check(
+        set,
+        authority.server("localhost", (2029, 2030)),
+        Some(NotYetValid),
+    )
+    .await;
+    check(
+        set,
+        authority.server("localhost", (2020, 2021)),
+        Some(Expired),
+    )
+    .await;
+    check(unset, authority.server("other", (2029, 2030)), Some(Name)).await;
+    let stranger = Authority::new();
+    check(
+        unset,
+        stranger.server("localhost", (2029, 2030)),
+        Some(Unknown),
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_client_certificate_has_to_go_with_its_key() {
     let made =
         ["a", "b"].map(|name| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap());

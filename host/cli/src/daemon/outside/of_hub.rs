@@ -138,6 +138,7 @@ impl OfHub {
                 keep_alive: config.hub.keep_alive,
                 token_life: config.hub.token_life,
                 time_from_hub: config.clock.from_hub,
+                retry_max: config.hub.retry_max,
             },
             identities,
         });

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -58,6 +59,13 @@ struct Open {
 }
 
 impl Board {
+    /// A hub out of reach is tried again after this time at the latest.
+    pub(super) fn trying_again_within(retry_max: Duration) -> Self {
+        let board = Self::default();
+        board.lock().backoff = Backoff::at_most(retry_max);
+        board
+    }
+
     /// Tells of each change of the standing.
     pub(super) fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()

@@ -289,7 +289,7 @@ impl Line {
     async fn ask_for_time(&self) -> Result<Option<(Timestamp, Instant)>, String> {
         let to = &self.options.assignment;
         let mut client = HttpClient::new(HttpOptions {
-            dialer: self.options.dialer.clone(),
+            dialer: self.options.dialer.to_ask_the_time(),
             host: to.address().clone(),
             port: to.https_port,
             security: Security::Tls,

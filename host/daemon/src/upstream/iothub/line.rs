@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasm_edge_net::dial::{DialError, Phase};
 
+use crate::upstream::backoff::UNREACHABLE_MAX;
+
 /// How long a blocked port is left alone.
 const BLOCKED_TIME: Duration = Duration::from_secs(60 * 60);
 
@@ -34,6 +36,8 @@ pub struct LineSettings {
     pub token_life: Duration,
     /// Whether the hub's time is taken over when it refuses tokens and its clock is far from ours.
     pub time_from_hub: bool,
+    /// The longest wait before a hub out of reach is tried again.
+    pub retry_max: Duration,
 }
 
 /// What carries a connection.
@@ -59,6 +63,7 @@ impl Default for LineSettings {
             keep_alive: Duration::from_secs(240),
             token_life: Duration::from_secs(3600),
             time_from_hub: true,
+            retry_max: UNREACHABLE_MAX,
         }
     }
 }
