@@ -75,12 +75,13 @@ peers:
 	$(peers)/release/wasm-edge-peers compare --mosquitto $(peers)/mosquitto --json $(target)/peers.json \
 		--beside $(target)/bench.json $(filter --quick,$(ROWS))
 
-# The tests of crashes for long, against the release build: KILLS, MESSAGES, CRASHES and SEED say how long and which.
+# The tests of crashes for long, against the release build: KILLS, MESSAGES, FAULTS, CRASHES and SEED say how long and which.
 soak: guests
 	cargo build --release -p wasm-edge-cli
 	WASM_EDGE_BIN=$(abspath $(target))/release/wasm-edge $(if $(SEED),WASM_EDGE_SOAK_SEED=$(SEED)) \
-	WASM_EDGE_SOAK_KILLS=$(or $(KILLS),300) WASM_EDGE_SOAK_MESSAGES=$(or $(MESSAGES),1000000) TMPDIR=$(abspath $(target)) \
-		cargo test -p wasm-edge-tests --test crash --test offline --test full_disk --test hub_crash -- --nocapture --test-threads 1
+	WASM_EDGE_SOAK_KILLS=$(or $(KILLS),300) WASM_EDGE_SOAK_MESSAGES=$(or $(MESSAGES),1000000) \
+	WASM_EDGE_SOAK_FAULTS=$(or $(FAULTS),40) WASM_EDGE_SOAK_CUT_MS=$(or $(CUT_MS),60000) TMPDIR=$(abspath $(target)) \
+		cargo test -p wasm-edge-tests --test crash --test offline --test full_disk --test hub_crash --test faults -- --nocapture --test-threads 1
 	WASM_EDGE_SOAK_CRASHES=$(or $(CRASHES),20000) WASM_EDGE_SOAK_SEED=$(or $(SEED),$(shell date +%s)) \
 	PROPTEST_CASES=$(or $(CASES),2000) cargo test -p wasm-edge-store -p wasm-edge-router
 

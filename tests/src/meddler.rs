@@ -66,7 +66,15 @@ impl Meddler {
     /// # Panics
     /// When there is no port for him.
     pub fn before(hub: &HubServe<'_>) -> Self {
-        let (near, ca_pem) = server();
+        Self::named(hub, "localhost")
+    }
+
+    /// The same, with a certificate for this name.
+    ///
+    /// # Panics
+    /// When there is no port for him.
+    pub fn named(hub: &HubServe<'_>, name: &str) -> Self {
+        let (near, ca_pem) = server(name);
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let shared = Arc::new(Shared {
@@ -276,15 +284,15 @@ impl End {
     }
 }
 
-/// A server for `localhost`, and the authority that it is trusted by.
-fn server() -> (ServerConfig, String) {
+/// A server of this name, and the authority that it is trusted by.
+fn server(name: &str) -> (ServerConfig, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key can be made");
     let authority = params.self_signed(&key).expect("it can be signed");
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("a key can be made");
-    let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    let params = CertificateParams::new([name.to_owned()]).expect("a name");
     let certificate = params.signed_by(&key, &issuer).expect("it can be signed");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
