@@ -25,6 +25,8 @@ use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::metrics::Metrics;
+use wasm_edge_daemon::metrics::serve::MetricsServer;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_daemon::timekeeping::Timekeeper;
@@ -35,13 +37,16 @@ use self::pid_file::PidFile;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{data_folder, live, uploads};
+use crate::{data_folder, live, metrics_server, uploads};
 
 /// How long an orderly end may take in all: modules get their grace, and what waits for the hub some seconds.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// How long the start may take before the service manager gives up: stores are opened and checked after a power cut.
 const START_MAX: Duration = Duration::from_secs(120);
+
+/// Under which name the traffic of uploads is counted.
+const UPLOADS_TRAFFIC: &str = "(uploads)";
 
 /// What the command line says beside the configuration.
 pub(crate) struct DaemonOptions {
@@ -130,6 +135,7 @@ struct Running {
     device: Device,
     outside: Outside,
     socket: ControlSocket,
+    metrics: Option<MetricsServer>,
     announcement: Option<live::Announcement>,
     /// What goes on beside the device: keeping the time, waiting for the clock.
     tasks: TaskTracker,
@@ -153,6 +159,8 @@ impl Running {
         let code = CodeStore::open(&folder.precompiled()?)?;
         let own_folder = std::fs::canonicalize(folder.path())?;
         let id = outside.device().clone();
+        let ledger = outside.ledger();
+        let counter = ledger.counter(UPLOADS_TRAFFIC);
         let device = Device::start(DeviceConfig {
             device: id.clone(),
             folder: folder.device(&id)?,
@@ -163,7 +171,8 @@ impl Running {
             health_checks: HealthChecks::default(),
             agent: agent_settings(config),
             router: config.router,
-            uploads: uploads::through(folder.path(), proxy, clock),
+            uploads: uploads::through(folder.path(), proxy, clock, counter),
+            ledger: Some(ledger),
         });
         let device = device.with_context(|| format!("cannot start the device `{id}`"))?;
         if let Some(deployment) = deployment {
@@ -178,6 +187,9 @@ impl Running {
         );
         let socket =
             ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
+        let view = vec![device.view().clone()];
+        let counted = Metrics::new(view, outside.host_name(), folder.path());
+        let metrics = metrics_server::start(&config.metrics, counted).await?;
         let announcement = live::announce_service(folder.path());
         tasks.spawn(timekeeper.keep(stop_tasks.clone()));
         outside.spawn(&tasks, &stop_tasks);
@@ -186,6 +198,7 @@ impl Running {
             device,
             outside,
             socket,
+            metrics,
             announcement,
             tasks,
             stop_tasks,
@@ -210,11 +223,15 @@ impl Running {
             device,
             outside,
             socket,
+            metrics,
             announcement,
             tasks,
             stop_tasks,
         } = self;
         drop(announcement);
+        if let Some(metrics) = metrics {
+            metrics.close().await;
+        }
         device.stop().await;
         stop_tasks.cancel();
         outside.close().await;

@@ -21,6 +21,7 @@ mod hub_server;
 mod lines_file;
 mod live;
 mod logging;
+mod metrics_server;
 mod open_files;
 mod output;
 #[cfg(feature = "hub")]

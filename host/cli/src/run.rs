@@ -27,6 +27,8 @@ use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::metrics::Metrics;
+use wasm_edge_daemon::metrics::serve::MetricsServer;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_daemon::upstream::Way;
@@ -42,7 +44,7 @@ use crate::failure::Failure;
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
-use crate::{config_file, data_folder, deployment_file, uploads};
+use crate::{config_file, data_folder, deployment_file, metrics_server, uploads};
 use console::Console;
 use narrator::Narrator;
 use target::Loaded;
@@ -63,6 +65,7 @@ struct Running {
     upstream: HubUpstream,
     devices: Vec<Device>,
     socket: ControlSocket,
+    metrics: Option<MetricsServer>,
     _announcement: Option<live::Announcement>,
     code: CodeStore,
     _folder: Arc<DataFolder>,
@@ -150,6 +153,7 @@ async fn start(
             },
             router: config.router,
             uploads: uploads::of(folder.path(), HubClock::new(None)),
+            ledger: None,
         };
         let device = Device::start(config);
         devices
@@ -162,9 +166,11 @@ async fn start(
         hub.telemetry(StartAt::Latest)?,
         stop,
     );
+    let counted = Metrics::new(views.clone(), HUB_HOST_NAME.to_owned(), folder.path());
     let router =
         api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code.clone()).merge(hub.rest());
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
+    let metrics = metrics_server::start(&config.metrics, counted).await?;
     let announcement = live::announce(folder.path(), output);
     let configurations = tokio::spawn({
         let hub = hub.clone();
@@ -176,6 +182,7 @@ async fn start(
         upstream,
         devices,
         socket,
+        metrics,
         code,
         _announcement: announcement,
         _folder: folder,
@@ -348,11 +355,15 @@ impl Running {
             upstream,
             devices,
             socket,
+            metrics,
             code: _,
             _announcement,
             _folder,
         } = self;
         drop(_announcement);
+        if let Some(metrics) = metrics {
+            metrics.close().await;
+        }
         futures_util::future::join_all(devices.into_iter().map(Device::stop)).await;
         hub.close();
         if let Err(err) = configurations.await {

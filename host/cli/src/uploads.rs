@@ -27,14 +27,21 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
 /// environment is used.
 #[cfg(feature = "hub")]
 pub(crate) fn of(data_folder: &Path, clock: HubClock) -> Uploads {
-    through(data_folder, || Ok(Proxy::from_env()?), clock)
+    through(
+        data_folder,
+        || Ok(Proxy::from_env()?),
+        clock,
+        Counter::default(),
+    )
 }
 
-/// The same through another proxy, which is asked for when something is uploaded first.
+/// The same through another proxy, which is asked for when something is uploaded first; what goes over the network is
+/// counted.
 pub(crate) fn through(
     data_folder: &Path,
     proxy: impl Fn() -> anyhow::Result<Option<Proxy>> + Send + Sync + 'static,
     clock: HubClock,
+    counter: Counter,
 ) -> Uploads {
     let open = move || {
         let options = DialerOptions {
@@ -46,7 +53,7 @@ pub(crate) fn through(
         };
         Ok(Dialer::new(options)?)
     };
-    over(data_folder, WayOut::new(open, Counter::default()))
+    over(data_folder, WayOut::new(open, counter))
 }
 
 /// Uploads over a way that is there.

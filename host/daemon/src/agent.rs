@@ -245,6 +245,7 @@ impl Agent {
             methods: self.parts.methods.clone(),
             folder: Arc::clone(&self.parts.folder),
             uploads: self.parts.uploads.clone(),
+            shared: Arc::clone(&self.shared),
         };
         let ends = CancellationToken::new();
         let answering = tokio::spawn(methods.run(ends.clone()));

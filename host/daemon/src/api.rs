@@ -23,6 +23,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::time::Timestamp;
+use wasm_edge_net::traffic::{Ledger, Traffic};
 
 use crate::agent::handle::AgentHandle;
 use crate::code::CodeStore;
@@ -32,6 +33,7 @@ use crate::supervisor::Supervisor;
 use crate::twins::Twins;
 use crate::upstream::gate::Gate;
 use crate::upstream::pump::PumpCounters;
+use crate::upstream::pump::sessions::Sessions;
 use crate::upstream::{HubPlace, Upstream};
 use crate::{clock, supervisor};
 
@@ -58,6 +60,10 @@ pub struct DeviceView {
     pub gate: Gate,
     /// That way itself.
     pub upstream: Arc<dyn Upstream>,
+    /// The sessions of its identities.
+    pub sessions: Sessions,
+    /// What went over the network; none where the hub is in the same process.
+    pub ledger: Option<Ledger>,
     /// Where its hub is.
     pub hub: HubPlace,
 }
@@ -174,6 +180,16 @@ impl ApiState {
             Ok(found)
         }
     }
+}
+
+/// The JSON form of what went over the network.
+pub(crate) fn traffic_json(traffic: &Traffic) -> Value {
+    json!({
+        "sentBytes": traffic.sent_bytes,
+        "receivedBytes": traffic.received_bytes,
+        "messageBytes": traffic.message_bytes,
+        "connections": traffic.connections,
+    })
 }
 
 /// An error as the API answers it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::identity::DeviceId;
+use wasm_edge_net::traffic::Ledger;
 use wasm_edge_store::database::DatabaseError;
 use wasm_edge_store::folder::FolderError;
 use wasm_edge_store::folder::device::DeviceFolder;
@@ -57,6 +58,8 @@ pub struct DeviceConfig {
     pub router: RouterConfig,
     /// What uploads need beside it.
     pub uploads: Uploads,
+    /// Where what goes over the network is counted; none where the hub is in the same process.
+    pub ledger: Option<Ledger>,
 }
 
 /// A running device.
@@ -109,6 +112,7 @@ impl Device {
             agent: settings,
             router: routing,
             uploads,
+            ledger,
         } = config;
         let (gate, pumped) = (Gate::default(), PumpCounters::default());
         let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
@@ -153,7 +157,7 @@ impl Device {
             methods: methods.clone(),
             logs: logs.clone(),
             upstream: Arc::clone(&upstream),
-            sessions,
+            sessions: sessions.clone(),
             code,
             file,
             folder: Arc::clone(&folder),
@@ -173,6 +177,8 @@ impl Device {
             gate,
             upstream,
             hub,
+            sessions,
+            ledger,
         };
         let (agent_pulse, heart) = pulse::pulse();
         Ok(Self {

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod logs;
 pub mod measure;
 pub mod methods;
+pub mod metrics;
 pub mod provisioning;
 pub mod pulse;
 pub mod queues;

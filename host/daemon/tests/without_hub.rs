@@ -249,6 +249,7 @@ impl Bed {
             },
             router: RouterConfig::default(),
             uploads: wasm_edge_daemon::uploads::Uploads::default(),
+            ledger: None,
         });
         let started = started.expect("it starts");
         started.agent().follow();

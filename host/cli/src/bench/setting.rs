@@ -103,6 +103,7 @@ impl Setting {
                 ..RouterConfig::default()
             },
             uploads: Uploads::default(),
+            ledger: None,
         })?;
         let checked = Manifest::check(&manifest.to_string(), Origin::LocalFile)?;
         let content = deployment_file::content(&checked.value);

@@ -13,6 +13,7 @@ use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::upstream::{Way, local};
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::traffic::Ledger;
 
 use self::of_hub::OfHub;
 use super::notify::ServiceManager;
@@ -73,6 +74,14 @@ impl Outside {
         match self {
             Self::Alone(_) => local::HOST_NAME.to_owned(),
             Self::OfHub(of_hub) => of_hub.upstream().host_name(),
+        }
+    }
+
+    /// Where what goes over the network is counted.
+    pub(super) fn ledger(&self) -> Ledger {
+        match self {
+            Self::Alone(_) => Ledger::default(),
+            Self::OfHub(of_hub) => of_hub.ledger(),
         }
     }
 

@@ -3,10 +3,12 @@
 //! Owns the phases of a deployment as others see them. Leaves all decisions to the agent's task.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
+use wasm_edge_model::agent_method;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::Manifest;
 use wasm_edge_model::route::condition::Compatibility;
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     pub(super) state: watch::Sender<DeploymentState>,
     /// Written by the agent and by those who try out.
     pub(super) progress: broadcast::Sender<Progress>,
+    /// How often each of the agent's direct methods was called, in the order of their names.
+    pub(super) method_counts: [AtomicU64; agent_method::NAMES.len()],
     /// Written by the agent, each for one short step.
     pub(super) shown: Mutex<DeploymentView>,
 }
@@ -120,6 +124,7 @@ impl AgentHandle {
                 asked: watch::Sender::new(0),
                 state: watch::Sender::new(DeploymentState::default()),
                 progress: broadcast::Sender::new(PROGRESS_MAX),
+                method_counts: Default::default(),
                 shown: Mutex::default(),
             }),
         }
@@ -181,6 +186,13 @@ impl AgentHandle {
         }
     }
 
+    /// How often each of the agent's direct methods was called.
+    pub fn method_counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.shared.method_counts.iter();
+        let names = agent_method::NAMES.into_iter();
+        names.zip(counts.map(|count| count.load(Ordering::Relaxed)))
+    }
+
     /// Tells of each change of the state.
     pub fn watch(&self) -> watch::Receiver<DeploymentState> {
         self.shared.state.subscribe()
@@ -215,6 +227,14 @@ impl AgentHandle {
 }
 
 impl Shared {
+    /// A direct method was called.
+    pub(super) fn count(&self, method: &'static str) {
+        let place = agent_method::NAMES.iter().position(|name| *name == method);
+        if let Some(count) = place.and_then(|place| self.method_counts.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn tell(&self, progress: Progress) {
         // Nobody may listen.
         let _ = self.progress.send(progress);

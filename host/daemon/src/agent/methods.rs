@@ -28,6 +28,7 @@ use self::gather::{GatherError, Gathering};
 use self::line::Form;
 use self::tasks::{Job, Tasks};
 use self::upload::Uploader;
+use super::handle::Shared;
 use crate::clock;
 use crate::logs::Logs;
 use crate::methods::Methods;
@@ -58,6 +59,7 @@ pub(super) struct AgentMethods {
     pub(super) methods: Methods,
     pub(super) folder: Arc<DeviceFolder>,
     pub(super) uploads: Uploads,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What answers, and what works for it meanwhile.
@@ -116,6 +118,7 @@ impl Answering {
             Err(err) => Err((Status::BadRequest, err.to_string())),
             Ok(method) => {
                 let name = method.name();
+                self.parts.shared.count(name);
                 let answer = tokio::select! {
                     answer = self.perform(method, now) => answer,
                     () = respond.closed() => return,

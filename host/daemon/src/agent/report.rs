@@ -40,7 +40,7 @@ pub(super) struct Outcome {
 pub(super) enum Extent {
     /// All.
     Full,
-    /// Without `createOptions` and `env`.
+    /// Without `createOptions` and `env`, and without the times of clients.
     Less,
     /// How the deployment went and nothing else.
     Least,
@@ -113,13 +113,15 @@ pub(super) fn hub(
     let clients: Map<String, Value> = modules
         .iter()
         .map(|report| {
-            let connected =
-                running == Running::Yes && matches!(report.status, RuntimeStatus::Running);
-            let client = json!({
+            let connected = running == Running::Yes && report.has_instance();
+            let mut client = json!({
                 "status": if connected { "Connected" } else { "Disconnected" },
-                "lastConnectedTimeUtc": report.last_start_time.unwrap_or(Timestamp::UNSET),
-                "lastDisconnectedTimeUtc": report.last_exit_time.unwrap_or(Timestamp::UNSET),
             });
+            if extent == Extent::Full {
+                let time = |time: Option<Timestamp>| json!(time.unwrap_or(Timestamp::UNSET));
+                client["lastConnectedTimeUtc"] = time(report.last_start_time);
+                client["lastDisconnectedTimeUtc"] = time(report.last_exit_time);
+            }
             (client_key(device, report.module()), client)
         })
         .collect();

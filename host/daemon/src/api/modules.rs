@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_router::snapshot::{EndpointSnapshot, RouterSnapshot};
 
-use super::{ApiError, ApiState, DeviceView};
+use super::{ApiError, ApiState, DeviceView, traffic_json};
 use crate::supervisor::RestartError;
 use crate::supervisor::report::ModuleReport;
 
@@ -70,6 +70,12 @@ pub(super) async fn show(
             .find(|sender| sender.module == *report.module())
     );
     shown["store"] = json!(snapshot.store);
+    shown["session"] = view.sessions.of(report.module()).to_json();
+    let traffic = view.ledger.as_ref().map(|ledger| {
+        let counter = ledger.counter(report.module().as_str());
+        traffic_json(&counter.traffic())
+    });
+    shown["traffic"] = json!(traffic);
     Ok(Json(shown))
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{ApiError, ApiState, DeviceView};
+use super::{ApiError, ApiState, DeviceView, traffic_json};
 
 /// The ways of all devices.
 pub(super) async fn list(
@@ -46,6 +46,11 @@ pub(super) fn of(view: &DeviceView) -> Value {
     let upstream = endpoints
         .iter()
         .find(|endpoint| endpoint.endpoint.module().is_none());
+    let traffic: Option<Map<String, Value>> = view.ledger.as_ref().map(|ledger| {
+        let all = ledger.all().into_iter();
+        all.map(|(name, traffic)| (name, traffic_json(&traffic)))
+            .collect()
+    });
     let mut way = json!({
         "device": view.device,
         "disconnected": view.gate.is_disconnected(),
@@ -53,6 +58,7 @@ pub(super) fn of(view: &DeviceView) -> Value {
         "messagesSetAside": upstream.map_or(0, |endpoint| endpoint.aside_messages),
         "messagesSent": view.pumped.sent(),
         "messagesReturned": view.pumped.returned(),
+        "traffic": traffic,
     });
     if let (Some(status), Value::Object(way)) = (view.upstream.status(), &mut way) {
         way.insert("hubHostName".to_owned(), view.upstream.host_name().into());

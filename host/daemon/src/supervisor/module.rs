@@ -1,8 +1,10 @@
 //! The task of one module: it owns the module's life and its running instance.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use wasm_edge_model::manifest::{DesiredStatus, ModuleSpec};
 use wasm_edge_model::status::RuntimeStatus;
 use wasm_edge_runtime::exit::Exit;
@@ -13,7 +15,7 @@ use super::health::Checked;
 use super::instance::{News, Running};
 use super::life::{self, Action, AfterStop, Ended, Life, LifeEvent, Rules};
 use super::link::ModuleLink;
-use super::report::ModuleReport;
+use super::report::{ModuleReport, Runs};
 use super::{Module, STOP_GRACE, Surroundings, at};
 use crate::clock;
 
@@ -94,6 +96,10 @@ impl ModuleTask {
             last_exit_time: None,
             last_restart_time: None,
             gauges: Arc::clone(&gauges),
+            runs: Runs {
+                wanted_since: wanted_since(&module.spec, None),
+                ..Runs::default()
+            },
         });
         let link = ModuleLink::new(&around, &module);
         let task = Self {
@@ -212,6 +218,8 @@ impl ModuleTask {
         self.report.change(|report| {
             report.ready = false;
             report.last_start_time = Some(clock::now());
+            report.runs.starts += 1;
+            report.runs.running_since = Some(wasm_edge_clock::now());
         });
     }
 
@@ -276,6 +284,11 @@ impl ModuleTask {
             report.exit_code = Some(exit.code());
             report.last_exit_reason = Some(self.reason.clone());
             report.last_exit_time = Some(clock::now());
+            report.runs.ends += 1;
+            let since = report.runs.running_since.take();
+            report.runs.ended += since.map_or(Duration::ZERO, |since| {
+                wasm_edge_clock::now().saturating_duration_since(since)
+            });
         });
         let replaced = self.replace();
         let ended = match (exit.is_failure(), exit.over_message) {
@@ -297,6 +310,7 @@ impl ModuleTask {
         let digest = self.module.image_digest.clone();
         self.note(LogLevel::Info, format!("updated, image {digest}"));
         self.report.change(|report| {
+            report.runs.wanted_since = wanted_since(&self.module.spec, report.runs.wanted_since);
             report.spec = Arc::new(self.module.spec.clone());
             report.image_digest = digest;
             report.restart_count = 0;
@@ -311,7 +325,10 @@ impl ModuleTask {
         if let Some(running) = &mut self.running {
             running.set_health_checks(checks);
         }
-        self.report.change(|report| report.spec = Arc::new(spec));
+        self.report.change(|report| {
+            report.runs.wanted_since = wanted_since(&spec, report.runs.wanted_since);
+            report.spec = Arc::new(spec);
+        });
     }
 
     /// Brings the report in line with the module's life.
@@ -362,6 +379,14 @@ impl Reporter {
     fn change(&self, change: impl FnOnce(&mut ModuleReport)) {
         self.report.send_modify(change);
         self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+/// Since when a module is to run, if it is; `before` is what held until now.
+fn wanted_since(spec: &ModuleSpec, before: Option<Instant>) -> Option<Instant> {
+    match spec.status {
+        DesiredStatus::Running => before.or_else(|| Some(wasm_edge_clock::now())),
+        DesiredStatus::Stopped => None,
     }
 }
 

@@ -1,8 +1,10 @@
 //! How a module is, for the agent and the management API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::manifest::{ImageReference, ModuleSpec};
 use wasm_edge_model::status::RuntimeStatus;
@@ -40,6 +42,23 @@ pub struct ModuleReport {
     pub last_restart_time: Option<Timestamp>,
     /// What it uses.
     pub gauges: Arc<Gauges>,
+    /// How often and how long it ran.
+    pub runs: Runs,
+}
+
+/// How often and how long the instances of a module ran, from when it was taken on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// Instances that were started.
+    pub starts: u64,
+    /// Instances that ended.
+    pub ends: u64,
+    /// How long those ran that have ended.
+    pub ended: Duration,
+    /// Since when the present one runs.
+    pub running_since: Option<Instant>,
+    /// Since when the module is to run.
+    pub wanted_since: Option<Instant>,
 }
 
 impl ModuleReport {
@@ -54,6 +73,23 @@ impl ModuleReport {
             self.status,
             RuntimeStatus::Running | RuntimeStatus::Unhealthy | RuntimeStatus::Unknown
         )
+    }
+
+    /// Whether an instance of it runs, well or not.
+    pub fn has_instance(&self) -> bool {
+        matches!(
+            self.status,
+            RuntimeStatus::Running | RuntimeStatus::Unhealthy
+        )
+    }
+
+    /// How long its instances ran, and how long the module has been wanted to run.
+    pub fn running_times(&self, now: Instant) -> (Duration, Duration) {
+        let since = |time: Option<Instant>| {
+            time.map_or(Duration::ZERO, |time| now.saturating_duration_since(time))
+        };
+        let ran = self.runs.ended + since(self.runs.running_since);
+        (ran, since(self.runs.wanted_since))
     }
 
     /// The JSON form of the management API, without what the router knows.

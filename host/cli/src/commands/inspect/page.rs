@@ -53,6 +53,27 @@ pub(super) struct Module {
     sent: Option<Sent>,
     set_aside: Vec<Aside>,
     store: Option<Store>,
+    session: Option<Session>,
+    traffic: Option<Traffic>,
+}
+
+/// How the sessions of the module's identity with the hub fare.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Session {
+    connected: bool,
+    connected_time: Option<wasm_edge_model::time::Timestamp>,
+    reconnects: u64,
+}
+
+/// What they have cost on the network.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Traffic {
+    sent_bytes: u64,
+    received_bytes: u64,
+    message_bytes: u64,
+    connections: u64,
 }
 
 /// Desired properties that are others on the device than at the hub.
@@ -210,6 +231,16 @@ impl Module {
         fields.extend(self.sent.as_ref().map(|sent| ("sent", sent.text())));
         fields.extend(self.store.as_ref().map(|store| ("store", store.text())));
 
+        fields.extend(
+            self.session
+                .as_ref()
+                .map(|session| ("session", session.text(now))),
+        );
+        fields.extend(
+            self.traffic
+                .as_ref()
+                .map(|traffic| ("traffic", traffic.text())),
+        );
         if self.upstream_disconnected {
             let text = "taken away by `wasm-edge upstream disconnect`";
             fields.push(("upstream", text.to_owned()));
@@ -288,6 +319,32 @@ impl Module {
         format!(
             "{text}, and the host holds {} for it",
             human::size(self.host_memory_bytes)
+        )
+    }
+}
+
+impl Session {
+    fn text(&self, now: Timestamp) -> String {
+        let times = match self.reconnects {
+            0 => String::new(),
+            1 => ", 1 reconnect".to_owned(),
+            reconnects => format!(", {reconnects} reconnects"),
+        };
+        match self.connected {
+            true => format!("connected since {}{times}", when(self.connected_time, now)),
+            false => format!("not connected{times}"),
+        }
+    }
+}
+
+impl Traffic {
+    fn text(&self) -> String {
+        format!(
+            "{} sent, {} received, of which {} for messages, over {} connections",
+            human::size(self.sent_bytes),
+            human::size(self.received_bytes),
+            human::size(self.message_bytes),
+            self.connections
         )
     }
 }
@@ -446,6 +503,8 @@ mod tests {
                 "stagedMessages": 0, "bytes": 2048, "asideMessages": 1, "priorities": [{"priority": 0}],
                 "counters": {"taken": 16, "delivered": 12, "failedTries": 5, "retries": 0, "expired": 0}
             }],
+            "session": {"connected": true, "connectedTime": "2026-01-10T11:59:00.0000000Z", "opened": 3, "reconnects": 2},
+            "traffic": {"sentBytes": 2048, "receivedBytes": 1024, "messageBytes": 512, "connections": 3},
             "store": {"space": {"fileBytes": 1048576, "maxBytes": 268435456},
                 "figures": {"messages": 1, "writtenBytes": 512}},
             "sent": {"messages": 1, "bytes": 300, "counters": {"taken": 9, "noRoute": 2, "wouldBlock": 0, "invalid": 1}},
@@ -472,6 +531,8 @@ memory    1.00 MiB of 4.00 MiB (25 %), and the host holds 512 B for it
 messages  12 handled, 1 failed, 3 waiting, 1 put aside
 sent      9 messages, of which 1 wait (300 B), 2 without a route, 1 refused as not valid
 store     1.00 MiB of 256 MiB; 512 B written for 1 message
+session   connected since 1m 0s ago (2026-01-10T11:59:00Z), 2 reconnects
+traffic   2.00 KiB sent, 1.00 KiB received, of which 512 B for messages, over 3 connections
 twin      desired at version 4, reported at version -
 
 warnings

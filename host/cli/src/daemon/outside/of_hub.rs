@@ -43,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A device of a hub, and its way there.
 pub(in crate::daemon) struct OfHub {
     device: DeviceId,
+    ledger: Ledger,
     hub_name: String,
     hub: IotHub,
     provisioner: Provisioner,
@@ -132,7 +133,7 @@ impl OfHub {
             assignment: assignment.clone(),
             dialer: dialers.modules.clone(),
             clock: clock.clone(),
-            ledger,
+            ledger: ledger.clone(),
             settings: LineSettings {
                 transport: carrier(config.hub.transport),
                 keep_alive: config.hub.keep_alive,
@@ -145,6 +146,7 @@ impl OfHub {
         let (set, is_set) = watch::channel(clock.is_plausible());
         Ok(Self {
             device,
+            ledger,
             hub_name,
             upstream: Arc::new(Timely::new(hub.clone(), is_set)),
             standing: hub.standing(),
@@ -158,6 +160,10 @@ impl OfHub {
                 set,
             }),
         })
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        self.ledger.clone()
     }
 
     pub(super) fn device(&self) -> &DeviceId {

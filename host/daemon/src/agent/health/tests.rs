@@ -32,6 +32,7 @@ fn report(name: &str, status: RuntimeStatus, ready: bool, restart_count: u64) ->
         last_exit_reason: None,
         last_restart_time: None,
         gauges: Arc::new(Gauges::default()),
+        runs: crate::supervisor::report::Runs::default(),
     }
 }
 

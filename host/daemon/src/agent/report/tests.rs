@@ -54,6 +54,7 @@ fn reports() -> Vec<ModuleReport> {
             last_exit_reason: None,
             last_restart_time: Some(time("2026-01-02T03:05:00Z")),
             gauges: Arc::new(Gauges::default()),
+            runs: crate::supervisor::report::Runs::default(),
         })
         .collect()
 }
@@ -171,4 +172,35 @@ fn smaller_reports_say_less_and_no_secret_is_in_any() {
     for reported in [of(Extent::Full), less, least] {
         assert!(!reported.to_string().contains("password"), "{reported}");
     }
+}
+
+#[test]
+fn fifty_clients_with_the_longest_names_fit_into_the_twin_of_the_hub() {
+    let some = reports().remove(0);
+    let device = DeviceId::new(&"d-".repeat(64)).expect("the longest");
+    let modules: Vec<ModuleReport> = (0..50)
+        .map(|number| {
+            let mut report = some.clone();
+            let mut spec = (*report.spec).clone();
+            spec.id =
+                ModuleId::new(&format!("{number:02}{}", "m.".repeat(63))).expect("the longest");
+            report.spec = Arc::new(spec);
+            report.status = RuntimeStatus::Unhealthy;
+            report
+        })
+        .collect();
+    let reported = hub(&device, &outcome(), &modules, Running::Yes, Extent::Full);
+    let clients = reported["clients"].as_object().expect("an object");
+    assert_eq!(clients.len(), modules.len());
+    // One whose health check fails runs nonetheless.
+    assert!(
+        clients
+            .values()
+            .all(|client| client["status"] == "Connected")
+    );
+    assert!(Value::from(reported).to_string().len() < 32 * 1024);
+    // What does not fit all the same goes without the times.
+    let less = hub(&device, &outcome(), &modules, Running::Yes, Extent::Less);
+    let mut clients = less["clients"].as_object().expect("an object").values();
+    assert!(clients.all(|client| *client == json!({ "status": "Connected" })));
 }
