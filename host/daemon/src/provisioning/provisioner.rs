@@ -1,7 +1,7 @@
 //! Which hub the device belongs to: at its start, and when that hub will not have it any more.
 //!
 //! Owns when the provisioning service is asked and how long is waited between two tries. Leaves one registration to
-//! [`super::dps`], and starting a device for an assignment to the root.
+//! `dps`, and starting a device for an assignment to the root.
 
 use tokio::sync::watch;
 use wasm_edge_clock::sleep;

@@ -531,7 +531,7 @@ memory    1.00 MiB of 4.00 MiB (25 %), and the host holds 512 B for it
 messages  12 handled, 1 failed, 3 waiting, 1 put aside
 sent      9 messages, of which 1 wait (300 B), 2 without a route, 1 refused as not valid
 store     1.00 MiB of 256 MiB; 512 B written for 1 message
-session   connected since 1m 0s ago (2026-01-10T11:59:00Z), 2 reconnects
+session   connected since 1m ago (2026-01-10T11:59:00Z), 2 reconnects
 traffic   2.00 KiB sent, 1.00 KiB received, of which 512 B for messages, over 3 connections
 twin      desired at version 4, reported at version -
 
