@@ -106,6 +106,27 @@ fn a_hub_under_load_answers_all_of_it() {
 }
 
 #[test]
+fn an_idle_device_costs_something_each_day_and_comes_back_after_an_outage() {
+    let home = Home::new();
+    let components = components();
+    let args = ["bench", "daemon", "--quick", "--components", &components];
+    let report = home.verb(&[&args[..], &["--output", "json"]].concat());
+    let report = report.ok().json();
+    let value = |row| figure(&report, row)["value"].as_f64().expect("a number");
+    let parts = ["day-5-pings", "day-5-twins", "day-5-tokens"].map(value);
+    assert!(parts.iter().all(|part| *part > 0.0), "{report}");
+    assert!(
+        (value("day-5") - parts.iter().sum::<f64>()).abs() < 0.01,
+        "{report}"
+    );
+    assert!(value("day-1") < value("day-5"), "{report}");
+    // A ping and its answer have two bytes each, and what TLS adds.
+    assert!((30.0..120.0).contains(&value("ping")), "{report}");
+    assert!(value("reconnect-20-bytes") > 0.0, "{report}");
+    assert!(report["idle"]["5"]["m4"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
 fn a_hub_that_is_not_there_is_no_figure() {
     let home = Home::new();
     let device = "HostName=localhost:1;DeviceId=d;SharedAccessKey=c2hhcmVkIGtleSBvZiBhIGRldmljZQ==";

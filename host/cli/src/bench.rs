@@ -3,6 +3,7 @@
 //! Every row runs through a manifest, routes and queues, and is counted at the receiver; what was received and is not
 //! what was sent is an error and no figure. Nothing fails for being slow.
 
+mod daemon;
 mod flow;
 mod hub;
 mod process;
@@ -76,8 +77,10 @@ impl Effort {
 
 /// Measures the rows that were asked for and prints them.
 pub(crate) fn bench(args: &BenchArgs, output: &Output) -> anyhow::Result<ExitStatus> {
-    if let Some(BenchCommand::Hub(args)) = &args.command {
-        return hub::bench(args, output);
+    match &args.command {
+        Some(BenchCommand::Hub(args)) => return hub::bench(args, output),
+        Some(BenchCommand::Daemon(args)) => return daemon::bench(args, output),
+        None => {}
     }
     if args.list {
         output.table(&report::list())?;

@@ -40,6 +40,34 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchCommand {
     /// Put connections, telemetry, patches and calls on a hub, and on a plain MQTT broker beside it
     Hub(Box<HubBenchArgs>),
+    /// Count what an idle device of a hub sends and receives, and how it comes back after an outage
+    Daemon(DaemonBenchArgs),
+}
+
+/// Arguments of `bench daemon`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DaemonBenchArgs {
+    /// The folder of the components that are measured, as of `bench`
+    #[arg(long, value_name = "DIR", env = "WASM_EDGE_BENCH_COMPONENTS")]
+    pub(crate) components: Option<PathBuf>,
+
+    /// How long devices are idle at least: whole periods of their pings
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1440))]
+    pub(crate) minutes: u16,
+
+    /// How long the hub is away
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) outage_seconds: u16,
+
+    /// Short times and frequent pings: to see that all runs, not what it costs
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Also write the figures as JSON into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Arguments of `bench hub`.

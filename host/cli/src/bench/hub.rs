@@ -9,7 +9,7 @@ mod load;
 mod process;
 mod readings;
 mod rows;
-mod server;
+pub(super) mod server;
 mod service;
 mod target;
 

@@ -23,6 +23,8 @@ pub(super) enum Unit {
     Kibibytes,
     /// Bytes of one message; less is better.
     Bytes,
+    /// What a day costs on a network, binary kilobytes; less is better.
+    KibibytesPerDay,
 }
 
 impl Unit {
@@ -38,6 +40,7 @@ impl Unit {
             Self::CallsPerSecond => "calls/s",
             Self::Kibibytes => "KiB",
             Self::Bytes => "B",
+            Self::KibibytesPerDay => "KiB/day",
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::process::Process;
 use super::target::Hub;
+use crate::client::Client;
 
 /// The shared access policy that may do everything.
 const POLICY: &str = "iothubowner";
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A running hub; killed when dropped.
-pub(super) struct Server {
+pub(in crate::bench) struct Server {
     child: Child,
     folder: TempDir,
     told: Told,
@@ -46,7 +47,7 @@ struct Told {
 
 impl Server {
     /// Starts one that has no devices.
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    pub(in crate::bench) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (child, told) = spawn(folder.path(), (0, 0)).await?;
         Ok(Self {
@@ -58,20 +59,41 @@ impl Server {
 
     /// Ends it and starts it again with what it has, where it was.
     pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.restart_after(Duration::ZERO).await
+    }
+
+    /// The same after some time.
+    pub(in crate::bench) async fn restart_after(&mut self, outage: Duration) -> anyhow::Result<()> {
         self.end().await?;
-        let ports = (port(&self.told.mqtt)?, port(&self.told.https)?);
+        tokio::time::sleep(outage).await;
+        let ports = self.ports()?;
         (self.child, self.told) = spawn(self.folder.path(), ports).await?;
         Ok(())
     }
 
     /// Ends it in order.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(in crate::bench) async fn stop(mut self) -> anyhow::Result<()> {
         self.end().await
     }
 
     /// The running process.
     pub(super) fn process(&self) -> Process {
         Process(self.child.id())
+    }
+
+    /// A client of its control socket.
+    pub(in crate::bench) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::open(self.folder.path())?)
+    }
+
+    /// Its ports of MQTT and HTTPS.
+    pub(in crate::bench) fn ports(&self) -> anyhow::Result<(u16, u16)> {
+        Ok((port(&self.told.mqtt)?, port(&self.told.https)?))
+    }
+
+    /// The certificate that it is trusted by.
+    pub(in crate::bench) fn ca_file(&self) -> &Path {
+        &self.told.ca_file
     }
 
     /// How it is reached.

@@ -89,9 +89,13 @@ async fn endpoint(host: &str, port: u16, tls: &Arc<ClientConfig>) -> anyhow::Res
 
 /// TLS as a client has it that was never here before: nothing of an earlier session is used.
 fn trusting(ca: Option<&Path>) -> anyhow::Result<Arc<ClientConfig>> {
+    let roots = trust::roots(ca).with_context(|| match ca {
+        Some(file) => format!("cannot read certificates of `{}`", file.display()),
+        None => "there is no certificate to trust".to_owned(),
+    })?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(trust::roots(ca)?)
+        .with_root_certificates(roots)
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
