@@ -136,7 +136,7 @@ fn a_hub_that_is_not_there_is_no_figure() {
     let broker = ["--broker-only", "--broker", "localhost", "--broker-ca"];
     home.verb(&[&["bench", "hub"][..], &broker, &["nowhere.pem"]].concat())
         .ended_with(1)
-        .says(&["cannot read certificates of `nowhere.pem`"]);
+        .says(&["cannot read `nowhere.pem`"]);
     home.verb(&["bench", "hub", "--broker-only"])
         .ended_with(2)
         .says(&["--broker"]);

@@ -78,9 +78,9 @@ fn a_method_without_an_answer_says_why() {
         "is not online or takes no direct methods",
         "\n\nhint: ",
     ]);
-    run.verb(&["method", "$edgeAgent", "ping"])
+    run.verb(&["method", "$edgeHub", "ping"])
         .ended_with(4)
-        .says(&["cannot call `ping` of the module `$edgeAgent`"]);
+        .says(&["cannot call `ping` of the module `$edgeHub`"]);
     run.verb(&["method", "absent", "x"])
         .ended_with(4)
         .says(&["there is no `/devices/d1/modules/absent`"]);

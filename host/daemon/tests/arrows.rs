@@ -89,6 +89,7 @@ fn instances_and_their_messages_are_on_the_clock_that_a_test_bed_can_move() {
         "daemon/src/device",
         "daemon/src/measure",
         "daemon/src/testbed",
+        "daemon/src/upstream/iothub",
         "runtime/src/measure",
         "runtime/src/instance/store.rs",
     ];

@@ -236,6 +236,9 @@ impl Agent {
             tracing::error!(device = %self.parts.device, %err, "the deployment cannot be stored");
         }
         self.show();
+        let (device, version) = (&self.parts.device, deployment.sections.agent_version);
+        let modules = deployment.desired.modules.len();
+        tracing::info!(%device, version, modules, "the deployment is applied");
         self.phase(&deployment.sections, Phase::Applied);
     }
 

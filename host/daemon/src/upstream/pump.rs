@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_router::inbox::{Delivery, Inbox};
@@ -144,7 +145,9 @@ impl Pump {
             line.pause(&self.inbox, &module);
         }
         let counters = self.counters.clone();
-        self.under_way.push(Box::pin(async move {
+        // The hub takes messages in the order in which they are first polled. A future that the scheduler lets do
+        // nothing, since its task has done enough for now, would change places with those behind it.
+        self.under_way.push(Box::pin(unconstrained(async move {
             let landing = tokio::select! {
                 biased;
                 () = cancelled.cancelled() => Landing::Returned,
@@ -154,7 +157,7 @@ impl Pump {
                 line: module,
                 what: What::Landed { bytes, landing },
             }
-        }));
+        })));
     }
 
     fn handle(&mut self, event: Event) {

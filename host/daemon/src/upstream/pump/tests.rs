@@ -344,3 +344,48 @@ async fn what_is_under_way_at_the_end_is_back_in_its_place() {
         delivery.complete(Vec::new()).await.expect("one router");
     }
 }
+
+/// A session whose messages go through a channel with little room, as those to a connection do.
+struct Narrow(mpsc::Sender<String>);
+
+impl SessionCalls for Narrow {
+    fn twin(&self) -> BoxFuture<'static, Result<TwinDocument, UpstreamError>> {
+        unreachable!("the pump reads no twin")
+    }
+
+    fn report(
+        &self,
+        _: Map<String, Value>,
+    ) -> BoxFuture<'static, Result<Option<u64>, UpstreamError>> {
+        unreachable!("the pump reports nothing")
+    }
+
+    fn accept_methods(&self, _: bool) -> BoxFuture<'static, Result<(), UpstreamError>> {
+        unreachable!("the pump takes no methods")
+    }
+
+    fn send(&self, message: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>> {
+        let sent = self.0.clone();
+        Box::pin(async move {
+            let text = String::from_utf8_lossy(&message.body).into_owned();
+            sent.send(text).await.map_err(|_| lost())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_at_once_keep_their_order_whatever_the_scheduler_lets_a_task_do() {
+    for room in [1, 3, 16] {
+        let bed = Bed::new();
+        bed.send("a", texts("a", 0..500)).await;
+        let (sender, mut sent) = mpsc::channel(room);
+        bed.sessions.opened(&module("a"), Arc::new(Narrow(sender)));
+        let mut all = Vec::new();
+        while all.len() < 500 {
+            all.push(sent.recv().await.expect("the pump runs"));
+        }
+        assert_eq!(all, texts("a", 0..500));
+        bed.stop.cancel();
+        bed.pump.await.expect("it ends");
+    }
+}
