@@ -150,26 +150,13 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &Table<'_>) -> HubConfig {
             hub.https_port = number.map_or(hub.https_port, port);
         }
         "ca_file" => hub.ca_file = reader.path(value),
-        "keep_alive_secs" => {
-            let time = reader.seconds(value, KEEP_ALIVE_SECS);
-            hub.keep_alive = time.unwrap_or(hub.keep_alive);
-        }
-        "token_life_secs" => {
-            let time = reader.seconds(value, TOKEN_LIFE_SECS);
-            hub.token_life = time.unwrap_or(hub.token_life);
-        }
-        "refresh_secs" => {
-            let time = reader.seconds(value, REFRESH_SECS);
-            hub.refresh = time.unwrap_or(hub.refresh);
-        }
+        "keep_alive_secs" => reader.seconds_into(value, KEEP_ALIVE_SECS, &mut hub.keep_alive),
+        "token_life_secs" => reader.seconds_into(value, TOKEN_LIFE_SECS, &mut hub.token_life),
+        "refresh_secs" => reader.seconds_into(value, REFRESH_SECS, &mut hub.refresh),
         "connect_timeout_secs" => {
-            let time = reader.seconds(value, CONNECT_TIMEOUT_SECS);
-            hub.connect_timeout = time.unwrap_or(hub.connect_timeout);
+            reader.seconds_into(value, CONNECT_TIMEOUT_SECS, &mut hub.connect_timeout)
         }
-        "retry_max_secs" => {
-            let time = reader.seconds(value, RETRY_MAX_SECS);
-            hub.retry_max = time.unwrap_or(hub.retry_max);
-        }
+        "retry_max_secs" => reader.seconds_into(value, RETRY_MAX_SECS, &mut hub.retry_max),
         _ => hub.gateway = reader.parsed(value, HOST, HostAddress::parse),
     });
     hub

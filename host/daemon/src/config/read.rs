@@ -387,6 +387,16 @@ impl<'s> Reader<'s> {
         integer
     }
 
+    /// As [`Self::seconds`], in place of what is the default; a fault leaves that.
+    pub(super) fn seconds_into(
+        &mut self,
+        value: &Value<'_>,
+        range: RangeInclusive<u64>,
+        time: &mut Duration,
+    ) {
+        *time = self.seconds(value, range).unwrap_or(*time);
+    }
+
     /// A time in whole seconds.
     pub(super) fn seconds(
         &mut self,
