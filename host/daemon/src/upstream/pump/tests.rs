@@ -24,10 +24,13 @@ struct Sent {
     answer: oneshot::Sender<Result<(), UpstreamError>>,
 }
 
-/// A session whose messages the test answers.
-struct Answered(mpsc::UnboundedSender<Sent>);
+/// A session whose messages go where the test says.
+struct Session<S>(S);
 
-impl SessionCalls for Answered {
+impl<S> SessionCalls for Session<S>
+where
+    S: Fn(String) -> BoxFuture<'static, Result<(), UpstreamError>> + Send + Sync + 'static,
+{
     fn twin(&self) -> BoxFuture<'static, Result<TwinDocument, UpstreamError>> {
         unreachable!("the pump reads no twin")
     }
@@ -44,14 +47,34 @@ impl SessionCalls for Answered {
     }
 
     fn send(&self, message: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>> {
-        let sent = self.0.clone();
+        self.0(String::from_utf8_lossy(&message.body).into_owned())
+    }
+}
+
+/// A session whose messages the test answers.
+fn answered(sent: mpsc::UnboundedSender<Sent>) -> Arc<dyn SessionCalls> {
+    Arc::new(Session(move |text| -> BoxFuture<'static, _> {
+        let sent = sent.clone();
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
-            let text = String::from_utf8_lossy(&message.body).into_owned();
             sent.send(Sent { text, answer }).expect("the test listens");
             answered.await.unwrap_or(Err(lost()))
         })
-    }
+    }))
+}
+
+/// A session whose messages go through a channel with little room, as those to a connection do.
+fn narrow(sent: mpsc::Sender<String>) -> Arc<dyn SessionCalls> {
+    Arc::new(Session(move |text| -> BoxFuture<'static, _> {
+        let sent = sent.clone();
+        Box::pin(async move {
+            // What a gate and a session look at before the message goes to the connection.
+            for _ in 0..3 {
+                tokio::task::consume_budget().await;
+            }
+            sent.send(text).await.map_err(|_| lost())
+        })
+    }))
 }
 
 fn lost() -> UpstreamError {
@@ -94,8 +117,7 @@ impl Bed {
 
     fn open(&self, name: &str) -> Hub {
         let (sender, sent) = mpsc::unbounded_channel();
-        self.sessions
-            .opened(&module(name), Arc::new(Answered(sender)));
+        self.sessions.opened(&module(name), answered(sender));
         Hub { sent }
     }
 
@@ -345,45 +367,13 @@ async fn what_is_under_way_at_the_end_is_back_in_its_place() {
     }
 }
 
-/// A session whose messages go through a channel with little room, as those to a connection do.
-struct Narrow(mpsc::Sender<String>);
-
-impl SessionCalls for Narrow {
-    fn twin(&self) -> BoxFuture<'static, Result<TwinDocument, UpstreamError>> {
-        unreachable!("the pump reads no twin")
-    }
-
-    fn report(
-        &self,
-        _: Map<String, Value>,
-    ) -> BoxFuture<'static, Result<Option<u64>, UpstreamError>> {
-        unreachable!("the pump reports nothing")
-    }
-
-    fn accept_methods(&self, _: bool) -> BoxFuture<'static, Result<(), UpstreamError>> {
-        unreachable!("the pump takes no methods")
-    }
-
-    fn send(&self, message: Arc<Message>) -> BoxFuture<'static, Result<(), UpstreamError>> {
-        let sent = self.0.clone();
-        Box::pin(async move {
-            let text = String::from_utf8_lossy(&message.body).into_owned();
-            // What a gate and a session look at before the message goes to the connection.
-            for _ in 0..3 {
-                tokio::task::consume_budget().await;
-            }
-            sent.send(text).await.map_err(|_| lost())
-        })
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn many_at_once_keep_their_order_whatever_the_scheduler_lets_a_task_do() {
     for room in [1, 3, 16] {
         let bed = Bed::new();
         bed.send("a", texts("a", 0..500)).await;
         let (sender, mut sent) = mpsc::channel(room);
-        bed.sessions.opened(&module("a"), Arc::new(Narrow(sender)));
+        bed.sessions.opened(&module("a"), narrow(sender));
         let mut all = Vec::new();
         while all.len() < 500 {
             all.push(sent.recv().await.expect("the pump runs"));
