@@ -1,5 +1,6 @@
 //! What a running device or hub shows on its control socket and by its verbs.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -157,4 +158,30 @@ impl<'a> Management<'a> {
             .find(|module| module["module"] == name)
             .cloned()
     }
+}
+
+/// Calls a direct method of a module at the hub whose socket is in this data folder, as the service side does; answers
+/// status and payload.
+///
+/// # Panics
+/// When there is no answer.
+pub(crate) fn call(
+    data: &Path,
+    device: &str,
+    module: &str,
+    method: &str,
+    payload: &Value,
+) -> (Value, Value) {
+    let body = json!({
+        "methodName": method, "payload": payload,
+        "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
+    });
+    let path = format!("/twins/{device}/modules/{module}/methods");
+    let answer = http::ask(data, "POST", &path, Some(&body));
+    let answer = answer.expect("the hub answers on its socket");
+    assert_eq!(answer.status, 200, "{method}: {answer:?}");
+    (
+        answer.body["status"].clone(),
+        answer.body["payload"].clone(),
+    )
 }

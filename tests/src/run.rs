@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::deployment::Deployment;
 use crate::home::Home;
 use crate::http;
 use crate::lines::Lines;
-use crate::management::Management;
+use crate::management::{self, Management};
 use crate::outcome::Outcome;
 use crate::process::Process;
 use crate::wait;
@@ -218,18 +218,7 @@ impl Run<'_> {
         method: &str,
         payload: &Value,
     ) -> (Value, Value) {
-        let body = json!({
-            "methodName": method, "payload": payload,
-            "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
-        });
-        let path = format!("/twins/{device}/modules/{module}/methods");
-        let answer = http::ask(&self.home().data(), "POST", &path, Some(&body));
-        let answer = answer.expect("the run answers on its socket");
-        assert_eq!(answer.status, 200, "{method}: {answer:?}");
-        (
-            answer.body["status"].clone(),
-            answer.body["payload"].clone(),
-        )
+        management::call(&self.home().data(), device, module, method, payload)
     }
 
     /// Lets the guest `feed` on [`DEVICE`] send these messages; done when the device has taken them.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::hub::HubServe;
+use crate::management;
 use crate::run::Telemetry;
 use crate::wait;
 
@@ -40,17 +41,7 @@ impl HubServe<'_> {
         method: &str,
         payload: &Value,
     ) -> (Value, Value) {
-        let body = json!({
-            "methodName": method, "payload": payload,
-            "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
-        });
-        let path = format!("/twins/{device}/modules/{module}/methods");
-        let answer = self.ask("POST", &path, Some(&body));
-        assert_eq!(answer.status, 200, "{method}: {answer:?}");
-        (
-            answer.body["status"].clone(),
-            answer.body["payload"].clone(),
-        )
+        management::call(&self.data(), device, module, method, payload)
     }
 
     /// The twin of a module.
