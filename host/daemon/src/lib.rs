@@ -31,4 +31,5 @@ pub mod uploads;
 pub mod upstream;
 
 mod clock;
+mod record;
 mod sealed;

@@ -21,9 +21,10 @@ use wasm_edge_runtime::guest::TwinError;
 use wasm_edge_store::database::{Database, DatabaseError, Format, Table};
 
 use crate::keys::{Keyring, SealingKey};
+use crate::record::RecordError;
 use crate::upstream::TwinDocument;
 use local::LocalChange;
-use record::{Record, RecordError};
+use record::Record;
 use zeroize::Zeroizing;
 
 /// The twins' table; a key is a module id.

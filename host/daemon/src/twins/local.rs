@@ -11,6 +11,7 @@ use wasm_edge_model::twin::{self, SECTION_SIZE_MAX_BYTES, check_section, diff, m
 use wasm_edge_store::database::{DatabaseError, Table};
 
 use super::{By, Draft, Twin};
+use crate::record::RecordError;
 
 /// Their table in the device's database; a key is a module id.
 pub(super) const TABLE: Table = Table("local-changes");
@@ -58,15 +59,6 @@ pub enum LocalChangeError {
     Store(#[source] DatabaseError),
 }
 
-/// The stored bytes are not changes in a known version.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LocalRecordError {
-    #[error("it is not the JSON that was written: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("it has version {0}, and {VERSION} is the newest that is known")]
-    Version(u32),
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -77,11 +69,9 @@ struct Stored {
 }
 
 impl LocalChange {
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, LocalRecordError> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let stored: Stored = serde_json::from_slice(bytes)?;
-        if stored.version != VERSION {
-            return Err(LocalRecordError::Version(stored.version));
-        }
+        RecordError::check_version(stored.version, VERSION)?;
         Ok(Self {
             patch: stored.patch,
             time: stored.time,

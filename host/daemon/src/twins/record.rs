@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::record::RecordError;
+
 /// The version of the form.
 const VERSION: u32 = 1;
 
@@ -27,23 +29,10 @@ struct Stored {
     reported_at_hub: Map<String, Value>,
 }
 
-/// The stored bytes are not a twin of a known version.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RecordError {
-    #[error("it is not the JSON that was written: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("it has version {0}, and {VERSION} is the newest that is known")]
-    Version(u32),
-    #[error("it was not sealed by this device, or is damaged")]
-    Sealed,
-}
-
 impl Record {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let stored: Stored = serde_json::from_slice(bytes)?;
-        if stored.version != VERSION {
-            return Err(RecordError::Version(stored.version));
-        }
+        RecordError::check_version(stored.version, VERSION)?;
         let Stored {
             version: _,
             desired,

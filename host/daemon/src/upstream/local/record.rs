@@ -13,6 +13,7 @@ use wasm_edge_store::database::{Database, DatabaseError, PAGE_MAX_ENTRIES, Table
 use zeroize::Zeroizing;
 
 use crate::keys::SealingKey;
+use crate::record::RecordError;
 
 /// The version of the form.
 const VERSION: u32 = 1;
@@ -44,17 +45,6 @@ struct Stored {
     generation_id: String,
     primary_key: SharedKey,
     twin: Twin,
-}
-
-/// The stored bytes are no record of a known version.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RecordError {
-    #[error("it is not the JSON that was written: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("it has version {0}, and {VERSION} is the newest that is known")]
-    Version(u32),
-    #[error("it was not sealed by this device, or is damaged")]
-    Sealed,
 }
 
 impl Record {
@@ -95,9 +85,7 @@ impl Record {
 
     fn read(text: &[u8]) -> Result<Self, RecordError> {
         let stored: Stored = serde_json::from_slice(text)?;
-        if stored.version != VERSION {
-            return Err(RecordError::Version(stored.version));
-        }
+        RecordError::check_version(stored.version, VERSION)?;
         Ok(Self {
             generation_id: stored.generation_id,
             primary_key: stored.primary_key,
