@@ -293,6 +293,16 @@ pub(super) fn find(id: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.id == id)
 }
 
+/// Each row stands in the tables of `docs/benchmarks.md`, with what it measures and its unit.
+#[cfg(test)]
+pub(super) fn check_documented(rows: &[Row]) {
+    const DOCS: &str = include_str!("../../../../docs/benchmarks.md");
+    for row in rows {
+        let line = format!("| `{}` | {} | {} |", row.id, row.what, row.unit.as_str());
+        assert!(DOCS.contains(&line), "{line}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,14 +70,11 @@ pub(super) const ROWS: [Row; 14] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::rows::check_documented;
     use super::*;
 
     #[test]
     fn every_row_is_documented() {
-        const DOCS: &str = include_str!("../../../../../docs/benchmarks.md");
-        for row in &ROWS {
-            let line = format!("| `{}` | {} | {} |", row.id, row.what, row.unit.as_str());
-            assert!(DOCS.contains(&line), "{line}");
-        }
+        check_documented(&ROWS);
     }
 }
