@@ -184,6 +184,18 @@ fn a_new_image_replaces_a_module_and_leaves_the_others_alone() {
     );
 }
 
+/// What is done with a module `a` that is to run and cannot stay as it is.
+fn made_anew() -> [Command; 6] {
+    [
+        Command::FetchImages(vec![id("a")]),
+        Command::CheckFit,
+        Command::ProvisionIdentities(vec![id("a")]),
+        Command::StopModule(id("a")),
+        Command::UpdateModule(id("a")),
+        Command::StartModules(vec![id("a")]),
+    ]
+}
+
 #[test]
 fn a_module_whose_identity_was_made_anew_is_made_anew() {
     let wanted = desired([running("a", 1), running("b", 2)], routes(1));
@@ -193,14 +205,7 @@ fn a_module_whose_identity_was_made_anew_is_made_anew() {
         .get_mut(&id("a"))
         .expect("it is there")
         .identity_replaced = true;
-    let expected = [
-        Command::FetchImages(vec![id("a")]),
-        Command::CheckFit,
-        Command::ProvisionIdentities(vec![id("a")]),
-        Command::StopModule(id("a")),
-        Command::UpdateModule(id("a")),
-        Command::StartModules(vec![id("a")]),
-    ];
+    let expected = made_anew();
     assert_eq!(plan(&current, &wanted), expected);
     for command in &expected {
         carry_out(&mut current, command, &wanted);
@@ -245,14 +250,7 @@ fn what_does_not_alter_how_a_module_runs_is_changed_in_place() {
     check_changed(|spec| spec.keep_local_changes = true, &in_place);
     check_changed(|spec| spec.startup_order = 7, &in_place);
     check_changed(|spec| spec.restart_policy = RestartPolicy::Never, &in_place);
-    let anew = [
-        Command::FetchImages(vec![id("a")]),
-        Command::CheckFit,
-        Command::ProvisionIdentities(vec![id("a")]),
-        Command::StopModule(id("a")),
-        Command::UpdateModule(id("a")),
-        Command::StartModules(vec![id("a")]),
-    ];
+    let anew = made_anew();
     check_changed(
         |spec| drop(spec.env.insert("A".to_owned(), "1".to_owned())),
         &anew,
