@@ -22,7 +22,8 @@ use wasm_edge_model::shared_access::{SharedAccessSignature, SharedKey};
 use wasm_edge_model::time::Timestamp;
 
 use crate::error::HubError;
-use crate::hub::{Hub, Slot};
+use crate::hub::Hub;
+use crate::hub::documents::Slot;
 use crate::identity::{
     Authentication, AuthenticationKind, Identity, IdentityStatus, SymmetricKeys,
 };

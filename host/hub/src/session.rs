@@ -20,7 +20,8 @@ use wasm_edge_model::twin::TwinError;
 
 use crate::access::Pass;
 use crate::error::HubError;
-use crate::hub::{Found, Hub};
+use crate::hub::Hub;
+use crate::hub::documents::Found;
 use crate::method::MethodRequest;
 use crate::record::Record;
 use crate::store::{Change, ChangeFeed, DocumentKey};

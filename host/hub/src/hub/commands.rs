@@ -18,7 +18,8 @@ use wasm_edge_model::identity::{DeviceId, TwinOwner};
 use wasm_edge_model::message::{Message, SystemProperty};
 use wasm_edge_model::time::Timestamp;
 
-use super::{Hub, Write};
+use super::Hub;
+use super::documents::Write;
 use crate::command::{
     COMMAND_SIZE_MAX_BYTES, COMMANDS_PER_DEVICE_MAX, Command, CommandOptions, CommandReceipt,
     Delivery, TIME_TO_LIVE_MAX,

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Hub, IfMatch, SWAP_TRIES_MAX};
+use super::documents::SWAP_TRIES_MAX;
+use super::{Hub, IfMatch};
 use crate::error::HubError;
 use crate::store::{Collection, DocumentKey, Expected, Revision, Swap};
 

@@ -10,8 +10,9 @@ use wasm_edge_model::identity::{DeviceId, ModuleIdentity, TwinOwner};
 use wasm_edge_model::time::Timestamp;
 
 use super::commands::documents::Keep;
+use super::documents::{Found, SWAP_TRIES_MAX, Write, decode};
 use super::twins::TwinPatch;
-use super::{Found, Hub, IfMatch, SWAP_TRIES_MAX, Write, decode};
+use super::{Hub, IfMatch};
 use crate::error::HubError;
 use crate::identity::{Identity, IdentityError, IdentityRequest, IdentitySpec, IdentityStatus};
 use crate::session::CloseReason;

@@ -5,6 +5,7 @@ use wasm_edge_store::volume::simulated::SimulatedVolume;
 
 use super::*;
 use crate::store::embedded::{DATABASE_FILE, DATABASE_FORMAT};
+use crate::store::{DocumentKey, Expected};
 
 /// The time at every test's hub.
 pub(crate) const NOW: &str = "2026-08-01T10:00:00.0000000Z";

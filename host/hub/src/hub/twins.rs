@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use wasm_edge_model::identity::TwinOwner;
 use wasm_edge_model::twin::{Applied, ServiceChange, Twin, TwinError};
 
-use super::{Hub, IfMatch, Write};
+use super::documents::Write;
+use super::{Hub, IfMatch};
 use crate::error::HubError;
 use crate::identity::{ConnectionView, Identity, IdentityStatus};
 use crate::record::Record;

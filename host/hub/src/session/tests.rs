@@ -178,7 +178,7 @@ async fn a_change_by_another_process_is_told_as_a_difference() {
             desired: Some(&theirs),
         };
         record.twin.patch(change, hub.now()).unwrap();
-        Ok(((), crate::hub::Write::Record))
+        Ok(((), crate::hub::documents::Write::Record))
     })
     .await
     .unwrap();
@@ -341,7 +341,7 @@ async fn a_session_that_another_hub_ends_notices_by_the_feed() {
     // Past the connections of this process, as from another one.
     hub.change(&device("d"), |record| {
         record.identity.status = spec.status;
-        Ok(((), crate::hub::Write::Record))
+        Ok(((), crate::hub::documents::Write::Record))
     })
     .await
     .unwrap();

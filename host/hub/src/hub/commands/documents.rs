@@ -6,7 +6,8 @@ use super::queue::{Queue, Waiting};
 use super::stored::StoredCommand;
 use super::{contended, damaged, not_found, random_number};
 use crate::error::HubError;
-use crate::hub::{Hub, SWAP_TRIES_MAX, Write};
+use crate::hub::Hub;
+use crate::hub::documents::{SWAP_TRIES_MAX, Write};
 use crate::store::{Collection, DocumentKey, Expected, Revision};
 
 /// How many messages are read at once where all are read: each has up to 64 KB.

@@ -18,8 +18,9 @@ use super::document::Configuration;
 use super::plan::{Plan, Room, Subject, plan};
 use super::work::Next;
 use crate::error::HubError;
+use crate::hub::Hub;
+use crate::hub::documents::{Found, decode};
 use crate::hub::registry::MODULES_PER_DEVICE_MAX;
-use crate::hub::{Found, Hub, decode};
 use crate::record::Record;
 use crate::store::{Collection, DocumentKey, Expected, Revision, Swap};
 

@@ -6,7 +6,8 @@ use wasm_edge_model::identity::{DeviceId, TwinOwner};
 
 use super::{DEVICES_PER_PAGE_MAX, owner_of};
 use crate::error::HubError;
-use crate::hub::{Hub, decode};
+use crate::hub::Hub;
+use crate::hub::documents::decode;
 use crate::store::{Collection, DocumentKey};
 
 impl Hub {

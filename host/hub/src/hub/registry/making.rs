@@ -8,8 +8,9 @@ use wasm_edge_model::twin::{ServiceChange, Twin};
 
 use super::{MODULES_PER_DEVICE_MAX, refused};
 use crate::error::HubError;
+use crate::hub::Hub;
+use crate::hub::documents::{SWAP_TRIES_MAX, Slot};
 use crate::hub::twins::TwinPatch;
-use crate::hub::{Hub, SWAP_TRIES_MAX, Slot};
 use crate::identity::{Identity, IdentitySpec, new_generation_id};
 use crate::record::Record;
 use crate::store::Expected;
