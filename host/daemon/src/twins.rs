@@ -8,6 +8,7 @@ pub mod local;
 pub mod sync;
 
 mod record;
+mod state;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ use crate::record::RecordError;
 use crate::upstream::TwinDocument;
 use local::LocalChange;
 use record::Record;
+use state::{By, Draft, State};
 use zeroize::Zeroizing;
 
 /// The twins' table; a key is a module id.
@@ -74,37 +76,6 @@ struct Inner {
     /// Counts the changes of anything.
     changes: watch::Sender<u64>,
     reported: Notify,
-}
-
-struct State {
-    record: Record,
-    /// What was changed on the device.
-    local: Option<LocalChange>,
-    /// The patch that led to the present revision, if one did.
-    last_patch: Option<Map<String, Value>>,
-    revision: u64,
-    /// Whether what was changed on the device holds on when the hub is there.
-    keeps: bool,
-    /// Whether the record is the hub's twin, over a session that is open.
-    at_hub: bool,
-}
-
-/// What a change makes of a twin.
-struct Draft {
-    record: Record,
-    local: Option<LocalChange>,
-    keeps: bool,
-    at_hub: bool,
-}
-
-/// What leads to new desired properties.
-enum By {
-    /// A patch of the hub.
-    Patch(Map<String, Value>),
-    /// A change on the device.
-    Local,
-    /// The hub's whole twin.
-    Whole,
 }
 
 impl Twins {
@@ -461,41 +432,6 @@ impl Inner {
             }
             Ok(())
         })
-    }
-}
-
-impl State {
-    /// The desired properties that the module sees.
-    fn seen(&self) -> Map<String, Value> {
-        local::merged(&self.record.desired, self.local.as_ref())
-    }
-
-    fn draft(&self) -> Draft {
-        Draft {
-            record: self.record.clone(),
-            local: self.local.clone(),
-            keeps: self.keeps,
-            at_hub: self.at_hub,
-        }
-    }
-
-    /// Takes what was stored, and notes what the module is to hear of it.
-    fn take(&mut self, draft: Draft, by: By) {
-        let (before, version) = (self.seen(), self.record.desired_version);
-        let is_local = self.local.is_some() || draft.local.is_some();
-        self.record = draft.record;
-        self.local = draft.local;
-        (self.keeps, self.at_hub) = (draft.keeps, draft.at_hub);
-        let after = self.seen();
-        if version == self.record.desired_version && before == after {
-            return;
-        }
-        self.revision += 1;
-        self.last_patch = match by {
-            By::Whole => None,
-            By::Patch(patch) if !is_local => Some(patch),
-            By::Patch(_) | By::Local => Some(diff(&before, &after)),
-        };
     }
 }
 
