@@ -44,6 +44,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The answer itself is not read.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
+/// Under which name the traffic of asking a hub for the time is counted.
+pub const CLOCK_TRAFFIC: &str = "(clock)";
+
+/// How far a hub's time may be from ours before that is why it refuses a token; hubs allow for as much themselves.
+const DIFFERENCE_MAX_MS: u64 = 5 * 60 * 1000;
+
 /// The wall clock, kept over restarts.
 pub struct Timekeeper {
     clock: HubClock,
@@ -132,14 +138,46 @@ impl HubTime {
         }
     }
 
-    /// Lets the clock take over the hub's time; whether it did.
-    async fn ask(&mut self, clock: &HubClock) -> Result<bool, HttpError> {
+    /// What time the hub says it is, and how long ago it said so; none if it does not say.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub(crate) async fn said(&mut self) -> Result<Option<(Timestamp, Duration)>, HttpError> {
         // What the hub answers does not matter: it says the time with each answer.
         let request = HttpRequest::new(Method::GET, "/");
         let answer = self.client.send(request).await?;
-        let said = answer.date();
-        Ok(said.is_some_and(|said| clock.adopt(said, answer.answered_at.elapsed())))
+        let date = answer.date();
+        Ok(date.map(|date| (date, answer.answered_at.elapsed())))
     }
+
+    /// Lets the clock take over the hub's time; whether it did.
+    async fn ask(&mut self, clock: &HubClock) -> Result<bool, HttpError> {
+        let said = self.said().await?;
+        Ok(said.is_some_and(|(said, ago)| clock.adopt(said, ago)))
+    }
+}
+
+/// Lets the clock take over the time of a hub that refused a token, if they are so far from each other that this may be
+/// why; whether it did.
+pub(crate) fn correct(clock: &HubClock, said: Timestamp, ago: Duration) -> bool {
+    let Some(difference_ms) = difference_ms(said.after(ago), clock.now()) else {
+        return false;
+    };
+    let adopted = clock.adopt(said, ago);
+    if adopted {
+        tracing::warn!(
+            difference_secs = difference_ms / 1000,
+            hub_time = %said,
+            "the clock of this device is not that of the hub, whose time is used from now on"
+        );
+    }
+    adopted
+}
+
+/// How far a hub's time is ahead of ours, if that is more than hubs allow for.
+pub(crate) fn difference_ms(theirs: Timestamp, ours: Timestamp) -> Option<i64> {
+    let difference_ms = theirs.unix_millis().saturating_sub(ours.unix_millis());
+    (difference_ms.unsigned_abs() > DIFFERENCE_MAX_MS).then_some(difference_ms)
 }
 
 /// Waits until the clock can be right: the system's is set, or the hub says the time, if it may.

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -49,6 +50,13 @@ impl Timestamp {
     pub fn unix_millis(self) -> i64 {
         // Every time in range has a count of milliseconds far inside `i64`.
         self.0.as_nanosecond().div_euclid(1_000_000) as i64
+    }
+
+    /// The time so much later, to the millisecond; at most the end of the year 9999.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        Self::from_unix_millis(self.unix_millis().saturating_add(wait_ms))
     }
 
     /// The same time as jiff's type.
@@ -139,6 +147,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_time_after_another_ends_with_the_year_9999() {
+        let check = |text: &str, wait: Duration, expected: &str| {
+            let time: Timestamp = text.parse().unwrap();
+            assert_eq!(time.after(wait).to_string(), expected);
+        };
+        let day = "2026-08-01T10:00:00.0000000Z";
+        check(day, Duration::from_secs(30), "2026-08-01T10:00:30.0000000Z");
+        check(day, Duration::ZERO, day);
+        let last = Timestamp::from_unix_millis(i64::MAX).to_string();
+        check(day, Duration::MAX, &last);
+        check(&last, Duration::from_millis(1), &last);
+    }
 
     #[test]
     fn times_are_written_with_seven_digits() {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use rustls::RootCertStore;
@@ -28,7 +29,7 @@ use super::CONNECT_TIME_MAX_FAR;
 const HTTPS_PORT: u16 = 443;
 
 /// How long a token is good for: as long as a request may take to arrive, with a clock that is wrong by minutes.
-const TOKEN_LIFE_MS: i64 = 10 * 60 * 1000;
+const TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// What the host names of Azure's hubs end in, in all of its clouds.
 const AZURE_SUFFIXES: [&str; 4] = [
@@ -131,7 +132,7 @@ impl FarHub {
 
     /// The value of `Authorization` for a request made at `now`.
     pub(crate) fn authorization(&self, now: Timestamp) -> HeaderValue {
-        let end = Timestamp::from_unix_millis(now.unix_millis().saturating_add(TOKEN_LIFE_MS));
+        let end = now.after(TOKEN_LIFE);
         let token = shared_access::sign(&self.key, self.host.name(), end, Some(&self.policy));
         let mut value = HeaderValue::try_from(token).expect("everything in a token is encoded");
         value.set_sensitive(true);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use wasm_edge_daemon::config::Config;
-use wasm_edge_daemon::config::hub::Transport;
+use wasm_edge_daemon::config::hub::TransportChoice;
 use wasm_edge_daemon::config::provisioning::ProvisioningConfig;
 
 use crate::exit_codes::ExitStatus;
@@ -52,9 +52,9 @@ impl Summary {
             Some(ProvisioningConfig::Dps(_)) => "dps",
         };
         let transport = match config.hub.transport {
-            Transport::Auto => "auto",
-            Transport::Mqtt => "mqtt",
-            Transport::MqttWs => "mqtt-ws",
+            TransportChoice::Auto => "auto",
+            TransportChoice::Mqtt => "mqtt",
+            TransportChoice::MqttWs => "mqtt-ws",
         };
         let deployment = config.deployment.file.as_ref();
         Self {

@@ -13,7 +13,7 @@ use super::read::{Reader, Table};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubConfig {
     /// How MQTT reaches the hub.
-    pub transport: Transport,
+    pub transport: TransportChoice,
     /// The port of MQTT over TLS; none is what the connection string says, or else the usual one.
     pub mqtt_port: Option<u16>,
     /// The port of HTTPS, and of MQTT over WebSocket.
@@ -36,7 +36,7 @@ pub struct HubConfig {
 
 /// How MQTT reaches the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Transport {
+pub enum TransportChoice {
     /// Over TLS, and over WebSocket where that does not get through.
     #[default]
     Auto,
@@ -107,16 +107,16 @@ pub(super) const PROXY_KEYS: [&str; 3] = ["url", "url_file", "no_proxy"];
 pub(super) const CLOCK_KEYS: [&str; 2] = ["from_hub", "wait_secs"];
 
 /// The words for how MQTT reaches the hub.
-const TRANSPORTS: [(&str, Transport); 3] = [
-    ("auto", Transport::Auto),
-    ("mqtt", Transport::Mqtt),
-    ("mqtt-ws", Transport::MqttWs),
+const TRANSPORTS: [(&str, TransportChoice); 3] = [
+    ("auto", TransportChoice::Auto),
+    ("mqtt", TransportChoice::Mqtt),
+    ("mqtt-ws", TransportChoice::MqttWs),
 ];
 
 impl Default for HubConfig {
     fn default() -> Self {
         Self {
-            transport: Transport::default(),
+            transport: TransportChoice::default(),
             mqtt_port: None,
             https_port: 443,
             ca_file: None,

@@ -6,7 +6,7 @@ use wasm_edge_model::identity::DeviceId;
 use wasm_edge_model::manifest::Fault;
 use wasm_edge_net::proxy::Exceptions;
 
-use super::hub::{ProxySource, Transport};
+use super::hub::{ProxySource, TransportChoice};
 use super::provisioning::{
     Attestation, CertificateFiles, ConnectionStringSource, DpsConfig, GLOBAL_ENDPOINT_DEFAULT,
     KeyOwner, Reprovision,
@@ -192,7 +192,7 @@ fn every_key_of_the_other_sections_is_read() {
     );
     let expected = Config {
         hub: HubConfig {
-            transport: Transport::MqttWs,
+            transport: TransportChoice::MqttWs,
             mqtt_port: Some(18_883),
             https_port: 18_443,
             ca_file: Some("/etc/it/ca.pem".into()),

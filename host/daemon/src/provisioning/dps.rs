@@ -14,7 +14,6 @@ use wasm_edge_clock::{sleep, timeout};
 use wasm_edge_model::connection_string::HostAddress;
 use wasm_edge_model::error::chain;
 use wasm_edge_model::shared_access::{self, SharedKey};
-use wasm_edge_model::time::Timestamp;
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::dial::{DialError, Dialer, Security, WebSocketAt};
 use wasm_edge_net::mqtt::{
@@ -27,7 +26,7 @@ use zeroize::Zeroizing;
 use self::protocol::{Answer, Registrant};
 pub(super) use self::protocol::{Assigned, key_of_group};
 use super::{HTTPS_PORT, MQTT_PORT};
-use crate::config::hub::Transport;
+use crate::config::hub::TransportChoice;
 
 /// How long a registration may take: what a slow allocation of an operator's own takes, and then some.
 const REGISTRATION_TIME_MAX: Duration = Duration::from_secs(10 * 60);
@@ -36,7 +35,7 @@ const REGISTRATION_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a token is good for, as the official SDKs have it.
-const TOKEN_LIFE_MS: i64 = 60 * 60 * 1000;
+const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// After which silence the connection is kept alive, as the SDKs have it.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -61,7 +60,7 @@ pub(super) struct Registration {
     pub(super) key: Option<SharedKey>,
     /// Where the service is. A port in it is that of whatever carries MQTT.
     pub(super) endpoint: HostAddress,
-    pub(super) transport: Transport,
+    pub(super) transport: TransportChoice,
     pub(super) dialer: Dialer,
     pub(super) clock: HubClock,
     pub(super) counter: Counter,
@@ -112,8 +111,7 @@ impl Registration {
 
     /// Empty for a certificate.
     fn password(&self) -> Zeroizing<String> {
-        let now = self.clock.now().unix_millis();
-        let end = Timestamp::from_unix_millis(now.saturating_add(TOKEN_LIFE_MS));
+        let end = self.clock.now().after(TOKEN_LIFE);
         let resource = self.registrant().resource();
         let sign = |key| shared_access::sign(key, &resource, end, Some(protocol::POLICY));
         Zeroizing::new(self.key.as_ref().map(sign).unwrap_or_default())
@@ -122,9 +120,9 @@ impl Registration {
     /// A stream to the service; by WebSocket where that is asked for, or where the usual port does not get through.
     async fn dial(&self) -> Result<Stream, DpsError> {
         let dialled = match self.transport {
-            Transport::Mqtt => self.dial_mqtt().await,
-            Transport::MqttWs => self.dial_websocket().await,
-            Transport::Auto => match self.dial_mqtt().await {
+            TransportChoice::Mqtt => self.dial_mqtt().await,
+            TransportChoice::MqttWs => self.dial_websocket().await,
+            TransportChoice::Auto => match self.dial_mqtt().await {
                 Err(err) if self.endpoint.port().is_none() && may_be_the_port(&err) => {
                     tracing::info!(
                         err = chain(&err),

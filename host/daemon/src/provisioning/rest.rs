@@ -29,22 +29,20 @@ use wasm_edge_net::traffic::Counter;
 use self::answer::{Asked, Found};
 use super::identities::{IdentityRegistry, ModuleKeys, RegisteredModule};
 use super::{Assignment, DeviceCredential};
+use crate::timekeeping;
 use crate::upstream::UpstreamError;
 
 /// The version that the identity service of IoT Edge asks for.
 const API_VERSION: &str = "2017-11-08-preview";
 
 /// How long a token is good for, as that service has it: a request is made at once.
-const TOKEN_LIFE_MS: i64 = 30_000;
+const TOKEN_LIFE: Duration = Duration::from_secs(30);
 
 /// How long an answer may take, with connecting.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest answer: an identity has one or two kilobytes.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
-
-/// How far the hub's time may be from ours before that is why it refuses; hubs allow for five minutes themselves.
-const CLOCK_DIFFERENCE_MIN_MS: i64 = 5 * 60 * 1000;
 
 /// Whom to ask, and as whom.
 pub struct RestOptions {
@@ -225,17 +223,8 @@ impl Rest {
         if !time_from_hub || *credential == DeviceCredential::Certificate {
             return false;
         }
-        let Some((date, difference_ms)) = clock_difference_ms(response, clock.now()) else {
-            return false;
-        };
-        let adopted = clock.adopt(date, response.answered_at.elapsed());
-        if adopted {
-            tracing::warn!(
-                difference_secs = difference_ms / 1000,
-                "the clock of this device is not that of the hub, whose time is used from now on"
-            );
-        }
-        adopted
+        time_of_refusal(response)
+            .is_some_and(|date| timekeeping::correct(clock, date, response.answered_at.elapsed()))
     }
 
     fn new_client(&self) -> HttpClient {
@@ -257,9 +246,8 @@ impl Rest {
 
 /// A token of the device's own, for one request.
 fn token(assignment: &Assignment, key: &SharedKey, now: Timestamp) -> String {
-    let end = now.unix_millis().saturating_add(TOKEN_LIFE_MS);
     let resource = format!("{}/devices/{}", assignment.hub.name(), assignment.device);
-    shared_access::sign(key, &resource, Timestamp::from_unix_millis(end), None)
+    shared_access::sign(key, &resource, now.after(TOKEN_LIFE), None)
 }
 
 /// Where a request about an identity goes.
@@ -272,12 +260,9 @@ fn target(module: &ModuleIdentity) -> String {
     )
 }
 
-/// The hub's time, and how far it is ahead of ours, if that may be why it refused.
-fn clock_difference_ms(response: &HttpResponse, ours: Timestamp) -> Option<(Timestamp, i64)> {
-    let date = response.date().filter(|_| response.status == 401)?;
-    let difference_ms = date.unix_millis().saturating_sub(ours.unix_millis());
-    let is_far = difference_ms.saturating_abs() > CLOCK_DIFFERENCE_MIN_MS;
-    is_far.then_some((date, difference_ms))
+/// The hub's time, if it refused a token.
+fn time_of_refusal(response: &HttpResponse) -> Option<Timestamp> {
+    response.date().filter(|_| response.status == 401)
 }
 
 #[cfg(test)]
@@ -322,12 +307,9 @@ mod tests {
                 answered_at: tokio::time::Instant::now(),
             };
             let ours = Timestamp::from_unix_millis(ours_secs * 1000);
-            let found = clock_difference_ms(&response, ours);
-            assert_eq!(
-                found.map(|(_, difference_ms)| difference_ms),
-                expected,
-                "{date}"
-            );
+            let found = time_of_refusal(&response)
+                .and_then(|theirs| timekeeping::difference_ms(theirs, ours));
+            assert_eq!(found, expected, "{date}");
         };
         // 1 January 2027 is 1,798,761,600 s after 1970.
         let date = "Fri, 01 Jan 2027 00:00:00 GMT";

@@ -48,9 +48,6 @@ use super::{Credentials, Interest, Session, Upstream, UpstreamError};
 use crate::provisioning::Assignment;
 use crate::provisioning::identities::Identities;
 
-/// Under which name the traffic of asking the hub for the time is counted.
-const CLOCK_TRAFFIC: &str = "(clock)";
-
 /// How long the hub is not asked again what time it is: a clock that is right now is right for a while.
 const CLOCK_ASK_PAUSE: Duration = Duration::from_secs(10 * 60);
 

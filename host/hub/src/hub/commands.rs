@@ -353,18 +353,14 @@ fn expiry(
     time_to_live: std::time::Duration,
     now: Timestamp,
 ) -> Result<Timestamp, HubError> {
-    let after = |wait: std::time::Duration| {
-        let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_unix_millis(now.unix_millis().saturating_add(millis))
-    };
     let Some(expires_at) = options.expires_at else {
-        return Ok(after(time_to_live.min(TIME_TO_LIVE_MAX)));
+        return Ok(now.after(time_to_live.min(TIME_TO_LIVE_MAX)));
     };
     if expires_at <= now {
         let problem = format!("the expiry `{expires_at}` is over; it is `{now}` here");
         return Err(HubError::Invalid { problem });
     }
-    if expires_at > after(TIME_TO_LIVE_MAX) {
+    if expires_at > now.after(TIME_TO_LIVE_MAX) {
         let hours = TIME_TO_LIVE_MAX.as_secs() / 3600;
         let problem = format!("the expiry `{expires_at}` is more than {hours} hours ahead");
         return Err(HubError::Invalid { problem });

@@ -86,9 +86,7 @@ pub(super) async fn execute(
 
 /// So long from now, by this machine's clock.
 fn from_now(time: Duration) -> Timestamp {
-    let now = Timestamp::from(jiff::Timestamp::now());
-    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_millis(now.unix_millis().saturating_add(millis))
+    Timestamp::from(jiff::Timestamp::now()).after(time)
 }
 
 impl Sending<'_> {

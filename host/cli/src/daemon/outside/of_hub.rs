@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasm_edge_daemon::config::Config;
-use wasm_edge_daemon::config::hub::{ClockConfig, Transport};
+use wasm_edge_daemon::config::hub::ClockConfig;
 use wasm_edge_daemon::config::provisioning::ProvisioningConfig;
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::keys::Keyring;
@@ -16,9 +16,9 @@ use wasm_edge_daemon::provisioning::identities::Identities;
 use wasm_edge_daemon::provisioning::provisioner::{Provisioned, Provisioner, ProvisionerOptions};
 use wasm_edge_daemon::provisioning::rest::{RestOptions, RestRegistry};
 use wasm_edge_daemon::provisioning::source::{Source, SourceError};
-use wasm_edge_daemon::timekeeping::{self, HubTime};
+use wasm_edge_daemon::timekeeping::{self, CLOCK_TRAFFIC, HubTime};
 use wasm_edge_daemon::upstream::Upstream;
-use wasm_edge_daemon::upstream::iothub::line::{LineSettings, TransportChoice};
+use wasm_edge_daemon::upstream::iothub::line::LineSettings;
 use wasm_edge_daemon::upstream::iothub::{IotHub, IotHubOptions};
 use wasm_edge_daemon::upstream::status::Standing;
 use wasm_edge_model::connection_string::HostAddress;
@@ -35,7 +35,6 @@ use crate::failure::Failure;
 /// Under which names the traffic of what is no module is counted.
 const REGISTRY_TRAFFIC: &str = "(identities)";
 const PROVISIONING_TRAFFIC: &str = "(provisioning)";
-const CLOCK_TRAFFIC: &str = "(clock)";
 
 /// How often the service manager is told that the start goes on, while a service is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -135,7 +134,7 @@ impl OfHub {
             clock: clock.clone(),
             ledger: ledger.clone(),
             settings: LineSettings {
-                transport: carrier(config.hub.transport),
+                transport: config.hub.transport,
                 keep_alive: config.hub.keep_alive,
                 token_life: config.hub.token_life,
                 time_from_hub: config.clock.from_hub,
@@ -253,14 +252,6 @@ async fn narrate(mut standing: watch::Receiver<Standing>, hub: &str) {
         if standing.changed().await.is_err() {
             return;
         }
-    }
-}
-
-fn carrier(transport: Transport) -> TransportChoice {
-    match transport {
-        Transport::Auto => TransportChoice::Auto,
-        Transport::Mqtt => TransportChoice::Mqtt,
-        Transport::MqttWs => TransportChoice::MqttWs,
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use axum::http::Method;
 use percent_encoding::utf8_percent_encode;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -17,7 +16,7 @@ use wasm_edge_model::percent::RESERVED;
 use wasm_edge_model::shared_access;
 use wasm_edge_model::time::Timestamp;
 use wasm_edge_net::dial::{DialError, Security, WebSocketAt};
-use wasm_edge_net::http::{HttpClient, HttpOptions, HttpRequest};
+use wasm_edge_net::http::HttpOptions;
 use wasm_edge_net::mqtt::{ConnectOptions, Connection, MqttError, PACKET_MAX_BYTES, Refusal};
 use wasm_edge_net::stream::Stream;
 use wasm_edge_net::traffic::Counter;
@@ -27,6 +26,7 @@ use super::Line;
 use super::board::Board;
 use super::line::{self, Transport};
 use crate::provisioning::identities::ModuleCredential;
+use crate::timekeeping::{self, CLOCK_TRAFFIC, HubTime};
 use crate::upstream::UpstreamError;
 use crate::upstream::backoff::Jitter;
 
@@ -47,12 +47,6 @@ const API_VERSION: &str = "2021-04-12";
 
 /// What the hub is told of this program.
 const CLIENT_TYPE: &str = concat!("wasm-edge/", env!("CARGO_PKG_VERSION"));
-
-/// How far the hub's clock has to be from ours to be the reason for a refusal: hubs forgive as much.
-const CLOCK_DIFFERENCE_MAX_MS: u64 = 5 * 60 * 1000;
-
-/// What the hub may answer when it is asked for nothing but the time.
-const CLOCK_ANSWER_MAX_BYTES: usize = 64 * 1024;
 
 /// Of a token's life, so many thousandths are used before it is renewed: at least, and at most.
 const RENEW_AFTER: (u32, u32) = (800, 900);
@@ -245,7 +239,7 @@ impl Line {
         let hub = self.options.assignment.hub.name();
         let ModuleIdentity { device, module } = module;
         let resource = format!("{hub}/devices/{device}/modules/{module}");
-        let expires_at = later(self.options.clock.now(), life);
+        let expires_at = self.options.clock.now().after(life);
         let text = shared_access::sign(&credential.key, &resource, expires_at, None);
         let (least, most) = RENEW_AFTER;
         let renew_after = Jitter::random().between(life * least / 1000, life * most / 1000);
@@ -261,53 +255,27 @@ impl Line {
         if !self.options.settings.time_from_hub || !self.may_ask_for_time() {
             return false;
         }
-        let (said, at) = match self.ask_for_time().await {
-            Ok(Some(time)) => time,
-            Ok(None) => return false,
-            Err(cause) => {
-                tracing::debug!(cause, "the hub did not say what time it is");
-                return false;
-            }
-        };
-        let clock = &self.options.clock;
-        let ago = at.elapsed();
-        let ours_unix_ms = clock.now().unix_millis();
-        let theirs_unix_ms = later(said, ago).unix_millis();
-        let difference_ms = ours_unix_ms.abs_diff(theirs_unix_ms);
-        if difference_ms <= CLOCK_DIFFERENCE_MAX_MS || !clock.adopt(said, ago) {
-            return false;
-        }
-        tracing::warn!(
-            difference_secs = difference_ms / 1000,
-            hub_time = %said,
-            "the clock of this device is not the hub's, whose time is used from now on"
-        );
-        true
-    }
-
-    /// What time the hub says it is, and when it said so.
-    async fn ask_for_time(&self) -> Result<Option<(Timestamp, Instant)>, String> {
         let to = &self.options.assignment;
-        let mut client = HttpClient::new(HttpOptions {
-            dialer: self.options.dialer.to_ask_the_time(),
+        let mut hub = HubTime::new(HttpOptions {
+            dialer: self.options.dialer.clone(),
             host: to.address().clone(),
             port: to.https_port,
             security: Security::Tls,
-            counter: self.options.ledger.counter(super::CLOCK_TRAFFIC),
+            counter: self.options.ledger.counter(CLOCK_TRAFFIC),
             answer_timeout: ANSWER_TIMEOUT,
-            answer_max_bytes: CLOCK_ANSWER_MAX_BYTES,
+            answer_max_bytes: 0,
         });
-        let request = HttpRequest::new(Method::GET, "/");
-        let answer = client.send(request).await.map_err(|err| chain(&err))?;
-        Ok(answer.date().map(|date| (date, answer.answered_at)))
+        match hub.said().await {
+            Ok(Some((said, ago))) => timekeeping::correct(&self.options.clock, said, ago),
+            Ok(None) => false,
+            Err(err) => {
+                tracing::debug!(cause = chain(&err), "the hub did not say what time it is");
+                false
+            }
+        }
     }
 }
 
 fn unreachable(err: &(dyn std::error::Error + 'static)) -> UpstreamError {
     UpstreamError::Unreachable { cause: chain(err) }
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_millis(time.unix_millis().saturating_add(by_ms))
 }

@@ -8,22 +8,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasm_edge_net::dial::{DialError, Phase};
 
+use crate::config::hub::TransportChoice;
 use crate::upstream::backoff::UNREACHABLE_MAX;
 
 /// How long a blocked port is left alone.
 const BLOCKED_TIME: Duration = Duration::from_secs(60 * 60);
-
-/// What may carry connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TransportChoice {
-    /// MQTT over TLS, and over WebSocket where that port is blocked.
-    #[default]
-    Auto,
-    /// MQTT over TLS.
-    Mqtt,
-    /// MQTT over WebSocket.
-    MqttWs,
-}
 
 /// What can be set about the connections to a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasm_edge_daemon::config::Config;
-use wasm_edge_daemon::config::hub::{HubConfig, Transport};
+use wasm_edge_daemon::config::hub::{HubConfig, TransportChoice};
 use wasm_edge_daemon::config::provisioning::ProvisioningConfig;
 use wasm_edge_daemon::provisioning::identities::IdentityRegistry as _;
 use wasm_edge_daemon::provisioning::provisioner::Provisioned;
@@ -164,9 +164,9 @@ impl Goal {
             (None, _) => unreachable!("all others say which hub it is"),
         };
         let ports = match hub.transport {
-            Transport::Auto => vec![mqtt_port, https_port],
-            Transport::Mqtt => vec![mqtt_port],
-            Transport::MqttWs => vec![https_port],
+            TransportChoice::Auto => vec![mqtt_port, https_port],
+            TransportChoice::Mqtt => vec![mqtt_port],
+            TransportChoice::MqttWs => vec![https_port],
         };
         Self {
             host,
