@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Child;
 
 use crate::home::Home;
-use crate::{debian, wait};
+use crate::{debian, space, wait};
 
 /// A running proxy on 127.0.0.1; dropping it ends it.
 #[derive(Debug)]
@@ -16,6 +16,17 @@ pub struct Proxy {
     log: PathBuf,
 }
 
+/// Whom a proxy lets through, and where to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProxyOptions<'a> {
+    /// The user name and the password without which nobody gets through.
+    pub login: Option<(&'a str, &'a str)>,
+    /// The port that tunnels may lead to; any without.
+    pub only_port: Option<u16>,
+    /// A name that leads to 127.0.0.1 for the proxy alone, as those behind it do not know it.
+    pub name: Option<&'a str>,
+}
+
 impl Proxy {
     /// Starts it with its files in this home; with a user name and a password nobody else gets through. Nothing where
     /// there is no tinyproxy.
@@ -23,16 +34,36 @@ impl Proxy {
     /// # Panics
     /// When it does not listen.
     pub fn start(home: &Home, login: Option<(&str, &str)>) -> Option<Self> {
+        let login_only = ProxyOptions {
+            login,
+            ..ProxyOptions::default()
+        };
+        Self::start_with(home, login_only)
+    }
+
+    /// The same with these options. Nothing, too, where a name is wanted and no namespace can be made for it.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub fn start_with(home: &Home, options: ProxyOptions<'_>) -> Option<Self> {
         let mut command = debian::program("tinyproxy-bin", "/usr/bin/tinyproxy")?;
+        if let Some(name) = options.name {
+            let hosts = home.write("proxy-hosts", format!("127.0.0.1 localhost {name}\n"));
+            command = space::with_hosts(&command, &hosts)?;
+        }
         let port = wait::free_port();
         let log = home.path().join(format!("proxy-{port}.log"));
-        let login = login.map(|(user, password)| format!("BasicAuth {user} {password}\n"));
-        let config = format!(
+        let mut config = format!(
             "Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nTimeout 600\nMaxClients 50\n\
-             LogFile \"{}\"\nLogLevel Connect\n{}",
+             LogFile \"{}\"\nLogLevel Connect\n",
             log.display(),
-            login.unwrap_or_default()
         );
+        if let Some((user, password)) = options.login {
+            config += &format!("BasicAuth {user} {password}\n");
+        }
+        if let Some(port) = options.only_port {
+            config += &format!("ConnectPort {port}\n");
+        }
         let config = home.write(&format!("proxy-{port}.conf"), config);
         let child = command.arg("-d").arg("-c").arg(config).spawn();
         let proxy = Self {
@@ -59,8 +90,9 @@ impl Proxy {
     /// How often it was asked for a tunnel to this port.
     pub fn tunnels(&self, port: u16) -> usize {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let asked = format!("CONNECT localhost:{port} ");
-        log.lines().filter(|line| line.contains(&asked)).count()
+        let to_port = format!(":{port} ");
+        let asked = |line: &str| line.contains("CONNECT ") && line.contains(&to_port);
+        log.lines().filter(|line| asked(line)).count()
     }
 }
 

@@ -1,7 +1,8 @@
-//! A disk that is small: a file system in memory, mounted over a folder, for this test alone.
+//! Parts of the machine that are another for a test alone: a small disk, which is a file system in memory mounted over a
+//! folder, and the names of hosts that a program knows.
 //!
-//! Mounting needs a namespace of one's own, which a user may make where the system allows it: the test starts itself
-//! again in one.
+//! Mounting needs a namespace of one's own, which a user may make where the system allows it: the test, or the program,
+//! is started in one.
 
 use std::env;
 use std::path::Path;
@@ -19,11 +20,6 @@ pub fn may_mount(test: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
-    let unshare = || {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount"]);
-        command
-    };
     let possible = unshare().arg("true").output();
     if !possible.is_ok_and(|output| output.status.success()) {
         println!("left out: a user may not mount anything on this machine");
@@ -51,4 +47,31 @@ pub fn mount_small_disk(folder: &Path, size_kib: u32) {
         "cannot mount at `{}`",
         folder.display()
     );
+}
+
+/// The same command in a place where the names of hosts are those of a file in the form of `/etc/hosts`. Nothing, and
+/// loudly, where that is not possible.
+pub fn with_hosts(command: &Command, hosts: &Path) -> Option<Command> {
+    const MOUNT: &str = "mount --bind \"$1\" /etc/hosts; shift; exec \"$@\"";
+    let in_place = |command: &Command| {
+        let mut placed = unshare();
+        placed.args(["sh", "-ec", MOUNT, "sh"]).arg(hosts);
+        placed.arg(command.get_program()).args(command.get_args());
+        let variables = command.get_envs();
+        placed.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        placed
+    };
+    let probe = in_place(&Command::new("true")).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        eprintln!("LEFT OUT: a user may not mount anything on this machine");
+        return None;
+    }
+    Some(in_place(command))
+}
+
+/// What starts a program in a namespace of its own, in which it may mount.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount"]);
+    command
 }
