@@ -14,7 +14,15 @@ use crate::paths;
 /// # Panics
 /// When the script that unpacks it fails.
 pub fn program(package: &str, program: &str) -> Option<Command> {
-    let found = unpacked(package, program);
+    program_of_suite(None, package, program)
+}
+
+/// The same, looked for in this suite as well where this machine's own has no such package.
+///
+/// # Panics
+/// When the script that unpacks it fails.
+pub fn program_of_suite(suite: Option<&str>, package: &str, program: &str) -> Option<Command> {
+    let found = unpacked(package, program, suite);
     if found.is_none() {
         eprintln!("LEFT OUT: there is no `{program}`, and Debian's package cannot be had");
     }
@@ -29,7 +37,7 @@ pub fn program(package: &str, program: &str) -> Option<Command> {
 pub fn library(package: &str, library: &str) -> Option<PathBuf> {
     let arch = std::env::consts::ARCH;
     let library = format!("/usr/lib/{arch}-linux-gnu/{library}");
-    let folder = folder(package, &library);
+    let folder = folder(package, &library, None);
     let unpacked = folder.join(library.trim_start_matches('/'));
     let found = [unpacked, PathBuf::from(&library)];
     let found = found.into_iter().find(|path| path.is_file());
@@ -40,7 +48,7 @@ pub fn library(package: &str, library: &str) -> Option<PathBuf> {
 }
 
 /// Where a package lies unpacked, or would if it were not installed, or to be had.
-fn folder(package: &str, wanted: &str) -> PathBuf {
+fn folder(package: &str, wanted: &str, suite: Option<&str>) -> PathBuf {
     let folder = paths::target().join(package);
     // One test unpacks it, the others wait.
     let lock = File::create(folder.with_extension("lock"));
@@ -49,6 +57,7 @@ fn folder(package: &str, wanted: &str) -> PathBuf {
     let unpacked = Command::new(paths::repository().join("scripts/unpack-debian.sh"))
         .args([package, wanted])
         .arg(&folder)
+        .args(suite)
         .stdout(Stdio::null())
         .status();
     let unpacked = unpacked.expect("bash is there");
@@ -56,8 +65,8 @@ fn folder(package: &str, wanted: &str) -> PathBuf {
     folder
 }
 
-fn unpacked(package: &str, program: &str) -> Option<Command> {
-    let folder = folder(package, program);
+fn unpacked(package: &str, program: &str, suite: Option<&str>) -> Option<Command> {
+    let folder = folder(package, program, suite);
     let in_folder = folder.join(program.trim_start_matches('/'));
     if !in_folder.is_file() {
         let system = Path::new(program);
