@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ring::digest::SHA256;
+use ring::digest::{Context, SHA256};
 
 /// Bytes of a SHA-256 value.
 const SHA256_BYTES: usize = 32;
@@ -14,6 +14,10 @@ const SHA256_BYTES: usize = 32;
 /// (OCI image specification, *Digests*).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; SHA256_BYTES]);
+
+/// Computes the digest of bytes that come one after another and are never in memory together.
+#[derive(Clone)]
+pub struct Hasher(Context);
 
 /// A text is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +51,36 @@ impl Digest {
     /// The 64 hexadecimal digits alone, as used in names of files.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Hasher {
+    /// Begins with no bytes.
+    pub fn new() -> Self {
+        Hasher(Context::new(&SHA256))
+    }
+
+    /// Adds bytes behind those before.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes.
+    pub fn finish(self) -> Digest {
+        let value = self.0.finish();
+        Digest(value.as_ref().try_into().expect("SHA-256 gives 32 bytes"))
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").finish_non_exhaustive()
     }
 }
 
@@ -103,6 +137,16 @@ mod tests {
     fn digests_are_those_of_the_sha_256_standard() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(Digest::of(b"abc").to_string(), ABC);
+    }
+
+    #[test]
+    fn bytes_in_pieces_have_the_digest_of_the_whole() {
+        let mut hasher = Hasher::new();
+        assert_eq!(hasher.clone().finish().to_string(), EMPTY);
+        hasher.update(b"a");
+        hasher.update(b"");
+        hasher.update(b"bc");
+        assert_eq!(hasher.finish().to_string(), ABC);
     }
 
     #[test]

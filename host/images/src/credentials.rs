@@ -1,0 +1,93 @@
+//! How to sign in to a registry, and where that is said.
+//!
+//! Pure. Owns the order of the sources and reading Docker's `config.json`. No password is in an error or in debug
+//! output. Leaves reading files to the callers, and sending passwords to [`crate::registry`].
+
+mod docker;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use wasm_edge_model::manifest::RegistryCredential;
+use zeroize::Zeroizing;
+
+pub use self::docker::{DOCKER_CONFIG_BYTES_MAX, DockerConfig, DockerConfigError, Helper};
+
+use crate::reference::RegistryHost;
+
+/// As whom a registry is asked.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum Credentials {
+    /// As nobody.
+    #[default]
+    Anonymous,
+    /// As a user with a password, or with what a registry gave in place of one.
+    Basic {
+        /// The user.
+        username: String,
+        /// The password.
+        password: Zeroizing<String>,
+    },
+}
+
+impl Credentials {
+    /// As a user with a password.
+    pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self::Basic {
+            username: username.into(),
+            password: Zeroizing::new(password.into()),
+        }
+    }
+
+    /// Those that a deployment's `registryCredentials` have for a registry: the first whose address is its host.
+    pub fn of_manifest(entries: &[RegistryCredential], host: &RegistryHost) -> Self {
+        let is_for = |entry: &&RegistryCredential| {
+            docker::host_of(&entry.address).is_some_and(|address| address == *host)
+        };
+        match entries.iter().find(is_for) {
+            Some(entry) => Self::basic(&entry.username, &entry.password),
+            None => Self::Anonymous,
+        }
+    }
+
+    /// Whether nobody is named.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, Self::Anonymous)
+    }
+
+    /// These, or others where they name nobody.
+    #[must_use]
+    pub fn or(self, others: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Anonymous => others(),
+            named => named,
+        }
+    }
+
+    /// The value of a header `Authorization` (RFC 7617).
+    pub(crate) fn header(&self) -> Option<Zeroizing<String>> {
+        let Self::Basic { username, password } = self else {
+            return None;
+        };
+        let plain = Zeroizing::new(format!("{username}:{}", password.as_str()));
+        let encoded = Zeroizing::new(BASE64_STANDARD.encode(plain.as_bytes()));
+        Some(Zeroizing::new(format!("Basic {}", encoded.as_str())))
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("Anonymous"),
+            Self::Basic { username, .. } => f
+                .debug_struct("Basic")
+                .field("username", username)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! Where blobs that are pulled go, and where those that are pushed come from.
+
+use std::fs::File;
+use std::io;
+
+use bytes::Bytes;
+
+use crate::digest::Digest;
+
+/// Takes the bytes of a blob in order. What it holds already is not asked for again.
+pub trait BlobSink: Send {
+    /// How many bytes it holds.
+    fn size_bytes(&self) -> u64;
+
+    /// Adds bytes behind those that it holds. Never more than the blob's descriptor states in all.
+    fn append(&mut self, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The digest of all that it holds.
+    fn digest(&mut self) -> impl Future<Output = io::Result<Digest>> + Send;
+
+    /// Throws away what it holds.
+    fn restart(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// The bytes of a blob that is pushed.
+#[derive(Debug)]
+pub enum BlobSource {
+    /// In memory.
+    Bytes(Bytes),
+    /// A file, from its beginning; it is read as it goes out.
+    File(File),
+}
