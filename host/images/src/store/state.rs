@@ -1,0 +1,314 @@
+//! What the store knows of its files, in memory, and the changes of its index.
+//!
+//! Owns the order in which an index and what it speaks of come and go. The index in memory is that on disk, but after
+//! a failed write: then it is written again before anything goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasm_edge_model::time::Timestamp;
+
+use super::error::StoreError;
+use super::files::{Files, blob_name, partial_name, site};
+use super::index::{self, Entry};
+use super::retention::{self, Candidate};
+use super::{Names, StoredImage, USED_STEP};
+use crate::digest::Digest;
+use crate::document::{Descriptor, ImageManifest};
+
+/// The file that makes the folder an OCI image layout.
+pub(super) const LAYOUT_FILE: &str = "oci-layout";
+
+/// Its content.
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// What the store knows.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// What the index says.
+    pub(super) entries: Vec<Entry>,
+    /// Whether the index on disk may say something else.
+    pub(super) index_in_doubt: bool,
+    /// Whether the folder says that it is a layout.
+    pub(super) has_layout: bool,
+    /// The images of the index, by manifest.
+    pub(super) images: BTreeMap<Digest, Parts>,
+    /// Blobs that are here, with their sizes.
+    pub(super) blobs: BTreeMap<Digest, u64>,
+    /// Downloads that were cut or are under way.
+    pub(super) partials: BTreeMap<Digest, Partial>,
+    /// Downloads that are under way.
+    pub(super) active: BTreeSet<Digest>,
+    /// How many pulls are under way.
+    pub(super) pulls: usize,
+    /// Blobs that they asked for, which may belong to no image yet.
+    pub(super) wanted: BTreeSet<Digest>,
+    /// Who holds which images.
+    pub(super) holds: BTreeMap<String, BTreeSet<Digest>>,
+}
+
+/// A download that was cut or is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Partial {
+    /// What is there of it, or what is kept free for it while it is under way.
+    pub(super) size_bytes: u64,
+    /// Whether it lay idle already when images were let go before.
+    pub(super) is_stale: bool,
+    /// Whether it should be gone, and could not be removed.
+    pub(super) is_useless: bool,
+}
+
+/// What an image is made of beside its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) config: Descriptor,
+    pub(super) component: Descriptor,
+}
+
+impl Partial {
+    /// One that was used just now.
+    pub(super) fn of(size_bytes: u64) -> Self {
+        Self {
+            size_bytes,
+            is_stale: false,
+            is_useless: false,
+        }
+    }
+}
+
+impl From<&ImageManifest> for Parts {
+    fn from(manifest: &ImageManifest) -> Self {
+        Self {
+            config: manifest.config.clone(),
+            component: manifest.layer.clone(),
+        }
+    }
+}
+
+impl State {
+    /// The manifest that a name leads to.
+    pub(super) fn named(&self, name: &str) -> Option<Digest> {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|entry| entry.name.as_deref() == Some(name));
+        found.map(|entry| entry.manifest)
+    }
+
+    /// An image, if it is whole.
+    pub(super) fn image(&self, manifest: &Digest) -> Option<StoredImage> {
+        let image = self.describe(manifest, &mut self.names())?;
+        let whole = |part: &Descriptor| self.blobs.get(&part.digest) == Some(&part.size_bytes);
+        (whole(&image.config) && whole(&image.component)).then_some(image)
+    }
+
+    /// All images, whole or not, by name.
+    pub(super) fn list(&self) -> Vec<StoredImage> {
+        let mut names = self.names();
+        let images = self.images.keys();
+        let mut images: Vec<StoredImage> = images
+            .filter_map(|manifest| self.describe(manifest, &mut names))
+            .collect();
+        images.sort_by(|a, b| {
+            let key = |image: &StoredImage| (image.names.is_empty(), image.names.first().cloned());
+            key(a).cmp(&key(b))
+        });
+        images
+    }
+
+    fn names(&self) -> Names {
+        let mut names = Names::new();
+        for entry in &self.entries {
+            let of_image = names.entry(entry.manifest).or_default();
+            of_image.extend(entry.name.clone());
+        }
+        names.values_mut().for_each(|names| names.sort());
+        names
+    }
+
+    fn describe(&self, manifest: &Digest, names: &mut Names) -> Option<StoredImage> {
+        let parts = self.images.get(manifest)?;
+        let entries = || self.entries.iter().filter(|e| e.manifest == *manifest);
+        let entry = entries().next()?;
+        let last_used = entries().map(|entry| entry.last_used).max();
+        Some(StoredImage {
+            manifest_digest: *manifest,
+            media_type: entry.media_type.clone(),
+            size_bytes: entry.size_bytes + parts.config.size_bytes + parts.component.size_bytes,
+            component: parts.component.clone(),
+            config: parts.config.clone(),
+            names: names.remove(manifest).unwrap_or_default(),
+            last_used: last_used.unwrap_or(Timestamp::UNSET),
+            holders: self.holders(manifest),
+        })
+    }
+
+    /// A pull is over: what it asked for stays if it belongs to an image by now.
+    pub(super) fn end_pull(&mut self) {
+        self.pulls -= 1;
+        if self.pulls == 0 {
+            self.wanted.clear();
+        }
+    }
+
+    pub(super) fn hold(&mut self, holder: &str, manifest: Digest) {
+        let held = self.holds.entry(holder.to_owned()).or_default();
+        held.insert(manifest);
+    }
+
+    /// Who holds an image.
+    pub(super) fn holders(&self, manifest: &Digest) -> Vec<String> {
+        let holds = self.holds.iter();
+        let of_image = holds.filter(|(_, held)| held.contains(manifest));
+        of_image.map(|(holder, _)| holder.clone()).collect()
+    }
+
+    /// All images that somebody holds.
+    pub(super) fn held(&self) -> impl Iterator<Item = Digest> {
+        self.holds.values().flatten().copied()
+    }
+
+    /// The images as they are judged.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        let held: BTreeSet<Digest> = self.held().collect();
+        let candidate = |image: StoredImage| {
+            let parts = [&image.config, &image.component];
+            let parts = parts.map(|part| (part.digest, part.size_bytes));
+            let manifest_bytes = image.size_bytes - parts[0].1 - parts[1].1;
+            let blobs = parts
+                .into_iter()
+                .chain([(image.manifest_digest, manifest_bytes)]);
+            Candidate {
+                manifest: image.manifest_digest,
+                last_used: image.last_used,
+                held: held.contains(&image.manifest_digest),
+                blobs: blobs.collect(),
+            }
+        };
+        self.list().into_iter().map(candidate).collect()
+    }
+
+    /// What all files take, and what is kept free for downloads.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let partials = self.partials.values().map(|partial| partial.size_bytes);
+        let sizes = self.blobs.values().copied().chain(partials);
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// What is taken by files of no image.
+    pub(super) fn unnamed_bytes(&self) -> u64 {
+        let named = retention::size_bytes(self.candidates().iter());
+        self.size_bytes().saturating_sub(named)
+    }
+
+    /// Makes these the entries, on disk too. Nothing is written where nothing changes.
+    pub(super) fn change_entries(
+        &mut self,
+        files: &Files,
+        entries: Vec<Entry>,
+    ) -> Result<(), StoreError> {
+        if entries == self.entries && !self.index_in_doubt {
+            return Ok(());
+        }
+        if entries.len() > index::ENTRIES_MAX && entries.len() > self.entries.len() {
+            let max = index::ENTRIES_MAX;
+            return Err(StoreError::TooManyNames { max });
+        }
+        if !self.has_layout {
+            files.replace(LAYOUT_FILE, LAYOUT, site::INDEX)?;
+            self.has_layout = true;
+        }
+        files.sync_names(site::BLOB_NAMES)?;
+        // From here until both have succeeded, the disk may have either.
+        self.index_in_doubt = true;
+        files.replace(index::FILE, &index::write(&entries), site::INDEX)?;
+        files.sync_names(site::INDEX_NAME)?;
+        self.index_in_doubt = false;
+        self.entries = entries;
+        let named: BTreeSet<Digest> = self.entries.iter().map(|entry| entry.manifest).collect();
+        self.images.retain(|manifest, _| named.contains(manifest));
+        Ok(())
+    }
+
+    /// Removes blobs that the index does not speak of, and that no pull under way asked for.
+    pub(super) fn sweep_blobs(&mut self, files: &Files) {
+        // The index on disk may speak of what that in memory does not.
+        if self.index_in_doubt {
+            return;
+        }
+        let mut named = self.wanted.clone();
+        named.extend(self.images.keys());
+        for parts in self.images.values() {
+            named.extend([parts.config.digest, parts.component.digest]);
+        }
+        self.blobs
+            .retain(|digest, _| named.contains(digest) || !files.remove(&blob_name(digest)));
+    }
+
+    /// Removes downloads that were cut: those that lay idle the last time already, or all but those under way.
+    pub(super) fn sweep_partials(&mut self, files: &Files, which: Idle) {
+        let active = &self.active;
+        self.partials.retain(|digest, partial| {
+            let goes = !active.contains(digest) && (partial.is_stale || which == Idle::All);
+            partial.is_stale = !active.contains(digest);
+            !goes || !files.remove(&partial_name(digest))
+        });
+    }
+}
+
+/// Which downloads that were cut go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// Those that lay idle the last time already.
+    Stale,
+    /// All.
+    All,
+}
+
+/// Entries with an image more, under these names or none. An image that loses its last name stays, by its digest.
+pub(super) fn with_image(
+    entries: &[Entry],
+    names: impl Iterator<Item = String>,
+    entry: &impl Fn(Option<String>) -> Entry,
+) -> Vec<Entry> {
+    let names: BTreeSet<String> = names.collect();
+    let manifest = entry(None).manifest;
+    let taken = |entry: &Entry| entry.name.as_ref().is_some_and(|name| names.contains(name));
+    // An entry without a name says what one with a name says as well.
+    let is_named =
+        |manifest: &Digest, kept: &[Entry]| kept.iter().any(|kept| kept.manifest == *manifest);
+    let mut changed: Vec<Entry> = entries
+        .iter()
+        .filter(|old| !taken(old) && (old.manifest != manifest || old.name.is_some()))
+        .cloned()
+        .collect();
+    for old in entries.iter().filter(|old| taken(old)) {
+        if old.manifest != manifest && !is_named(&old.manifest, &changed) {
+            changed.push(Entry {
+                name: None,
+                ..old.clone()
+            });
+        }
+    }
+    changed.extend(names.iter().cloned().map(|name| entry(Some(name))));
+    if !is_named(&manifest, &changed) {
+        changed.push(entry(None));
+    }
+    changed
+}
+
+/// Entries of which some were used now, where that has to be noted.
+pub(super) fn with_use(
+    entries: &[Entry],
+    is_used: impl Fn(&Entry) -> bool,
+    now: Timestamp,
+) -> Vec<Entry> {
+    let note = |entry: &Entry| {
+        let mut entry = entry.clone();
+        // A clock that went back is noted as well: else the image would count as used until then.
+        let is_due =
+            entry.last_used.after(USED_STEP) <= now || entry.last_used > now.after(USED_STEP);
+        if is_due && is_used(&entry) {
+            entry.last_used = now;
+        }
+        entry
+    };
+    entries.iter().map(note).collect()
+}
