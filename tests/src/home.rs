@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -56,6 +57,17 @@ impl Home {
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::write(&path, content).expect("a file in the home folder can be written");
+        path
+    }
+
+    /// Writes a file in the home folder that its owner alone can read, and answers its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_secret(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, content);
+        let owner_only = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(&path, owner_only).expect("it is ours");
         path
     }
 

@@ -20,6 +20,16 @@ impl HubServe<'_> {
         told.stdout.trim().to_owned()
     }
 
+    /// Makes a device that may run modules and shows who it is in this way, in the form of the identity registry.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn make_device_with(&self, device: &str, authentication: &Value) {
+        let body = json!({ "authentication": authentication, "capabilities": { "iotEdge": true } });
+        let answer = self.ask("PUT", &format!("/devices/{device}"), Some(&body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     /// Gives a device its deployment.
     ///
     /// # Panics

@@ -2,9 +2,6 @@
 //!
 //! The hub has a name that the proxy alone knows, so that a device that goes past it finds nobody.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::json;
 use wasm_edge_tests::daemon::{Daemon, DaemonOptions};
 use wasm_edge_tests::deployment::{Deployment, Module};
@@ -65,8 +62,7 @@ fn all_that_leaves_the_device_goes_through_the_proxy_with_its_password() {
         return;
     };
     let hub = hub(&hub_home);
-    let url = home.write("proxy-url", proxy.url("board:open-sesame@"));
-    fs::set_permissions(&url, Permissions::from_mode(0o600)).expect("it is ours");
+    let url = home.write_secret("proxy-url", proxy.url("board:open-sesame@"));
     let url = url.to_str().expect("a path of tests is text");
     let options = device(&hub).set("proxy", "url_file", url);
 
@@ -182,7 +178,7 @@ fn hosts_that_are_named_are_reached_without_the_proxy_and_the_service_through_it
     let key = key.as_str().expect("a key");
     dps.enrol("d1", key);
     let other_home = Home::new();
-    let key = other_home.write("device.key", key);
+    let key = other_home.write_secret("device.key", key);
     let both = other_home.write("ca.pem", format!("{}{}", hub.ca_pem(), dps.ca_pem()));
     let daemon = DaemonOptions::new()
         .at(&hub)

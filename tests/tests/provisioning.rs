@@ -3,7 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use wasm_edge_tests::certificates::{Authority, ClientCertificate};
@@ -27,22 +27,13 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of tests is text")
 }
 
-/// A file that its owner alone can read.
-fn secret(home: &Home, name: &str, content: &str) -> PathBuf {
-    let path = home.write(name, content);
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
-    path
-}
-
 fn deployment() -> Deployment {
     Deployment::new().module(Module::guest("twin-echo").desired(json!({ "x": 5 })))
 }
 
 /// Makes an identity that may run modules, as the service does.
 fn make(hub: &HubServe<'_>, device: &str, authentication: &Value) {
-    let body = json!({ "authentication": authentication, "capabilities": { "iotEdge": true } });
-    let answer = hub.ask("PUT", &format!("/devices/{device}"), Some(&body));
-    assert_eq!(answer.status, 200, "{answer:?}");
+    hub.make_device_with(device, authentication);
     hub.apply(device, &deployment());
 }
 
@@ -77,7 +68,7 @@ impl<'a> Service<'a> {
 
     /// Of a device that registers by the key in a file.
     fn options(&self, home: &Home, registration_id: &str, key: &str) -> DaemonOptions {
-        let key = secret(home, "registration.key", key);
+        let key = home.write_secret("registration.key", key);
         self.trusting(home)
             .set("provisioning", "registration_id", registration_id)
             .set("provisioning", "key_file", text(&key))
@@ -104,7 +95,7 @@ fn a_connection_string_and_a_key_may_lie_in_files() {
     let hub = HubServe::start(&hub_home);
     make(&hub, "d1", &keyed(KEY));
     let told = hub.verb(&["hub", "connection-string", "d1"]).ok();
-    let connection_string = secret(&home, "connection-string", &told.stdout);
+    let connection_string = home.write_secret("connection-string", &told.stdout);
     let options = at(&hub)
         .set("provisioning", "source", "connection-string")
         .set(
@@ -117,7 +108,7 @@ fn a_connection_string_and_a_key_may_lie_in_files() {
     let outcome = daemon.stop().ok();
     assert!(!outcome.stderr.contains("can read"), "{}", outcome.stderr);
 
-    let key = secret(&home, "device.key", &format!("{KEY}\n"));
+    let key = home.write_secret("device.key", &format!("{KEY}\n"));
     fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("it is ours");
     let options = at(&hub)
         .set("provisioning", "source", "sas-key-file")
@@ -141,7 +132,7 @@ fn a_connection_string_and_a_key_may_lie_in_files() {
 fn what_provisioning_names_and_cannot_be_used_ends_the_start_without_a_secret() {
     let home = Home::new();
     let check = |file: &str, content: &str, expected: &str| {
-        let file = secret(&home, file, content);
+        let file = home.write_secret(file, content);
         let options = DaemonOptions::new()
             .set("provisioning", "source", "sas-key-file")
             .set("provisioning", "host_name", "localhost")
@@ -171,7 +162,7 @@ fn a_device_is_known_by_its_certificate_and_its_modules_by_keys() {
     make(&hub, "x2", &json!({ "type": "certificateAuthority" }));
     let issued = factory.issue("x2", (2020, 2099));
     let options = |home: &Home, certificate: &ClientCertificate| {
-        let key = secret(home, "device-key.pem", certificate.key_pem());
+        let key = home.write_secret("device-key.pem", certificate.key_pem());
         let certificate = home.write("device.pem", certificate.pem());
         at(&hub)
             .set("provisioning", "certificate_file", text(&certificate))
@@ -284,7 +275,7 @@ fn a_registration_may_have_a_key_of_its_group_or_a_certificate() {
     let thumbprints = json!({ "primaryThumbprint": issued.sha256(), "secondaryThumbprint": "" });
     let by_thumbprint = json!({ "type": "selfSigned", "x509Thumbprint": thumbprints });
     make(&service.hub, "board-3", &by_thumbprint);
-    let key = secret(&certified_home, "key.pem", issued.key_pem());
+    let key = certified_home.write_secret("key.pem", issued.key_pem());
     let certificate = certified_home.write("cert.pem", issued.pem());
     let daemon = service
         .trusting(&certified_home)
