@@ -33,6 +33,7 @@ pub mod process;
 pub mod proxy;
 pub mod python;
 pub mod registry;
+pub mod rude;
 pub mod run;
 pub mod service;
 pub mod soak;

@@ -1,5 +1,5 @@
 //! Somebody between a device and its hub who ends TLS on both sides and meddles with what the hub says: he answers
-//! twice, answers what nobody asked, says rubbish, and makes the device wait.
+//! twice, answers what nobody asked, says rubbish, and makes the device wait. He also says what a test puts in his mouth.
 //!
 //! He is no thief: what he acknowledges by a number of his own is on its way under no such number.
 
@@ -19,6 +19,7 @@ use rustls::{ClientConfig, Connection, ServerConfig, ServerConnection};
 use crate::hub::HubServe;
 use crate::soak::Chance;
 use crate::tls::TlsClient;
+use crate::wait;
 
 /// How often is looked whether it is over.
 const LOOK_EVERY: Timespec = Timespec {
@@ -32,6 +33,7 @@ const WAIT: Duration = Duration::from_millis(150);
 /// The packet id that he adds where he takes a wrong one: far from those that are in use.
 const WRONG_ID: u16 = 0x4000;
 
+const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
 
@@ -52,12 +54,19 @@ struct Shared {
     over: AtomicBool,
     chance: Mutex<Chance>,
     done: Mutex<BTreeMap<&'static str, u64>>,
+    /// The end towards each client, by its id; of those that came last.
+    clients: Mutex<BTreeMap<String, Arc<End>>>,
+    /// The topics of what clients published, but for messages.
+    published: Mutex<Vec<String>>,
 }
 
 /// One end of what passes through.
+#[derive(Debug)]
 struct End {
     socket: TcpStream,
     tls: Mutex<Connection>,
+    /// Held while something is sent, so that nothing comes in between.
+    sending: Mutex<()>,
 }
 
 impl Meddler {
@@ -85,6 +94,8 @@ impl Meddler {
             over: AtomicBool::new(false),
             chance: Mutex::new(Chance::new()),
             done: Mutex::default(),
+            clients: Mutex::default(),
+            published: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
@@ -119,6 +130,33 @@ impl Meddler {
         self.shared.meddles.store(meddles, Ordering::Relaxed);
     }
 
+    /// Says these bytes to the client of this id in the hub's name, and nothing of the hub's in between. Whether the
+    /// client hears all of it is its own matter.
+    ///
+    /// # Panics
+    /// When no such client connects.
+    pub fn say(&self, client: &str, bytes: &[u8]) {
+        let end = wait::until("a client to connect", || {
+            let clients = self.shared.clients.lock();
+            let clients = clients.expect("nobody panics with it");
+            clients.get(client).cloned()
+        });
+        // It may close the connection.
+        let _ = end.send(bytes);
+    }
+
+    /// Waits until a client publishes something else than a message to a topic that begins so.
+    ///
+    /// # Panics
+    /// When none does.
+    pub fn wait_published(&self, begins: &str) {
+        wait::until_so("a client to publish", || {
+            let published = self.shared.published.lock();
+            let published = published.expect("nobody panics with it");
+            published.iter().any(|topic| topic.starts_with(begins))
+        });
+    }
+
     /// What he has done, and how often.
     ///
     /// # Panics
@@ -151,7 +189,15 @@ impl Shared {
         let up = {
             let (shared, near, far) = (Arc::clone(&self), Arc::clone(&near), Arc::clone(&far));
             thread::spawn(move || {
-                let _ = shared.pump(&near, &far, |bytes| bytes);
+                let mut packets = Vec::new();
+                let _ = shared.pump(&near, &far, |bytes| {
+                    packets.extend_from_slice(&bytes);
+                    while let Some(length) = whole(&packets) {
+                        shared.hear(&packets[..length], &near);
+                        packets.drain(..length);
+                    }
+                    bytes
+                });
                 near.end();
                 far.end();
             })
@@ -188,6 +234,18 @@ impl Shared {
             to.send(&change(bytes))?;
         }
         Ok(())
+    }
+
+    /// Notes who a client is and what it publishes.
+    fn hear(&self, packet: &[u8], near: &Arc<End>) {
+        if let Some(client) = client_id(packet) {
+            let mut clients = self.clients.lock().expect("nobody panics with it");
+            clients.insert(client.to_owned(), Arc::clone(near));
+        }
+        if let Some(topic) = topic(packet).filter(|topic| topic.starts_with('$')) {
+            let mut published = self.published.lock().expect("nobody panics with it");
+            published.push(topic.to_owned());
+        }
     }
 
     /// Says to the device what the hub said, or something like it.
@@ -242,8 +300,12 @@ impl Shared {
 impl End {
     fn new(socket: TcpStream, tls: Connection) -> io::Result<Self> {
         socket.set_nodelay(true)?;
-        let tls = Mutex::new(tls);
-        Ok(Self { socket, tls })
+        let (tls, sending) = (Mutex::new(tls), Mutex::default());
+        Ok(Self {
+            socket,
+            tls,
+            sending,
+        })
     }
 
     /// What has come; nothing when it is time to look around, an error at the end.
@@ -264,6 +326,7 @@ impl End {
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let _sending = self.sending.lock().expect("nobody panics with it");
         let mut tls = self.tls.lock().expect("nobody panics with it");
         for piece in bytes.chunks(16 * 1024) {
             tls.writer().write_all(piece)?;
@@ -320,25 +383,42 @@ fn whole(bytes: &[u8]) -> Option<usize> {
 
 /// The topic of a PUBLISH.
 fn topic(packet: &[u8]) -> Option<&str> {
-    if packet[0] >> 4 != PUBLISH {
-        return None;
-    }
-    let length = packet[1..].iter().position(|byte| byte & 0x80 == 0)? + 1;
-    let (size, rest) = packet[1 + length..].split_first_chunk()?;
-    let topic = rest.get(..usize::from(u16::from_be_bytes(*size)))?;
-    std::str::from_utf8(topic).ok()
+    (packet[0] >> 4 == PUBLISH).then(|| text(body(packet)))?
 }
 
-/// A PUBLISH at most once, of less than 128 bytes.
-fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
-    let remaining = 2 + topic.len() + payload.len();
-    let remaining = u8::try_from(remaining).ok().filter(|length| *length < 0x80);
-    let remaining = remaining.expect("it is short");
-    let size = u8::try_from(topic.len()).expect("it is short");
-    [
-        &[PUBLISH << 4, remaining, 0, size],
-        topic.as_bytes(),
-        payload,
-    ]
-    .concat()
+/// The id of who sends a CONNECT of MQTT 3.1.1.
+fn client_id(packet: &[u8]) -> Option<&str> {
+    const BEFORE: usize = 10;
+    (packet[0] >> 4 == CONNECT).then(|| text(body(packet).get(BEFORE..)?))?
+}
+
+/// What comes behind the fixed header.
+fn body(packet: &[u8]) -> &[u8] {
+    let length = packet[1..].iter().position(|byte| byte & 0x80 == 0);
+    &packet[2 + length.expect("it is whole")..]
+}
+
+/// The text at the beginning, behind its length.
+fn text(bytes: &[u8]) -> Option<&str> {
+    let (size, rest) = bytes.split_first_chunk()?;
+    str::from_utf8(rest.get(..usize::from(u16::from_be_bytes(*size)))?).ok()
+}
+
+/// A PUBLISH at most once.
+///
+/// # Panics
+/// When the topic is too long.
+pub fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
+    let size = u16::try_from(topic.len()).expect("the topic is short");
+    let mut packet = vec![PUBLISH << 4];
+    let mut remaining = 2 + topic.len() + payload.len();
+    while remaining >= 0x80 {
+        packet.push((remaining % 0x80) as u8 | 0x80);
+        remaining /= 0x80;
+    }
+    packet.push(remaining as u8);
+    packet.extend_from_slice(&size.to_be_bytes());
+    packet.extend_from_slice(topic.as_bytes());
+    packet.extend_from_slice(payload);
+    packet
 }

@@ -111,6 +111,18 @@ impl Process {
         Outcome::new(status, self.stdout.text(), self.stderr.text())
     }
 
+    /// The most memory that it ever had, without what it maps of files that others map too, in bytes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kilobytes = kilobytes.and_then(|text| text.parse::<u64>().ok());
+        kilobytes.expect("a number") * 1024
+    }
+
     /// Waits for a line of standard output that is a JSON value with what `look` finds, from line `from` on.
     ///
     /// # Panics

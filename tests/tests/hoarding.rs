@@ -3,7 +3,6 @@
 //! After each the host's own memory has grown by less than [`GROWTH_MAX_BYTES`], the module saw a named error or ended
 //! with a named reason, and another module has answered every message in the meantime.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -80,17 +79,6 @@ fn deployment(home: &Home) -> std::path::PathBuf {
     deployment.write(home)
 }
 
-/// The most memory that a process ever had, without what it maps of files that others map too.
-fn peak_bytes(run: &Run) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", run.process.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kilobytes: u64 = kilobytes
-        .and_then(|text| text.parse().ok())
-        .expect("a number");
-    kilobytes * 1024
-}
-
 fn order(output: &str, kind: &str, total_bytes: u64) -> Value {
     let total_bytes = total_bytes.to_string();
     json!([{ "output": output, "properties": { "kind": kind, "total_bytes": total_bytes } }])
@@ -158,9 +146,9 @@ fn try_everything(run: &Run, telemetry: &mut Telemetry) {
     for (kind, _, _) in WITH_ERRORS {
         hoard(run, telemetry, kind, 256 << 10);
     }
-    let before = peak_bytes(run);
+    let before = run.process.peak_bytes();
     let check = |kind: &str| {
-        let grown = peak_bytes(run).saturating_sub(before);
+        let grown = run.process.peak_bytes().saturating_sub(before);
         assert!(
             grown < GROWTH_MAX_BYTES,
             "`{kind}` cost the host {grown} bytes"

@@ -108,7 +108,7 @@ fn a_connection_string_and_a_key_may_lie_in_files() {
     let outcome = daemon.stop().ok();
     assert!(!outcome.stderr.contains("can read"), "{}", outcome.stderr);
 
-    let key = home.write_secret("device.key", &format!("{KEY}\n"));
+    let key = home.write_secret("device.key", format!("{KEY}\n"));
     fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("it is ours");
     let options = at(&hub)
         .set("provisioning", "source", "sas-key-file")

@@ -14,6 +14,7 @@ pub mod guest;
 pub mod inspection;
 pub mod instance;
 pub mod measure;
+pub mod method_payload;
 pub mod precompiled;
 pub mod profile;
 pub mod timers;

@@ -12,6 +12,7 @@ pub mod line;
 
 mod board;
 mod calls;
+mod complaints;
 mod enter;
 mod session;
 mod subscriptions;
@@ -38,6 +39,7 @@ use wasm_edge_net::traffic::Ledger;
 
 use self::board::{Board, Moment};
 use self::calls::{ASKS_MAX, Calls, Ending, SENDS_MAX};
+use self::complaints::{Complaints, Lie};
 use self::enter::Admission;
 use self::line::{LineSettings, Preference};
 use self::session::{EVENTS_MAX, Ends, SessionTask};
@@ -86,6 +88,8 @@ struct Line {
     preference: Mutex<Preference>,
     /// The subscriptions that the hub keeps of each module; written by its session, each for one short step.
     known: Mutex<BTreeMap<ModuleId, Known>>,
+    /// What the log was told of a hub that makes no sense; written by sessions, each for one short step.
+    complaints: Mutex<Complaints>,
     /// When the hub was last asked what time it is; written by whoever asks.
     time_asked_at: Mutex<Option<Instant>>,
 }
@@ -100,6 +104,7 @@ impl IotHub {
                 admission: Admission::default(),
                 preference: Mutex::new(preference),
                 known: Mutex::default(),
+                complaints: Mutex::default(),
                 time_asked_at: Mutex::default(),
                 options,
             }),
@@ -155,7 +160,7 @@ impl IotHub {
         };
         let talk = established
             .await
-            .map_err(|stop| self.not_established(stop))?;
+            .map_err(|stop| self.not_established(&module.module, stop))?;
         let number = line
             .board
             .opened(&module.module, token_expires_at, line.moment());
@@ -179,9 +184,13 @@ impl IotHub {
         })
     }
 
-    fn not_established(&self, stop: Stop) -> UpstreamError {
+    fn not_established(&self, module: &ModuleId, stop: Stop) -> UpstreamError {
         let err = match stop {
             Stop::Failed(err) => err,
+            Stop::Violated(cause) => {
+                self.line.complain(module, Lie::Packet, &cause);
+                UpstreamError::Unreachable { cause }
+            }
             Stop::LetGo | Stop::Renew => UpstreamError::Unreachable {
                 cause: "the way to it was closed".to_owned(),
             },
@@ -265,7 +274,27 @@ impl Line {
     fn forget(&self, module: &ModuleId) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(module);
+        drop(known);
+        self.complaints().forget(module);
         self.board.forget(module);
+    }
+
+    /// What the hub said to a module makes no sense.
+    fn complain(&self, module: &ModuleId, lie: Lie, what: &str) {
+        let told = self.complaints().happened(module, lie, Instant::now());
+        let Some(untold) = told else {
+            tracing::debug!(%module, what, "the hub makes no sense");
+            return;
+        };
+        match untold {
+            0 => tracing::warn!(%module, what, "the hub makes no sense"),
+            _ => tracing::warn!(%module, what, untold, "the hub still makes no sense"),
+        }
+    }
+
+    fn complaints(&self) -> MutexGuard<'_, Complaints> {
+        let complaints = self.complaints.lock();
+        complaints.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the hub may be asked now what time it is; then it counts as asked.

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use super::Line;
 use super::board::Board;
+use super::complaints::Lie;
 use super::line::{self, Transport};
 use crate::provisioning::identities::ModuleCredential;
 use crate::timekeeping::{self, CLOCK_TRAFFIC, HubTime};
@@ -151,7 +152,12 @@ impl Line {
                     });
                 }
                 Err(MqttError::Refused(refusal)) => refusal,
-                Err(err) => return Err(unreachable(&err)),
+                Err(err) => {
+                    if let MqttError::Violation(_) = err {
+                        self.complain(&module.module, Lie::Packet, &chain(&err));
+                    }
+                    return Err(unreachable(&err));
+                }
             };
             let refused = UpstreamError::Refused {
                 cause: refusal.to_string(),

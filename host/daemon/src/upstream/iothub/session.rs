@@ -16,6 +16,7 @@ use wasm_edge_runtime::guest::MethodResponse;
 use super::Line;
 use super::board::SessionNumber;
 use super::calls::{Ask, Ending, Sending};
+use super::complaints::Lie;
 use super::talk::{Stop, Talk};
 use crate::upstream::{MethodAnswer, SessionEvent};
 
@@ -80,6 +81,10 @@ impl SessionTask {
         };
         let cause = match &stop {
             Stop::Failed(err) => Some(err.to_string()),
+            Stop::Violated(what) => {
+                line.complain(&module.module, Lie::Packet, what);
+                Some(what.clone())
+            }
             Stop::Renew | Stop::LetGo => None,
         };
         if let Some(cause) = &cause {
@@ -125,12 +130,12 @@ impl Ends {
         }
     }
 
-    /// Calls a method of the module; an answer of this side's if it cannot be called.
+    /// Calls a method of the module, with JSON; an answer of this side's if it cannot be called.
     pub(super) fn call(
         &mut self,
         name: String,
         request_id: &str,
-        payload: &[u8],
+        payload: String,
     ) -> Option<MethodAnswer> {
         if self.methods.contains(request_id) {
             // The same request again.
@@ -140,10 +145,6 @@ impl Ends {
         if self.methods.len() >= METHODS_MAX {
             return too_many();
         }
-        let payload = match payload {
-            [] => "null".to_owned(),
-            payload => String::from_utf8_lossy(payload).into_owned(),
-        };
         let (respond, answer) = oneshot::channel();
         let event = SessionEvent::Method {
             name,

@@ -15,9 +15,11 @@ use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::ModuleIdentity;
 use wasm_edge_net::mqtt::{Connection, Incoming, MqttError, PacketId, Publication};
 use wasm_edge_runtime::guest::MethodResponse;
+use wasm_edge_runtime::method_payload::checked_payload;
 
 use super::Line;
 use super::calls::{Ask, Sending};
+use super::complaints::Lie;
 use super::enter::Entered;
 use super::session::{Ends, own_answer};
 use super::subscriptions::Change;
@@ -41,6 +43,12 @@ const METHOD_ANSWER_MAX_BYTES: usize = 128 * 1024;
 
 /// The status that this side answers a method with whose answer is too large.
 const TOO_LARGE_AN_ANSWER: u32 = 500;
+
+/// The status that this side answers a call with that is none.
+const BAD_CALL: u32 = 400;
+
+/// What is shown of a topic that means nothing.
+const TOPIC_SHOWN_CHARS: usize = 100;
 
 /// One connection, and what is on its way over it.
 pub(super) struct Talk {
@@ -69,11 +77,17 @@ pub(super) enum Stop {
     LetGo,
     /// It does not work any more.
     Failed(UpstreamError),
+    /// The hub broke the protocol, in this way.
+    Violated(String),
 }
 
 impl From<MqttError> for Stop {
     fn from(err: MqttError) -> Self {
-        Self::Failed(UpstreamError::Unreachable { cause: chain(&err) })
+        let cause = chain(&err);
+        match err {
+            MqttError::Violation(_) => Self::Violated(cause),
+            _ => Self::Failed(UpstreamError::Unreachable { cause }),
+        }
     }
 }
 
@@ -293,7 +307,7 @@ impl Talk {
 
     fn take(&mut self, incoming: Incoming, line: &Line, ends: &mut Ends) -> Result<(), Stop> {
         match incoming {
-            Incoming::Published(publication) => self.hear(publication, ends),
+            Incoming::Published(publication) => self.hear(publication, line, ends),
             Incoming::Acknowledged(id) => match self.window.acknowledge(id.get()) {
                 Some(Waits::Message(done)) => {
                     // Nobody may wait any more.
@@ -330,10 +344,11 @@ impl Talk {
     }
 
     /// Acts on what the hub published.
-    fn hear(&mut self, publication: Publication, ends: &mut Ends) -> Result<(), Stop> {
+    fn hear(&mut self, publication: Publication, line: &Line, ends: &mut Ends) -> Result<(), Stop> {
         let Publication {
             topic, payload, id, ..
         } = publication;
+        let module = &self.module.module;
         match Heard::of(&topic) {
             Heard::TwinAnswer {
                 status,
@@ -341,18 +356,37 @@ impl Talk {
                 version,
             } => {
                 if let Some((asked, waits)) = self.requests.answered(request_id) {
-                    let _ = waits.send(Answer::of(asked, status, version, &payload));
+                    let answer = Answer::of(asked, status, version, &payload);
+                    if let Answer::Broken(what) = &answer {
+                        line.complain(module, Lie::TwinAnswer, what);
+                    }
+                    let _ = waits.send(answer);
                 }
             }
-            Heard::Desired { version } => ends.tell(twin::desired_event(version, &payload)),
+            Heard::Desired { version } => {
+                let event = twin::desired_event(version, &payload);
+                if matches!(event, SessionEvent::Gap) {
+                    let what = "a change of desired properties is no JSON object with a version";
+                    line.complain(module, Lie::Desired, what);
+                }
+                ends.tell(event);
+            }
             Heard::Method { name, request_id } => {
-                if let Some(refusal) = ends.call(name, &request_id, &payload) {
+                let refusal = match method_payload(&payload) {
+                    Ok(payload) => ends.call(name, &request_id, payload),
+                    Err(what) => {
+                        line.complain(module, Lie::Method, &what);
+                        Some(own_answer(BAD_CALL, &what))
+                    }
+                };
+                if let Some(refusal) = refusal {
                     self.answer(&request_id, refusal)?;
                 }
             }
             Heard::Unknown => {
-                let module = &self.module.module;
-                tracing::debug!(%module, topic, "the hub published something that nobody asked for");
+                let shown: String = topic.chars().take(TOPIC_SHOWN_CHARS).collect();
+                let what = format!("nobody asked for what it published to {shown:?}");
+                line.complain(module, Lie::Topic, &what);
             }
         }
         if let Some(id) = id {
@@ -372,6 +406,12 @@ impl Talk {
         let topic = topic::method_answer(status, request_id);
         self.say(topic, Bytes::from(payload))
     }
+}
+
+/// What a method is called with; a module is promised JSON, and a hub may send anything.
+fn method_payload(payload: &[u8]) -> Result<String, String> {
+    let text = str::from_utf8(payload).map_err(|_| "the payload is not UTF-8".to_owned())?;
+    checked_payload(text.to_owned())
 }
 
 /// Waits until the module can be told of a gap, and tells it; false if it has let go of the session.
@@ -395,7 +435,5 @@ fn random_id() -> u64 {
 }
 
 fn out_of_order() -> Stop {
-    Stop::Failed(UpstreamError::Unreachable {
-        cause: "the hub acknowledged a packet as one of another kind".to_owned(),
-    })
+    Stop::Violated("the hub acknowledged a packet as one of another kind".to_owned())
 }
