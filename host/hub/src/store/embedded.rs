@@ -8,7 +8,9 @@
 //! the content. Table `counters`: `revision` to the last revision given out.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use bytes::Bytes;
 use cap_std::fs::Dir;
@@ -55,12 +57,29 @@ pub enum OnDamage {
 }
 
 /// Documents in one database file.
+///
+/// Dropping it waits until the file is closed, so that it can be opened again at once: threads may still be at work
+/// for callers that did not wait for them, or that have their answer just now. That takes a sync of the disk or so.
 #[derive(Debug)]
 pub struct EmbeddedStore {
-    database: Arc<Database>,
+    database: Lease,
     feeds: Arc<Feeds>,
     writer: Writer,
+    /// The last to be dropped.
+    _closed: Closed,
 }
+
+/// The open database, of one who uses it; the file is closed when the last of them is gone.
+#[derive(Clone, Debug)]
+struct Lease {
+    /// Dropped before the other field, which tells so.
+    database: Arc<Database>,
+    _user: mpsc::Sender<Infallible>,
+}
+
+/// Waits when it is dropped until nobody has a [`Lease`] any more.
+#[derive(Debug)]
+struct Closed(Mutex<mpsc::Receiver<Infallible>>);
 
 impl EmbeddedStore {
     /// Opens the database in `folder`, made if it is missing.
@@ -86,18 +105,47 @@ impl EmbeddedStore {
 
     /// Uses a database that is open, of the format [`DATABASE_FORMAT`].
     pub fn new(database: Database) -> Self {
-        let (database, feeds) = (Arc::new(database), Arc::default());
+        let (database, closed) = Lease::new(database);
+        let feeds = Arc::default();
         Self {
-            writer: Writer::new(Arc::clone(&database), Arc::clone(&feeds)),
+            writer: Writer::new(database.clone(), Arc::clone(&feeds)),
             database,
             feeds,
+            _closed: closed,
         }
+    }
+}
+
+impl Lease {
+    fn new(database: Database) -> (Self, Closed) {
+        let (user, users) = mpsc::channel();
+        let lease = Self {
+            database: Arc::new(database),
+            _user: user,
+        };
+        (lease, Closed(Mutex::new(users)))
+    }
+}
+
+impl Deref for Lease {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        let users = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nothing can be sent: it answers when the last sender is gone.
+        let _ = users.recv();
     }
 }
 
 impl HubStore for EmbeddedStore {
     fn read<'a>(&'a self, key: &'a DocumentKey) -> StoreFuture<'a, Option<Document>> {
-        let (database, key) = (Arc::clone(&self.database), key.clone());
+        let (database, key) = (self.database.clone(), key.clone());
         Box::pin(async move {
             blocking(move || {
                 let found = database.get(DOCUMENTS, key.as_str().as_bytes())?;
@@ -137,7 +185,7 @@ impl HubStore for EmbeddedStore {
         after: Option<&'a DocumentKey>,
         limit: usize,
     ) -> StoreFuture<'a, Listing> {
-        let database = Arc::clone(&self.database);
+        let database = self.database.clone();
         let (prefix, after) = (
             collection.prefix(),
             after.map(|key| key.as_str().to_owned()),

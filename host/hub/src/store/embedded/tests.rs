@@ -43,6 +43,33 @@ async fn revisions_go_on_after_a_restart() {
 }
 
 #[tokio::test]
+async fn the_file_can_be_opened_again_at_once_whatever_is_still_under_way() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = Dir::open_ambient_dir(place.path(), cap_std::ambient_authority()).unwrap();
+    for round in 0..20 {
+        let store = EmbeddedStore::open(&folder, OnDamage::Refuse)
+            .await
+            .unwrap();
+        // Somebody asks, and does not wait for the answers.
+        let device = DeviceId::new(&format!("d{round}")).unwrap();
+        let key = DocumentKey::of(&TwinOwner::Device(device));
+        let content = Bytes::from_static(b"{}");
+        let mut write = store.compare_and_set(&key, Expected::Absent, Some(content));
+        let mut read = store.read(&key);
+        let _ = (
+            futures_util::poll!(&mut write),
+            futures_util::poll!(&mut read),
+        );
+        drop((write, read));
+        drop(store);
+        let again = EmbeddedStore::open(&folder, OnDamage::Refuse).await;
+        let again = again.unwrap_or_else(|err| panic!("round {round}: {err:?}"));
+        let kept = again.read(&key).await.unwrap();
+        assert_eq!(kept.unwrap().content, Bytes::from_static(b"{}"));
+    }
+}
+
+#[tokio::test]
 async fn feeds_without_listeners_are_forgotten() {
     let store = on_disk(SimulatedDisk::new(Vec::new(), Fault::None));
     let devices = ["a", "b", "c"].map(|name| DeviceId::new(name).unwrap());

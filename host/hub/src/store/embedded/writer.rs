@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task;
-use wasm_edge_store::database::{Database, DatabaseError, Transaction};
+use wasm_edge_store::database::{DatabaseError, Transaction};
 
 use super::{
-    COUNTERS, DOCUMENTS, DocumentKey, Expected, Feeds, REVISION_COUNTER, Revision, StoreError,
-    Swap, damaged, decode, encode,
+    COUNTERS, DOCUMENTS, DocumentKey, Expected, Feeds, Lease, REVISION_COUNTER, Revision,
+    StoreError, Swap, damaged, decode, encode,
 };
 
 /// The most changes of one transaction, so that the first of them does not wait for ever.
@@ -32,7 +32,7 @@ const WAITING_MAX_KIB: u32 = 16 * 1024;
 pub(super) struct Writer(Arc<Shared>);
 
 struct Shared {
-    database: Arc<Database>,
+    database: Lease,
     feeds: Arc<Feeds>,
     /// Room for what waits, a permit for each KiB.
     room: Arc<Semaphore>,
@@ -62,7 +62,7 @@ pub(super) struct Swapping {
 }
 
 impl Writer {
-    pub(super) fn new(database: Arc<Database>, feeds: Arc<Feeds>) -> Self {
+    pub(super) fn new(database: Lease, feeds: Arc<Feeds>) -> Self {
         Self(Arc::new(Shared {
             database,
             feeds,
