@@ -91,6 +91,15 @@ struct Inner {
     turn: Semaphore,
 }
 
+/// How the hub had an identity when it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// There, with our keys.
+    Right,
+    /// Missing, or with other keys.
+    Wrong,
+}
+
 /// How often a change of the identity by somebody else, between two requests of ours, is met by beginning anew.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -129,12 +138,13 @@ impl Identities {
         let _turn = self.turn().await;
         match self.known(module) {
             Some(known) => Ok(known),
-            None => self.establish(module).await,
+            None => Ok(self.establish(module).await?.0),
         }
     }
 
     /// The credential of a module after the hub refused `refused`: the hub is asked what it has, and told what it
-    /// lacks. No traffic if somebody else did so since.
+    /// lacks. No traffic if somebody else did so since. Nothing if the hub had just what was refused, and so refuses
+    /// for another reason; a credential that was told anew may be the one that was refused, and is worth another try.
     ///
     /// # Errors
     /// Those of the hub.
@@ -142,11 +152,15 @@ impl Identities {
         &self,
         module: &ModuleIdentity,
         refused: &ModuleCredential,
-    ) -> Result<ModuleCredential, UpstreamError> {
+    ) -> Result<Option<ModuleCredential>, UpstreamError> {
         let _turn = self.turn().await;
         match self.known(module) {
-            Some(known) if known != *refused => Ok(known),
-            _ => self.establish(module).await,
+            Some(known) if known != *refused => Ok(Some(known)),
+            _ => {
+                let (credential, found) = self.establish(module).await?;
+                let is_as_refused = found == Found::Right && credential == *refused;
+                Ok((!is_as_refused).then_some(credential))
+            }
         }
     }
 
@@ -167,12 +181,16 @@ impl Identities {
         Some(self.inner.keys.credential(&module.module, generation_id))
     }
 
-    /// Makes the hub have the identity with our keys.
-    async fn establish(&self, module: &ModuleIdentity) -> Result<ModuleCredential, UpstreamError> {
+    /// Makes the hub have the identity with our keys; says whether it had to.
+    async fn establish(
+        &self,
+        module: &ModuleIdentity,
+    ) -> Result<(ModuleCredential, Found), UpstreamError> {
         for _ in 0..ATTEMPTS_MAX {
-            if let Some(generation_id) = self.try_to_establish(module).await? {
+            if let Some((generation_id, found)) = self.try_to_establish(module).await? {
                 self.record(module, Some(&generation_id)).await;
-                return Ok(self.inner.keys.credential(&module.module, &generation_id));
+                let credential = self.inner.keys.credential(&module.module, &generation_id);
+                return Ok((credential, found));
             }
         }
         Err(UpstreamError::Unreachable {
@@ -180,12 +198,12 @@ impl Identities {
         })
     }
 
-    /// The generation of the identity that has our keys now; nothing if somebody else made, deleted or replaced it in
-    /// between.
+    /// The generation of the identity that has our keys now, and whether it had them before; nothing if somebody else
+    /// made, deleted or replaced it in between.
     async fn try_to_establish(
         &self,
         module: &ModuleIdentity,
-    ) -> Result<Option<String>, UpstreamError> {
+    ) -> Result<Option<(String, Found)>, UpstreamError> {
         let registry = &self.inner.registry;
         let found = match registry.read(module.clone()).await? {
             Some(found) => found,
@@ -204,10 +222,11 @@ impl Identities {
         };
         let keys = self.inner.keys.of(&module.module, &found.generation_id);
         if found.keys.as_ref() == Some(&keys) {
-            return Ok(Some(found.generation_id));
+            return Ok(Some((found.generation_id, Found::Right)));
         }
         let generation_id = registry.set_keys(module.clone(), keys).await?;
-        Ok(generation_id.filter(|now| *now == found.generation_id))
+        let generation_id = generation_id.filter(|now| *now == found.generation_id);
+        Ok(generation_id.map(|generation_id| (generation_id, Found::Wrong)))
     }
 
     async fn record(&self, module: &ModuleIdentity, generation_id: Option<&str>) {

@@ -249,12 +249,13 @@ async fn a_refused_credential_is_renewed_once_for_all() {
     device.registry.take_asked();
     device.change(|state| drop(state.modules.remove("m")));
     let second = identities.renew(&module("m"), &first).await.unwrap();
+    let second = second.expect("the identity was made again");
     assert_ne!(first.generation_id, second.generation_id);
     assert_ne!(first.key, second.key);
     device.asked(&["read m", "create m", "set keys m"]);
     assert_eq!(
         identities.renew(&module("m"), &first).await.unwrap(),
-        second
+        Some(second.clone())
     );
     device.asked(&[]);
     assert_eq!(
@@ -270,9 +271,21 @@ async fn keys_that_the_hub_replaced_are_set_again() {
     let made = identities.ensure(&module("m")).await.unwrap();
     device.registry.take_asked();
     device.change(|state| state.modules.get_mut("m").unwrap().keys = None);
-    assert_eq!(identities.renew(&module("m"), &made).await.unwrap(), made);
+    let renewed = identities.renew(&module("m"), &made).await.unwrap();
     device.asked(&["read m", "set keys m"]);
     assert_eq!(device.keys_at_hub("m").primary, made.key);
+    // The same keys, and yet they are worth another try: the hub did not have them.
+    assert_eq!(renewed, Some(made));
+}
+
+#[tokio::test]
+async fn what_the_hub_has_and_refuses_all_the_same_is_not_tried_again() {
+    let device = Device::new();
+    let identities = device.identities("hub");
+    let made = identities.ensure(&module("m")).await.unwrap();
+    device.registry.take_asked();
+    assert_eq!(identities.renew(&module("m"), &made).await.unwrap(), None);
+    device.asked(&["read m"]);
 }
 
 #[tokio::test]

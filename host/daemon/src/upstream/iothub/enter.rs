@@ -173,11 +173,10 @@ impl Line {
             if !std::mem::take(&mut may_be_the_key) {
                 return Err(refused);
             }
-            let renewed = self.options.identities.renew(module, &credential).await?;
-            if renewed == credential {
-                return Err(refused);
-            }
-            credential = renewed;
+            credential = match self.options.identities.renew(module, &credential).await? {
+                Some(renewed) => renewed,
+                None => return Err(refused),
+            };
         }
     }
 
