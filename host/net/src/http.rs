@@ -4,26 +4,28 @@
 //! no cookie: what is asked is asked of one host. Leaves what is asked and what answers mean to the callers:
 //! identities, uploads, the hub's time.
 
+pub mod answer;
 mod body;
 pub mod date;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{CONTENT_LENGTH, DATE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use wasm_edge_model::connection_string::HostAddress;
 use wasm_edge_model::time::Timestamp;
 
 pub use body::Body;
 
+use self::answer::Answer;
 use self::body::Outgoing;
 use crate::dial::{DialError, Dialer, Security};
 use crate::traffic::Counter;
@@ -57,6 +59,7 @@ pub struct HttpClient {
 }
 
 /// An open connection.
+#[derive(Debug)]
 struct Open {
     sender: SendRequest<Outgoing>,
     _driver: AbortOnDropHandle<()>,
@@ -75,6 +78,8 @@ pub struct HttpRequest {
     pub body: Body,
     /// How long it may take, if that is not the usual time.
     pub time_max: Option<Duration>,
+    /// How much of the body went out; counted here as it goes, read by whoever keeps a clone.
+    pub sent_bytes: Arc<AtomicU64>,
 }
 
 /// What was answered, whatever the status is.
@@ -119,6 +124,14 @@ pub enum HttpError {
         #[source]
         source: hyper::Error,
     },
+    /// It went on too slowly.
+    #[error("`{host}` sent or took next to nothing for {} s", limit.as_secs_f32())]
+    Stalled {
+        /// Who.
+        host: String,
+        /// How long.
+        limit: Duration,
+    },
     /// The answer is too large.
     #[error("the answer of `{host}` is larger than {limit} bytes")]
     TooLarge {
@@ -138,6 +151,7 @@ impl HttpRequest {
             headers: Vec::new(),
             body: Body::Empty,
             time_max: None,
+            sent_bytes: Arc::default(),
         }
     }
 
@@ -189,14 +203,67 @@ impl HttpClient {
         answer
     }
 
+    /// Asks, and answers as soon as the head of the answer is there; its body is read from [`Answer`].
+    ///
+    /// The time for the answer counts from when the body of the request went on: it may be large and the line thin.
+    ///
+    /// # Errors
+    /// Any [`HttpError`] but [`HttpError::TooLarge`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::send`].
+    pub async fn begin(&mut self, request: HttpRequest) -> Result<Answer, HttpError> {
+        let limit = request.time_max.unwrap_or(self.options.answer_timeout);
+        let sent_bytes = request.sent_bytes.clone();
+        let host = self.options.host.to_string();
+        let mut asking = std::pin::pin!(self.ask(request));
+        let mut before = 0;
+        loop {
+            if let Ok(asked) = timeout(limit, &mut asking).await {
+                let (open, response) = asked?;
+                return Ok(Answer::new(open, response, host, limit));
+            }
+            let sent = sent_bytes.load(Ordering::Relaxed);
+            if sent == before {
+                return Err(HttpError::Timeout { host, limit });
+            }
+            before = sent;
+        }
+    }
+
+    /// Takes back the connection of an answer that was read to its end, for what is asked next.
+    pub fn keep(&mut self, answer: Answer) {
+        self.open = answer.into_connection();
+    }
+
     async fn exchange(&mut self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (open, response) = self.ask(request).await?;
+        let answered_at = Instant::now();
+        let host = self.options.host.to_string();
+        let patience = self.options.answer_timeout;
+        let mut answer = Answer::new(open, response, host, patience);
+        let body = answer.whole(self.options.answer_max_bytes).await?;
+        let (status, headers) = (answer.status, std::mem::take(&mut answer.headers));
+        self.keep(answer);
+        Ok(HttpResponse {
+            status,
+            headers,
+            body,
+            answered_at,
+        })
+    }
+
+    async fn ask(
+        &mut self,
+        request: HttpRequest,
+    ) -> Result<(Open, hyper::Response<Incoming>), HttpError> {
         let mut request = self.prepared(request)?;
         // Taken out, so that it is closed if this future is dropped half-way.
         if let Some(mut open) = self.open.take().filter(|open| !open.sender.is_closed()) {
             let ready = open.sender.ready().await.is_ok();
             if ready {
                 match open.sender.try_send_request(request).await {
-                    Ok(response) => return self.answer(open, response).await,
+                    Ok(response) => return Ok((open, response)),
                     Err(mut err) => match err.take_message() {
                         Some(unsent) => request = unsent,
                         None => return Err(self.broken(err.into_error())),
@@ -207,7 +274,7 @@ impl HttpClient {
         let mut open = self.connect().await?;
         let sent = open.sender.send_request(request).await;
         let response = sent.map_err(|source| self.broken(source))?;
-        self.answer(open, response).await
+        Ok((open, response))
     }
 
     fn prepared(&self, request: HttpRequest) -> Result<hyper::Request<Outgoing>, HttpError> {
@@ -216,15 +283,16 @@ impl HttpClient {
             target,
             headers,
             body,
+            sent_bytes,
             ..
         } = request;
         let uri: Result<Uri, _> = target.parse();
         let Ok(uri) = uri else {
             return Err(HttpError::Target { target });
         };
-        let host = match self.options.port {
-            443 => self.options.host.name().to_owned(),
-            port => format!("{}:{port}", self.options.host.name()),
+        let host = match (self.options.security, self.options.port) {
+            (Security::Tls, 443) | (Security::Plain, 80) => self.options.host.name().to_owned(),
+            (_, port) => format!("{}:{port}", self.options.host.name()),
         };
         let mut builder = hyper::Request::builder()
             .method(method)
@@ -235,7 +303,7 @@ impl HttpClient {
         for (name, value) in headers {
             builder = builder.header(name, value);
         }
-        let built = builder.body(Outgoing::new(body));
+        let built = builder.body(Outgoing::new(body, sent_bytes));
         Ok(built.expect("host names and numbers are values of headers"))
     }
 
@@ -259,33 +327,6 @@ impl HttpClient {
         Ok(Open {
             sender,
             _driver: AbortOnDropHandle::new(driver),
-        })
-    }
-
-    async fn answer(
-        &mut self,
-        open: Open,
-        response: hyper::Response<Incoming>,
-    ) -> Result<HttpResponse, HttpError> {
-        let answered_at = Instant::now();
-        let (head, mut incoming) = response.into_parts();
-        let limit = self.options.answer_max_bytes;
-        let mut body = Vec::new();
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|source| self.broken(source))?;
-            let data: Bytes = frame.into_data().unwrap_or_default();
-            if body.len() + data.len() > limit {
-                let host = self.options.host.to_string();
-                return Err(HttpError::TooLarge { host, limit });
-            }
-            body.extend_from_slice(&data);
-        }
-        self.open = Some(open);
-        Ok(HttpResponse {
-            status: head.status,
-            headers: head.headers,
-            body,
-            answered_at,
         })
     }
 

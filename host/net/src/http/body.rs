@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -33,6 +35,7 @@ pub enum Body {
 pub(super) struct Outgoing {
     rest: Rest,
     left_bytes: u64,
+    sent_bytes: Arc<AtomicU64>,
 }
 
 enum Rest {
@@ -54,14 +57,18 @@ impl Body {
 }
 
 impl Outgoing {
-    pub(super) fn new(body: Body) -> Self {
+    pub(super) fn new(body: Body, sent_bytes: Arc<AtomicU64>) -> Self {
         let left_bytes = body.size_bytes();
         let rest = match body {
             Body::Bytes(bytes) if !bytes.is_empty() => Rest::Bytes(bytes),
             Body::File { file, .. } if left_bytes > 0 => Rest::File(file),
             _ => Rest::Done,
         };
-        Self { rest, left_bytes }
+        Self {
+            rest,
+            left_bytes,
+            sent_bytes,
+        }
     }
 
     fn poll_chunk(&mut self, ctx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -106,6 +113,10 @@ impl HttpBody for Outgoing {
         ctx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let chunk = ready!(self.poll_chunk(ctx));
+        if let Some(Ok(chunk)) = &chunk {
+            let length = chunk.len() as u64;
+            self.sent_bytes.fetch_add(length, Ordering::Relaxed);
+        }
         Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
     }
 

@@ -167,3 +167,77 @@ async fn a_request_has_a_time_of_its_own() {
         .unwrap_err();
     assert!(matches!(err, HttpError::Target { .. }), "{err:?}");
 }
+
+#[tokio::test]
+async fn an_answer_is_read_as_it_comes_and_its_connection_is_kept() {
+    let (mut client, listener) = client().await;
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request(&mut stream, 0).await;
+        let begin = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 7\r\n\r\none";
+        stream.write_all(begin).await.unwrap();
+        may_go_on.await.unwrap();
+        stream.write_all(b" two").await.unwrap();
+        request(&mut stream, 0).await;
+        let chunked =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nend\r\n0\r\nx: y\r\n\r\n";
+        stream.write_all(chunked).await.unwrap();
+    });
+    let mut answer = client.begin(get()).await.unwrap();
+    assert_eq!(answer.status, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "one");
+    go_on.send(()).unwrap();
+    assert_eq!(answer.whole(4).await.unwrap(), b" two");
+    assert_eq!(answer.chunk().await.unwrap(), None);
+    client.keep(answer);
+    let mut answer = client.begin(get()).await.unwrap();
+    assert_eq!(answer.whole(3).await.unwrap(), b"end");
+    // One that was not read to its end is closed.
+    assert_eq!(client.options.counter.traffic().connections, 1);
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_go_on_is_given_up() {
+    let check = async |body: Vec<u8>, limit: usize, expected: fn(&HttpError) -> bool| {
+        let (mut client, listener) = client().await;
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream, 0).await;
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+            // Until the other end goes.
+            let _ = stream.read(&mut [0; 1]).await;
+        });
+        let mut ask = get();
+        ask.time_max = Some(Duration::from_millis(50));
+        let mut answer = client.begin(ask).await.unwrap();
+        let err = answer.whole(limit).await.unwrap_err();
+        assert!(expected(&err), "{err:?}");
+        client.keep(answer);
+        assert!(client.open.is_none());
+        serving.await.unwrap();
+    };
+    let stalled = |err: &HttpError| matches!(err, HttpError::Stalled { .. });
+    check(Vec::new(), 5000, stalled).await;
+    check(vec![b'x'; 100], 5000, stalled).await;
+    check(vec![b'x'; 4000], 5000, stalled).await;
+    let large = |err: &HttpError| matches!(err, HttpError::TooLarge { limit: 3999, .. });
+    check(vec![b'x'; 4000], 3999, large).await;
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_takes_is_given_up() {
+    let (mut client, listener) = client().await;
+    let mut put = HttpRequest::new(Method::PUT, "/blob");
+    // More than the buffers of both ends hold.
+    put.body = Body::Bytes(vec![0; 64 * 1024 * 1024].into());
+    put.time_max = Some(Duration::from_millis(50));
+    let sent_bytes = put.sent_bytes.clone();
+    let err = client.begin(put).await.unwrap_err();
+    assert!(matches!(err, HttpError::Timeout { .. }), "{err:?}");
+    assert_eq!(sent_bytes.load(Ordering::Relaxed), 64 * 1024 * 1024);
+    drop(listener);
+}
