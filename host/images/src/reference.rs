@@ -101,6 +101,16 @@ impl fmt::Display for RegistryHost {
 }
 
 impl Reference {
+    /// A repository of a registry, under the usual tag.
+    pub(crate) fn at(registry: &RegistryHost, repository: &str) -> Self {
+        Self {
+            registry: registry.clone(),
+            repository: repository.to_owned(),
+            tag: Some(TAG_DEFAULT.to_owned()),
+            digest: None,
+        }
+    }
+
     /// The host of the registry.
     pub fn registry(&self) -> &RegistryHost {
         &self.registry

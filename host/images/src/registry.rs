@@ -4,27 +4,45 @@
 //! resuming. Everything that a registry says is bounded and checked before it is used. Leaves where blobs are kept to
 //! the caller, by [`blob::BlobSink`], connecting to the net crate, and which image is wanted when to the agent.
 
+mod address;
 pub mod blob;
+mod challenge;
 pub mod error;
+mod message;
+mod pull;
+mod push;
+mod retry;
+mod station;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::dial::{Dialer, DialerOptions, Security};
 use wasm_edge_net::proxy::Proxy;
 use wasm_edge_net::traffic::Counter;
+use wasm_edge_net::trust;
 
+use self::address::Origin;
 use self::blob::{BlobSink, BlobSource};
 use self::error::RegistryError;
+use self::station::{Station, StationOptions};
 use crate::credentials::{Credentials, DockerConfig};
 use crate::digest::Digest;
 use crate::document::{Descriptor, ImageManifest, PackedImage};
 use crate::reference::{Reference, RegistryHost};
 
-/// How registries are reached. `Default` is without proxy, by the system's clock and certificates, as nobody.
+/// The longest file of a password; as long as tokens that serve as one.
+const PASSWORD_BYTES_MAX: u64 = 24 * 1024;
+
+/// How registries are reached.
 #[derive(Debug)]
 pub struct RegistryOptions {
     /// What everything goes through, if there is one.
@@ -74,11 +92,12 @@ pub struct Registry {
 }
 
 /// A repository that is being asked: its connections and its token live as long as it does.
-#[derive(Debug)]
 pub struct Repository {
     registry: Registry,
     reference: Reference,
     credentials: Credentials,
+    /// The mirrors and then the registry itself, once somebody was asked; without those that failed.
+    stations: Vec<Station>,
 }
 
 /// What a reference leads to, checked.
@@ -125,7 +144,108 @@ impl Registry {
             registry: self.clone(),
             reference: reference.clone(),
             credentials: credentials.clone(),
+            stations: Vec::new(),
         })
+    }
+
+    fn settings(&self, origin: &Origin) -> Option<&HostSettings> {
+        let explicit = format!("{}:{}", origin.host.name(), origin.port);
+        let mut keys = [origin.key(), explicit].into_iter();
+        keys.find_map(|key| self.inner.hosts.get(&RegistryHost::parse(&key).ok()?))
+    }
+
+    /// Whether somebody may be spoken to without TLS.
+    fn is_plain(&self, origin: &Origin) -> bool {
+        self.settings(origin)
+            .is_some_and(|settings| settings.plain_http)
+    }
+
+    fn counter(&self) -> Counter {
+        self.inner.counter.clone()
+    }
+
+    /// What connects to somebody. It is made when it is needed: certificates of a system take much memory.
+    async fn dialer(&self, origin: &Origin) -> Result<Dialer, RegistryError> {
+        let ca_file = self
+            .settings(origin)
+            .and_then(|settings| settings.ca_file.clone());
+        let without_tls = origin.security == Security::Plain;
+        let roots = spawn_blocking(move || match without_tls {
+            true => Ok(trust::nobody()),
+            false => trust::roots(ca_file.as_deref()),
+        });
+        let roots = roots.await.expect("reading certificates does not panic");
+        let dialer = roots.and_then(|roots| {
+            Dialer::new(DialerOptions {
+                roots: Arc::new(roots),
+                proxy: self.inner.proxy.clone(),
+                identity: None,
+                clock: self.inner.clock.clone(),
+                connect_timeout: self.inner.connect_timeout,
+            })
+        });
+        dialer.map_err(|source| RegistryError::Trust {
+            host: origin.to_string(),
+            source,
+        })
+    }
+
+    /// A place where a repository can be had.
+    async fn station(
+        &self,
+        host: &RegistryHost,
+        repository: String,
+        given: Credentials,
+        actions: &'static str,
+    ) -> Result<Station, RegistryError> {
+        let settings = self.inner.hosts.get(host);
+        let is_plain = settings.is_some_and(|settings| settings.plain_http);
+        let origin = Origin::new(&host.address(), station::security(is_plain));
+        let mut credentials = given;
+        if credentials.is_anonymous()
+            && let Some(settings) = settings
+        {
+            credentials = settings.signed(&origin).await?;
+        }
+        let mut helper = None;
+        if credentials.is_anonymous()
+            && let Some(docker) = &self.inner.docker
+        {
+            match docker.credentials(&Reference::at(host, &repository)) {
+                Ok(found) => credentials = found,
+                Err(program) => helper = Some(program.0),
+            }
+        }
+        let options = StationOptions {
+            origin,
+            repository,
+            credentials,
+            helper,
+            actions,
+        };
+        Ok(Station::new(self.clone(), options))
+    }
+}
+
+impl HostSettings {
+    async fn signed(&self, origin: &Origin) -> Result<Credentials, RegistryError> {
+        let (Credentials::Basic { username, .. }, Some(path)) =
+            (&self.credentials, &self.password_file)
+        else {
+            return Ok(self.credentials.clone());
+        };
+        let (username, path) = (username.clone(), path.clone());
+        let named = path.clone();
+        let reading = spawn_blocking(move || password(&path));
+        let password = reading.await.expect("reading a file does not panic");
+        match password {
+            Ok(password) => Ok(Credentials::basic(username, password)),
+            Err(source) => Err(RegistryError::PasswordFile {
+                host: origin.to_string(),
+                path: named,
+                source,
+            }),
+        }
     }
 }
 
@@ -133,33 +253,49 @@ impl Repository {
     /// Asks which image the reference means, and reads its manifest: one request, two where it leads to an index.
     ///
     /// # Errors
-    /// Any [`RegistryError`].
+    /// Any [`RegistryError`]: that of the registry itself where its mirrors failed as well.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
     pub async fn resolve(&mut self) -> Result<Resolved, RegistryError> {
-        Err(self.unanswered())
+        self.reach().await?;
+        loop {
+            let resolved = pull::resolve(&mut self.stations[0], &self.reference).await;
+            match resolved {
+                Ok(resolved) => return Ok(resolved),
+                Err(err) => self.next_station(err)?,
+            }
+        }
     }
 
     /// Gets what the sink does not hold yet of a blob, and compares size and digest of the whole. After an error the
     /// sink holds what can be gone on with, or nothing.
     ///
     /// # Errors
-    /// Any [`RegistryError`].
+    /// Any [`RegistryError`], as [`Self::resolve`].
     ///
     /// # Cancel safety
     /// The sink holds what came.
     pub async fn pull_blob<S: BlobSink>(
         &mut self,
-        _blob: &Descriptor,
-        _sink: &mut S,
-        _progress: Progress<'_>,
+        blob: &Descriptor,
+        sink: &mut S,
+        progress: Progress<'_>,
     ) -> Result<(), RegistryError> {
-        Err(self.unanswered())
+        self.reach().await?;
+        loop {
+            let pulled = pull::blob(&mut self.stations[0], blob, sink, progress).await;
+            match pulled {
+                Ok(()) => return Ok(()),
+                // What cannot be kept cannot be kept from a mirror's fellow either.
+                Err(err @ RegistryError::Sink { .. }) => return Err(err),
+                Err(err) => self.next_station(err)?,
+            }
+        }
     }
 
-    /// Gives an image to the registry under the reference's tag: blobs that it has already are not sent. Answers the
-    /// digest of the manifest.
+    /// Gives an image to the registry itself, under the reference's tag, else its digest: blobs that it has already are not sent.
+    /// Answers the digest of the manifest. The progress is that of the component.
     ///
     /// # Errors
     /// Any [`RegistryError`].
@@ -168,17 +304,98 @@ impl Repository {
     /// The registry may have some blobs, and no manifest that names them.
     pub async fn push(
         &mut self,
-        _image: &PackedImage,
-        _component: BlobSource,
-        _progress: Progress<'_>,
+        image: &PackedImage,
+        component: &BlobSource,
+        progress: Progress<'_>,
     ) -> Result<Digest, RegistryError> {
-        Err(self.unanswered())
+        if let Some(expected) = self
+            .reference
+            .digest()
+            .filter(|digest| **digest != image.digest)
+        {
+            return Err(RegistryError::Digest {
+                asked: format!("the image for `{}`", self.reference),
+                expected: *expected,
+                found: image.digest,
+            });
+        }
+        let tag = self.reference.tag();
+        let under = tag.map_or_else(|| image.digest.to_string(), str::to_owned);
+        let host = self.reference.registry();
+        let repository = self.reference.repository().to_owned();
+        let given = self.credentials.clone();
+        let station = self.registry.station(host, repository, given, "pull,push");
+        let mut station = station.await?;
+        push::blob(&mut station, &image.layer, component, progress).await?;
+        let config = BlobSource::Bytes(image.config.clone());
+        push::blob(&mut station, &image.config_descriptor, &config, &|_| {}).await?;
+        push::manifest(&mut station, image, &under).await?;
+        Ok(image.digest)
     }
 
-    fn unanswered(&self) -> RegistryError {
-        let _ = (&self.registry, self.credentials.header());
-        RegistryError::NotAllowed {
-            host: self.reference.registry().to_string(),
+    /// Finds out where the repository can be had.
+    async fn reach(&mut self) -> Result<(), RegistryError> {
+        if !self.stations.is_empty() {
+            return Ok(());
         }
+        let host = self.reference.registry();
+        let repository = self.reference.repository();
+        let settings = self.registry.inner.hosts.get(host);
+        let mut stations = Vec::new();
+        for mirror in settings.iter().flat_map(|settings| &settings.mirrors) {
+            let path = match mirror.prefix.as_str() {
+                "" => repository.to_owned(),
+                prefix => format!("{prefix}/{repository}"),
+            };
+            // What was given is for the registry. A mirror has what is said of its own host.
+            let given = Credentials::Anonymous;
+            match self
+                .registry
+                .station(&mirror.host, path, given, "pull")
+                .await
+            {
+                Ok(station) => stations.push(station),
+                Err(err) => tracing::warn!(%err, mirror = %mirror.host, "a mirror cannot be asked"),
+            }
+        }
+        let given = self.credentials.clone();
+        let own = self
+            .registry
+            .station(host, repository.to_owned(), given, "pull");
+        stations.push(own.await?);
+        self.stations = stations;
+        Ok(())
     }
+
+    /// Goes on to the next place after one failed; the error, if there is none.
+    fn next_station(&mut self, err: RegistryError) -> Result<(), RegistryError> {
+        if self.stations.len() == 1 {
+            return Err(err);
+        }
+        let failed = self.stations.remove(0);
+        tracing::warn!(%err, mirror = failed.host(), "a mirror failed, the next place is asked");
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository")
+            .field("reference", &self.reference)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The first line of a file.
+fn password(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut bounded = File::open(path)?.take(PASSWORD_BYTES_MAX + 1);
+    bounded.read_to_string(&mut text)?;
+    if text.len() as u64 > PASSWORD_BYTES_MAX {
+        let problem = format!("it has more than {PASSWORD_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+    }
+    let line = text.lines().next().unwrap_or_default();
+    Ok(line.to_owned())
 }

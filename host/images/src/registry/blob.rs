@@ -1,5 +1,6 @@
 //! Where blobs that are pulled go, and where those that are pushed come from.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 
@@ -23,10 +24,18 @@ pub trait BlobSink: Send {
 }
 
 /// The bytes of a blob that is pushed.
-#[derive(Debug)]
 pub enum BlobSource {
     /// In memory.
     Bytes(Bytes),
-    /// A file, from its beginning; it is read as it goes out.
-    File(File),
+    /// A file, which is opened for each try and read as it goes out.
+    File(Box<dyn Fn() -> io::Result<File> + Send + Sync>),
+}
+
+impl fmt::Debug for BlobSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes(_) => "Bytes",
+            Self::File(_) => "File",
+        })
+    }
 }

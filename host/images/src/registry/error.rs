@@ -1,8 +1,20 @@
-//! Why a registry gave no image, or took none.
+//! Why a registry gave no image, or took none: told by what was asked of whom.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
+use wasm_edge_net::dial::DialError;
+use wasm_edge_net::http::HttpError;
+use wasm_edge_net::trust::TrustError;
 
-/// Why a registry gave no image, or took none. None shows a password or a token.
+pub use super::address::AddressFault;
+use crate::digest::Digest;
+use crate::document::DocumentFault;
+
+/// Why a registry gave no image, or took none. None shows a password or a token, and what it repeats of a registry's
+/// own words is cut and escaped.
 #[derive(Debug, Error)]
 pub enum RegistryError {
     /// The device's policy does not name the registry.
@@ -11,22 +23,240 @@ pub enum RegistryError {
         /// The registry.
         host: String,
     },
+    /// Nothing is known to trust a host by.
+    #[error("nothing is there to trust `{host}` by")]
+    Trust {
+        /// The host.
+        host: String,
+        /// Why.
+        #[source]
+        source: TrustError,
+    },
+    /// The file with the password for a host cannot be used.
+    #[error("cannot read the password for `{host}` from `{}`", path.display())]
+    PasswordFile {
+        /// The host.
+        host: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There was no answer, or it ended too early.
+    #[error("cannot get {asked}")]
+    Http {
+        /// What was asked of whom.
+        asked: String,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
+    /// Whoever asks may not have it, or was not told apart from those who may not.
+    #[error("`{host}` does not let {} have {asked}{}", who(.user), said(.message))]
+    Unauthorized {
+        /// Who refused: the registry, or who gives out its tokens.
+        host: String,
+        /// What was asked of whom.
+        asked: String,
+        /// As whom; none is as nobody.
+        user: Option<String>,
+        /// The program of Docker's that would have known a password.
+        helper: Option<String>,
+        /// The registry's own words.
+        message: Option<String>,
+    },
+    /// There is none.
+    #[error("there is no {asked}{}", said(.message))]
+    NotFound {
+        /// What was asked of whom.
+        asked: String,
+        /// The registry's own words.
+        message: Option<String>,
+    },
+    /// It answered something else.
+    #[error("asked for {asked}, it answered with status {status}{}", said(.message))]
+    Status {
+        /// What was asked of whom.
+        asked: String,
+        /// The status.
+        status: u16,
+        /// The registry's own words.
+        message: Option<String>,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// It asks to wait for longer than is waited.
+    #[error("asked for {asked}, it wants to be left alone for {} s{}", wait.as_secs(), said(.message))]
+    Wait {
+        /// What was asked of whom.
+        asked: String,
+        /// How long.
+        wait: Duration,
+        /// The registry's own words.
+        message: Option<String>,
+    },
+    /// It wants to know who asks, in no way that is known.
+    #[error("`{host}` wants to know who asks, and offers neither `Basic` nor `Bearer`")]
+    Challenge {
+        /// The registry.
+        host: String,
+    },
+    /// Whom it names to get a token from is not asked.
+    #[error("cannot get a token for `{host}` where it says")]
+    Realm {
+        /// The registry.
+        host: String,
+        /// Why.
+        #[source]
+        source: AddressFault,
+    },
+    /// Whoever gives out its tokens gave none.
+    #[error("`{host}` gave no token that can be used")]
+    Token {
+        /// Who.
+        host: String,
+    },
+    /// Where it sends us is not gone to.
+    #[error("cannot go where `{host}` leads for {asked}")]
+    Redirect {
+        /// Who.
+        host: String,
+        /// What was asked of whom.
+        asked: String,
+        /// Why.
+        #[source]
+        source: AddressFault,
+    },
+    /// It sends us on and on.
+    #[error("was led on more than {limit} times for {asked}")]
+    Redirects {
+        /// What was asked of whom.
+        asked: String,
+        /// The limit.
+        limit: u32,
+    },
+    /// An answer is encoded though nothing of the kind was asked for.
+    #[error("the answer to {asked} is encoded as `{}`", encoding.escape_debug())]
+    Encoded {
+        /// What was asked of whom.
+        asked: String,
+        /// As what.
+        encoding: String,
+    },
+    /// What it gave is no manifest of a module image.
+    #[error("{asked} is not the image of a module")]
+    Document {
+        /// What was asked of whom.
+        asked: String,
+        /// What is wrong with it.
+        #[source]
+        source: DocumentFault,
+    },
+    /// What it gave is something else.
+    #[error("{asked} has the digest `{found}`, expected `{expected}`")]
+    Digest {
+        /// What was asked of whom.
+        asked: String,
+        /// The digest it should have.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// What it gave has another size than the manifest says.
+    #[error("{asked} has {found} bytes, expected {expected_bytes}")]
+    Size {
+        /// What was asked of whom.
+        asked: String,
+        /// The size it should have.
+        expected_bytes: u64,
+        /// What came or was announced.
+        found: String,
+    },
+    /// It gave another part than was asked for.
+    #[error("asked for {asked} from byte {from} on, it answered with `{}`", found.escape_debug())]
+    Range {
+        /// What was asked of whom.
+        asked: String,
+        /// From which byte on.
+        from: u64,
+        /// The part it says it gave.
+        found: String,
+    },
+    /// What came cannot be kept.
+    #[error("cannot keep {asked}")]
+    Sink {
+        /// What was asked of whom.
+        asked: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What is to be pushed cannot be read.
+    #[error("cannot read what is to be pushed as {asked}")]
+    Source {
+        /// What is given to whom.
+        asked: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl RegistryError {
     /// Whether it may end differently another time: the registry is out of reach, or cannot answer now.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::NotAllowed { .. } => false,
+            Self::Http { source, .. } => match source {
+                HttpError::Dial(err) => {
+                    !matches!(err, DialError::Certificate { .. } | DialError::Name { .. })
+                }
+                HttpError::Target { .. } | HttpError::TooLarge { .. } => false,
+                HttpError::Timeout { .. }
+                | HttpError::Stalled { .. }
+                | HttpError::Broken { .. } => true,
+            },
+            Self::Status { status, .. } => is_passing(*status),
+            Self::Wait { .. } => true,
+            _ => false,
         }
     }
 
     /// What to do about it: a sentence without a final period.
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> String {
         match self {
-            Self::NotAllowed { .. } => {
-                "add it to `registries` of `[policy]` in the configuration, or use an image of a registry that is there"
-            }
+            Self::NotAllowed { .. } => "add it to `registries` of `[policy]` in the configuration, or use an image of a registry that is there".to_owned(),
+            Self::Trust { .. } => "correct `ca_file` in `[registries]`, or install the certificates of this system".to_owned(),
+            Self::PasswordFile { .. } => "correct `password_file` in `[registries]`".to_owned(),
+            Self::Http { source: HttpError::Dial(DialError::Certificate { .. }), .. } => "name the registry's authority as `ca_file` in `[registries.\"HOST\"]` of the configuration".to_owned(),
+            Self::Http { source: HttpError::Dial(DialError::Tls { .. }), .. } => "if the registry has no TLS, say `plain_http = true` in `[registries.\"HOST\"]` of the configuration".to_owned(),
+            Self::Http { .. } => "check the name of the registry and the way to it, then try again".to_owned(),
+            Self::Unauthorized { helper: Some(helper), .. } => format!("Docker's `config.json` leaves the password to `{helper}`, which is not asked: say it as `password_file` in `[registries.\"HOST\"]` of the configuration"),
+            Self::Unauthorized { .. } => "give user and password in `registryCredentials` of the deployment, in `[registries.\"HOST\"]` of the configuration, or by `docker login`".to_owned(),
+            Self::NotFound { .. } => "check the name and the tag, or push the image first".to_owned(),
+            Self::Status { .. } | Self::Wait { .. } => "try again later, or ask whoever runs the registry".to_owned(),
+            Self::Redirect { source: AddressFault::Plain { .. }, .. } | Self::Realm { source: AddressFault::Plain { .. }, .. } => "if that host is to be trusted without TLS, say `plain_http = true` in its `[registries.\"HOST\"]` of the configuration".to_owned(),
+            Self::Document { source: DocumentFault::Layers { .. } | DocumentFault::Layer { .. } | DocumentFault::Platforms { .. }, .. } => "name the image of a module: one with a component as its only layer, as `wasm-edge image push` makes it".to_owned(),
+            Self::Digest { .. } | Self::Size { .. } | Self::Range { .. } | Self::Encoded { .. } | Self::Document { .. } | Self::Challenge { .. } | Self::Token { .. } | Self::Redirect { .. } | Self::Redirects { .. } | Self::Realm { .. } => "something between here and the registry changes what it says, or it is broken: ask whoever runs it".to_owned(),
+            Self::Sink { .. } => "make space in the data folder, as with `wasm-edge image prune`".to_owned(),
+            Self::Source { .. } => "check that the file is there and is not being written to".to_owned(),
         }
     }
+}
+
+/// Whether a status is that of a server that may answer another time.
+pub(super) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn who(user: &Option<String>) -> String {
+    match user {
+        Some(user) => format!("the user `{}`", user.escape_debug()),
+        None => "somebody without a name".to_owned(),
+    }
+}
+
+fn said(message: &Option<String>) -> String {
+    let shown = message.as_ref().map(|message| format!(": {message}"));
+    shown.unwrap_or_default()
 }
