@@ -95,7 +95,20 @@ pub fn stop(run: &Run<'_>, producer: &str) {
 /// # Panics
 /// When the last message of one of them does not come, or another module sends.
 pub fn arrivals(hub: &Management<'_>, modules: &[&str]) -> Vec<Vec<Arrival>> {
-    let monitor = hub.verb_process(&["monitor", "--from", "earliest", "--output", "json"]);
+    until_last(hub, &[], modules)
+}
+
+/// The same, of a device among others.
+///
+/// # Panics
+/// When the last message of one of them does not come, or another module of the device sends.
+pub fn arrivals_of(hub: &Management<'_>, device: &str, modules: &[&str]) -> Vec<Vec<Arrival>> {
+    until_last(hub, &["--device", device], modules)
+}
+
+fn until_last(hub: &Management<'_>, of: &[&str], modules: &[&str]) -> Vec<Vec<Arrival>> {
+    let args = ["monitor", "--from", "earliest", "--output", "json"];
+    let monitor = hub.verb_process(&[&args, of].concat());
     let mut arrivals = vec![Vec::new(); modules.len()];
     let mut ended = vec![false; modules.len()];
     let mut next = 0;

@@ -33,7 +33,11 @@ impl Chance {
     /// From the seed `WASM_EDGE_SOAK_SEED`, else from one of the clock.
     pub fn new() -> Self {
         let of_clock = UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
-        let seed = amount("WASM_EDGE_SOAK_SEED", u64::from(of_clock));
+        Self::of(amount("WASM_EDGE_SOAK_SEED", u64::from(of_clock)))
+    }
+
+    /// From this seed, as one of several of a test, whose seed is printed.
+    pub fn of(seed: u64) -> Self {
         Self {
             seed,
             state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
