@@ -33,6 +33,8 @@ const WAIT: Duration = Duration::from_millis(150);
 /// The packet id that he adds where he takes a wrong one: far from those that are in use.
 const WRONG_ID: u16 = 0x4000;
 
+const REPORTS: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
+
 const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
@@ -58,6 +60,8 @@ struct Shared {
     clients: Mutex<BTreeMap<String, Arc<End>>>,
     /// The topics of what clients published, but for messages.
     published: Mutex<Vec<String>>,
+    /// What reports may not hold to get to the hub; they are answered with status 400.
+    refused: Mutex<Option<String>>,
 }
 
 /// One end of what passes through.
@@ -96,6 +100,7 @@ impl Meddler {
             done: Mutex::default(),
             clients: Mutex::default(),
             published: Mutex::default(),
+            refused: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
@@ -145,6 +150,15 @@ impl Meddler {
         let _ = end.send(bytes);
     }
 
+    /// From now on reports that hold this text do not get to the hub, and are refused in its name.
+    ///
+    /// # Panics
+    /// When he has failed.
+    pub fn refuse_reports(&self, text: Option<&str>) {
+        let mut refused = self.shared.refused.lock().expect("nobody panics with it");
+        *refused = text.map(str::to_owned);
+    }
+
     /// Waits until a client publishes something else than a message to a topic that begins so.
     ///
     /// # Panics
@@ -192,11 +206,16 @@ impl Shared {
                 let mut packets = Vec::new();
                 let _ = shared.pump(&near, &far, |bytes| {
                     packets.extend_from_slice(&bytes);
+                    let mut out = Vec::new();
                     while let Some(length) = whole(&packets) {
-                        shared.hear(&packets[..length], &near);
-                        packets.drain(..length);
+                        let packet: Vec<u8> = packets.drain(..length).collect();
+                        match shared.refusal(&packet) {
+                            // It may close the connection.
+                            Some(refusal) => drop(near.send(&refusal)),
+                            None => shared.hear(&packet, &near, &mut out),
+                        }
                     }
-                    bytes
+                    out
                 });
                 near.end();
                 far.end();
@@ -236,8 +255,21 @@ impl Shared {
         Ok(())
     }
 
+    /// What is answered in the hub's stead to a report that he does not let through.
+    fn refusal(&self, packet: &[u8]) -> Option<Vec<u8>> {
+        let id = topic(packet)?.strip_prefix(REPORTS)?;
+        let refused = self.refused.lock().expect("nobody panics with it");
+        let refused = refused.as_ref()?;
+        let holds = |bytes: &[u8]| bytes == refused.as_bytes();
+        if !packet.windows(refused.len()).any(holds) {
+            return None;
+        }
+        let answer = format!("$iothub/twin/res/400/?$rid={id}");
+        Some(publish(&answer, br#"{"Message":"too deep for this hub"}"#))
+    }
+
     /// Notes who a client is and what it publishes.
-    fn hear(&self, packet: &[u8], near: &Arc<End>) {
+    fn hear(&self, packet: &[u8], near: &Arc<End>, out: &mut Vec<u8>) {
         if let Some(client) = client_id(packet) {
             let mut clients = self.clients.lock().expect("nobody panics with it");
             clients.insert(client.to_owned(), Arc::clone(near));
@@ -246,6 +278,7 @@ impl Shared {
             let mut published = self.published.lock().expect("nobody panics with it");
             published.push(topic.to_owned());
         }
+        out.extend_from_slice(packet);
     }
 
     /// Says to the device what the hub said, or something like it.

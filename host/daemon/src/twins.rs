@@ -7,6 +7,7 @@
 pub mod local;
 pub mod sync;
 
+mod offers;
 mod record;
 mod state;
 
@@ -275,14 +276,11 @@ impl Twin {
         Ok(true)
     }
 
-    /// What the hub does not have yet of the reported properties; `None` if it has all.
-    pub(crate) fn unsent(&self) -> Option<Unsent> {
+    /// What the hub does not have yet of the reported properties, as a patch; `None` if it has all.
+    pub(crate) fn unsent(&self) -> Option<Map<String, Value>> {
         let state = self.lock();
         let patch = diff(&state.record.reported_at_hub, &state.record.reported);
-        (!patch.is_empty()).then(|| Unsent {
-            patch,
-            reported: state.record.reported.clone(),
-        })
+        (!patch.is_empty()).then_some(patch)
     }
 
     /// Waits until something was reported.
@@ -290,15 +288,15 @@ impl Twin {
         self.inner.reported.notified().await;
     }
 
-    /// The hub has taken what was unsent.
+    /// The hub has taken this patch, which is part of what was unsent.
     pub(crate) async fn sent(
         &self,
-        sent: Unsent,
+        patch: &Map<String, Value>,
         version: Option<u64>,
     ) -> Result<(), DatabaseError> {
         self.change(By::Whole, |draft| {
             let record = &mut draft.record;
-            record.reported_at_hub = sent.reported;
+            merge_patch(&mut record.reported_at_hub, patch);
             record.reported_version = version.unwrap_or(record.reported_version + 1);
         })
         .await
@@ -433,13 +431,6 @@ impl Inner {
             Ok(())
         })
     }
-}
-
-/// Reported properties on their way to the hub.
-pub(crate) struct Unsent {
-    /// What to send.
-    pub(crate) patch: Map<String, Value>,
-    reported: Map<String, Value>,
 }
 
 /// What became of a change of the desired properties.

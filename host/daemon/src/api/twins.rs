@@ -208,7 +208,7 @@ fn find(state: &ApiState, device: &str, module: &str) -> Result<Found, ApiError>
 }
 
 impl Found {
-    /// The form of IoT Hub's service API, as far as the device knows it, and `local`.
+    /// The form of IoT Hub's service API, as far as the device knows it, and `local` and `unsent`.
     fn document(&self) -> Value {
         let module = self.twin.module();
         let mut document = match &self.view.hub {
@@ -224,6 +224,7 @@ impl Found {
             "local".to_owned(),
             local.map(|local| local.to_json(&desired)).into(),
         );
+        document.insert("unsent".to_owned(), self.twin.unsent().into());
         Value::Object(document)
     }
 

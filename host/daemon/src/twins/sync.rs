@@ -16,7 +16,8 @@ use wasm_edge_model::identity::ModuleIdentity;
 use wasm_edge_runtime::events::MethodCall;
 use wasm_edge_store::database::DatabaseError;
 
-use super::{Taken, Twin, Unsent};
+use super::offers::Offers;
+use super::{Taken, Twin};
 use crate::methods::Methods;
 use crate::upstream::backoff::{Backoff, Jitter, STEADY, Trouble};
 use crate::upstream::pump::sessions::Sessions;
@@ -157,7 +158,7 @@ impl End {
 enum Asked {
     Read(BoxFuture<'static, Result<TwinDocument, UpstreamError>>),
     Report(
-        Unsent,
+        Map<String, Value>,
         BoxFuture<'static, Result<Option<u64>, UpstreamError>>,
     ),
     Methods(bool, BoxFuture<'static, Result<(), UpstreamError>>),
@@ -200,8 +201,8 @@ struct Follower<'a> {
     refresh_at: Option<Instant>,
     /// Desired properties have changed since reading them began.
     changed_meanwhile: bool,
-    /// The patch that the hub does not take; it is not sent again as it is.
-    refused: Option<Map<String, Value>>,
+    /// What it is offered of what was reported.
+    offers: Offers,
 }
 
 impl<'a> Follower<'a> {
@@ -221,7 +222,7 @@ impl<'a> Follower<'a> {
             read_at: Some(now + spread),
             refresh_at: None,
             changed_meanwhile: false,
-            refused: None,
+            offers: Offers::default(),
         }
     }
 
@@ -266,27 +267,20 @@ impl<'a> Follower<'a> {
         if self.read_at.is_some() {
             return None;
         }
-        let unsent = self.sync.twin.unsent()?;
-        if self.refused.as_ref() == Some(&unsent.patch) {
-            return None;
-        }
-        let answer = calls.report(unsent.patch.clone());
-        Some(Asked::Report(unsent, answer))
+        let offer = self.offers.next(&self.sync.twin.unsent()?)?;
+        let answer = calls.report(offer.clone());
+        Some(Asked::Report(offer, answer))
     }
 
     async fn answered(&mut self, answered: Answered) -> Result<(), End> {
         match (self.asked.take(), answered) {
             (_, Answered::Read(document)) => self.take(document?).await?,
-            (Some(Asked::Report(unsent, _)), Answered::Report(version)) => match version {
+            (Some(Asked::Report(offer, _)), Answered::Report(answer)) => match answer {
                 Ok(version) => {
-                    self.refused = None;
-                    self.sync.twin.sent(unsent, version).await?;
+                    self.offers.taken();
+                    self.sync.twin.sent(&offer, version).await?;
                 }
-                Err(UpstreamError::Refused { cause }) => {
-                    let module = &self.sync.identity.module;
-                    tracing::warn!(%module, %cause, "the hub does not take what was reported; it is sent again once it has changed");
-                    self.refused = Some(unsent.patch);
-                }
+                Err(UpstreamError::Refused { cause }) => self.refused(offer, &cause),
                 Err(err) => return Err(err.into()),
             },
             (Some(Asked::Methods(takes, _)), Answered::Methods(done)) => {
@@ -296,6 +290,18 @@ impl<'a> Follower<'a> {
             _ => unreachable!("an answer is one to what was asked"),
         }
         Ok(())
+    }
+
+    /// The hub has refused to take what was reported.
+    fn refused(&mut self, offer: Map<String, Value>, cause: &str) {
+        let module = &self.sync.identity.module;
+        match self.offers.refused(offer) {
+            Some(property) => tracing::warn!(
+                %module, property, cause,
+                "the hub does not take a reported property; it is sent again once it has changed"
+            ),
+            None => tracing::debug!(%module, cause, "what was reported is sent in parts"),
+        }
     }
 
     /// Takes the hub's whole twin.
