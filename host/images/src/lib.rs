@@ -14,6 +14,8 @@ pub mod registry;
 
 pub mod store;
 
+pub mod layout;
+
 pub mod credentials;
 
 pub mod document;

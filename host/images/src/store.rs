@@ -35,7 +35,7 @@ use wasm_edge_store::volume::Volume;
 
 use crate::digest::Digest;
 use crate::document::{Descriptor, ImageManifest, MANIFEST_BYTES_MAX};
-use crate::image::{IMAGE_BYTES_MAX, ModuleImage};
+use crate::image::{IMAGE_BYTES_MAX, ImageFault, ModuleImage};
 use crate::reference::Reference;
 use error::StoreError;
 use files::{Files, blob_name, site};
@@ -208,6 +208,23 @@ impl ImageStore {
         })
     }
 
+    /// Reads all of an image, and verifies it. Of a component only a part is in memory at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Io`].
+    pub fn verify(&self, image: &StoredImage) -> Result<(), StoreError> {
+        self.manifest(&image.manifest_digest)?;
+        for part in [&image.config, &image.component] {
+            let (disk, size_bytes) = self.blob(&part.digest)?;
+            let name = blob_name(&part.digest);
+            let found = Files::hash(&name, &*disk, size_bytes)?.finish();
+            if found != part.digest {
+                return Err(self.damaged(&part.digest, found));
+            }
+        }
+        Ok(())
+    }
+
     /// A blob as a file, for passing it on; nothing of it is verified yet.
     ///
     /// # Errors
@@ -234,6 +251,11 @@ impl ImageStore {
         if self.inner.files.remove(&blob_name(digest)) {
             state.blobs.remove(digest);
         }
+    }
+
+    /// Removes what belongs to no image and to no pull under way, as after a pull that failed.
+    pub fn tidy(&self) {
+        self.state().sweep_blobs(&self.inner.files);
     }
 
     /// Keeps what is put here from now on, until its image is there and held.
@@ -349,14 +371,19 @@ impl ImageStore {
             return Ok(bytes);
         }
         drop(bytes);
+        Err(self.damaged(digest, found))
+    }
+
+    /// Throws a damaged blob away.
+    fn damaged(&self, digest: &Digest, found: Digest) -> StoreError {
         self.discard(digest);
-        Err(StoreError::Damaged {
+        StoreError::Damaged {
             digest: *digest,
-            source: crate::image::ImageFault::Digest {
+            source: ImageFault::Digest {
                 expected: *digest,
                 found,
             },
-        })
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

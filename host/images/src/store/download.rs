@@ -35,6 +35,8 @@ pub struct Download {
     size_bytes: u64,
     resumed_bytes: u64,
     outcome: Outcome,
+    /// Whether a part of it is kept, to be gone on with.
+    is_kept: bool,
     /// The blob is kept until its image is there.
     guard: Option<PullGuard>,
 }
@@ -102,6 +104,7 @@ impl ImageStore {
             return Ok(());
         };
         download.restart()?;
+        download.keep_no_part();
         download.append(bytes)?;
         download.finish()
     }
@@ -136,6 +139,7 @@ impl ImageStore {
             size_bytes,
             resumed_bytes: size_bytes,
             outcome: Outcome::Part,
+            is_kept: true,
             guard: Some(guard),
         })
     }
@@ -192,6 +196,11 @@ impl Download {
     /// The digest of what is there.
     pub fn digest(&self) -> Digest {
         self.hasher.clone().finish()
+    }
+
+    /// Leaves nothing when it is dropped before its end: who brings the bytes begins anew another time.
+    pub fn keep_no_part(&mut self) {
+        self.is_kept = false;
     }
 
     /// Begins anew, with no byte.
@@ -257,8 +266,8 @@ impl Drop for Download {
         let digest = self.expected.digest;
         let left = Partial::of(self.size_bytes);
         match self.outcome {
-            Outcome::Part => self.store.ended(&digest, Some(left)),
-            Outcome::Useless => {
+            Outcome::Part if self.is_kept => self.store.ended(&digest, Some(left)),
+            Outcome::Part | Outcome::Useless => {
                 let is_gone = self.store.inner.files.remove(&partial_name(&digest));
                 let left = Partial {
                     is_useless: true,

@@ -1,0 +1,416 @@
+//! The supply of images from registries, for all devices of a process: what is pulled, what is taken from the store.
+//!
+//! Owns the pull policy, one transfer at a time, and letting images go once a day. Leaves what is said to registries
+//! and how bytes are kept to the images crate, which image a module runs to the agent, and `file:` images to
+//! [`wasm_edge_images::source`]. Used by agents and the management API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use wasm_edge_images::credentials::Credentials;
+use wasm_edge_images::digest::Digest;
+use wasm_edge_images::document::Descriptor;
+use wasm_edge_images::image::ModuleImage;
+use wasm_edge_images::reference::Reference;
+use wasm_edge_images::registry::error::RegistryError;
+use wasm_edge_images::registry::{Registry, Repository, Resolved};
+use wasm_edge_images::store::error::StoreError;
+use wasm_edge_images::store::sink::StoreSink;
+use wasm_edge_images::store::{ImageStore, Prune, PutManifest, StoredImage};
+use wasm_edge_model::error::chain;
+use wasm_edge_model::manifest::PullPolicy;
+
+use crate::clock;
+
+/// How often images are let go that nobody used for long, unless set.
+pub const PRUNE_INTERVAL_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often a blob is fetched from its beginning where the part that was here turned out to be wrong.
+const ANEW_MAX: usize = 1;
+
+/// Gets images of registries; clones share it.
+#[derive(Clone)]
+pub struct ImageSupply {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: ImageStore,
+    registry: Registry,
+    /// One image is transferred at a time: lines are thin, and who wants the same then finds it.
+    transferring: tokio::sync::Mutex<()>,
+}
+
+/// Which image is wanted, for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The reference.
+    pub reference: &'a Reference,
+    /// As whom the registry is asked.
+    pub credentials: &'a Credentials,
+    /// Whether the registry is asked.
+    pub policy: PullPolicy,
+    /// Who holds the image from then on.
+    pub holder: &'a str,
+}
+
+/// An image that was had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obtained {
+    /// The image, in the store.
+    pub image: StoredImage,
+    /// What is worth telling of how it was had.
+    pub warning: Option<String>,
+}
+
+/// An image that was pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The image, in the store.
+    pub image: StoredImage,
+    /// What came over the network of its blobs; none of those that were here.
+    pub received_bytes: u64,
+}
+
+/// Told how far a pull is: bytes that are here, and all.
+pub type TellReached<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
+
+/// Why an image was not had. [`SupplyError::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum SupplyError {
+    /// The registry did not give it.
+    #[error("cannot pull the image `{reference}`")]
+    Registry {
+        /// The image.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<RegistryError>,
+    },
+    /// The store did not take it, or has it no more.
+    #[error("cannot keep the image `{reference}`")]
+    Store {
+        /// The image.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<StoreError>,
+    },
+    /// It is not here, and its pull policy is `never`.
+    #[error("the image `{reference}` is not in the image store, and its pull policy is `never`")]
+    NotStored {
+        /// The image.
+        reference: String,
+    },
+}
+
+impl SupplyError {
+    /// What to do about it, where something can be done: a sentence without a final period.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Registry { source, .. } => Some(source.hint()),
+            Self::Store { source, .. } => source.hint().map(str::to_owned),
+            Self::NotStored { .. } => Some(
+                "bring it there with `wasm-edge image pull` or `wasm-edge image load`".to_owned(),
+            ),
+        }
+    }
+
+    /// Whether it may end differently another time: the registry is out of reach, or cannot answer now.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Registry { source, .. } => source.is_passing(),
+            Self::Store { source, .. } => matches!(
+                **source,
+                StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Io { .. }
+            ),
+            Self::NotStored { .. } => false,
+        }
+    }
+
+    fn registry(reference: &Reference) -> impl Fn(RegistryError) -> Self {
+        move |source| Self::Registry {
+            reference: reference.to_string(),
+            source: Box::new(source),
+        }
+    }
+
+    fn store(reference: &Reference) -> impl Fn(StoreError) -> Self {
+        move |source| Self::Store {
+            reference: reference.to_string(),
+            source: Box::new(source),
+        }
+    }
+}
+
+impl ImageSupply {
+    /// Gets images from this store and these registries.
+    pub fn new(store: ImageStore, registry: Registry) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                registry,
+                transferring: tokio::sync::Mutex::default(),
+            }),
+        }
+    }
+
+    /// The store. What it does blocks.
+    pub fn store(&self) -> &ImageStore {
+        &self.inner.store
+    }
+
+    /// Asks the registry which image a reference means now, and gets what of it is not here.
+    ///
+    /// # Errors
+    /// [`SupplyError`].
+    ///
+    /// # Cancel safety
+    /// What came is gone on with another time.
+    pub async fn pull(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+        tell: TellReached<'_>,
+    ) -> Result<Pulled, SupplyError> {
+        self.fetch(reference, credentials, None, tell).await
+    }
+
+    /// Gets an image as its pull policy says. A reference with a digest that is here asks nobody. Where the registry
+    /// is out of reach, what is here under the name has to do.
+    ///
+    /// # Errors
+    /// [`SupplyError`].
+    ///
+    /// # Cancel safety
+    /// What came is gone on with another time.
+    pub async fn obtain(
+        &self,
+        wanted: Wanted<'_>,
+        tell: TellReached<'_>,
+    ) -> Result<Obtained, SupplyError> {
+        let Wanted {
+            reference,
+            credentials,
+            policy,
+            holder,
+        } = wanted;
+        // Refuses what the policy of the device does not allow, wherever it is.
+        let repository = self.inner.registry.repository(reference, credentials);
+        drop(repository.map_err(SupplyError::registry(reference))?);
+        let stored = self.store().resolve(reference);
+        let take = |image: StoredImage, warning| {
+            self.store().hold_also(holder, image.manifest_digest);
+            Ok(Obtained { image, warning })
+        };
+        match (policy, stored) {
+            (PullPolicy::Never, None) => Err(SupplyError::NotStored {
+                reference: reference.to_string(),
+            }),
+            (PullPolicy::Never, Some(image)) => take(image, None),
+            (PullPolicy::OnCreate, Some(image)) if reference.digest().is_some() => {
+                take(image, None)
+            }
+            (PullPolicy::OnCreate, stored) => {
+                let fetched = self.fetch(reference, credentials, Some(holder), tell).await;
+                match (fetched, stored) {
+                    (Ok(pulled), _) => take(pulled.image, None),
+                    (Err(err), Some(image)) if err.is_out_of_reach() => {
+                        let warning = format!(
+                            "the image `{reference}` is the one pulled before, `{}`: {}",
+                            image.manifest_digest,
+                            chain(&err)
+                        );
+                        tracing::warn!(image = %reference, err = %chain(&err), "the registry is out of reach, and the image pulled before is taken");
+                        take(image, Some(warning))
+                    }
+                    (Err(err), _) => Err(err),
+                }
+            }
+        }
+    }
+
+    /// Reads and verifies the component of an image that was had before; one that was damaged or is gone is pulled
+    /// again, by its digest, unless the policy says never.
+    ///
+    /// # Errors
+    /// [`SupplyError`].
+    ///
+    /// # Cancel safety
+    /// What came is gone on with another time.
+    pub async fn component(
+        &self,
+        wanted: Wanted<'_>,
+        manifest: &Digest,
+        component: &Digest,
+        tell: TellReached<'_>,
+    ) -> Result<ModuleImage, SupplyError> {
+        let failed = SupplyError::store(wanted.reference);
+        let read = || {
+            let (store, component) = (self.store().clone(), *component);
+            on_thread(move || store.component(&component))
+        };
+        let err = match read().await {
+            Ok(image) => return Ok(image),
+            Err(err) => err,
+        };
+        if wanted.policy == PullPolicy::Never {
+            return Err(failed(err));
+        }
+        tracing::warn!(image = %wanted.reference, err = %chain(&err), "a component is pulled again");
+        // What cannot be read is of no more use than what is damaged.
+        self.store().discard(component);
+        let pinned = wanted.reference.pinned(*manifest);
+        let holder = Some(wanted.holder);
+        self.fetch(&pinned, wanted.credentials, holder, tell)
+            .await?;
+        read().await.map_err(failed)
+    }
+
+    /// Lets images go from time to time that nobody holds and nobody used for long.
+    pub async fn keep(self, every: Duration, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = wasm_edge_clock::sleep(every) => {}
+                () = stop.cancelled() => return,
+            }
+            let store = self.store().clone();
+            match on_thread(move || store.prune(Prune::Expired, clock::now())).await {
+                Ok(pruned) => {
+                    let (images, freed_bytes) = (pruned.images.len(), pruned.freed_bytes);
+                    if freed_bytes > 0 {
+                        tracing::info!(images, freed_bytes, "images that nobody used were let go");
+                    }
+                }
+                Err(err) => tracing::warn!(err = %chain(&err), "images cannot be let go"),
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+        holder: Option<&str>,
+        tell: TellReached<'_>,
+    ) -> Result<Pulled, SupplyError> {
+        let registry_failed = SupplyError::registry(reference);
+        let repository = self.inner.registry.repository(reference, credentials);
+        let mut repository = repository.map_err(&registry_failed)?;
+        let resolved = repository.resolve().await.map_err(&registry_failed)?;
+        let _turn = self.inner.transferring.lock().await;
+        // Until the image is there, its blobs belong to none.
+        let guard = self.store().pulling();
+        let transfer = Transfer {
+            supply: self,
+            reference,
+            size_bytes: resolved.image.size_bytes(),
+            tell,
+        };
+        // The small one first: what came of the large one then goes into an image at once.
+        let (config, layer) = (&resolved.image.config, &resolved.image.layer);
+        let mut received_bytes = transfer.blob(&mut repository, config, 0).await?;
+        received_bytes += transfer
+            .blob(&mut repository, layer, config.size_bytes)
+            .await?;
+        let put = self.put(reference, resolved, holder.map(str::to_owned));
+        let put = put.await;
+        drop(guard);
+        if put.is_err() {
+            let store = self.store().clone();
+            on_thread(move || store.tidy()).await;
+        }
+        let image = put.map_err(SupplyError::store(reference))?;
+        tracing::info!(image = %reference, digest = %image.manifest_digest, received_bytes, "an image was pulled");
+        Ok(Pulled {
+            image,
+            received_bytes,
+        })
+    }
+
+    async fn put(
+        &self,
+        reference: &Reference,
+        resolved: Resolved,
+        holder: Option<String>,
+    ) -> Result<StoredImage, StoreError> {
+        let (store, names) = (self.store().clone(), [reference.clone()]);
+        on_thread(move || {
+            let manifest = PutManifest {
+                digest: resolved.manifest_digest,
+                bytes: &resolved.manifest,
+                media_type: resolved.image.media_type,
+                names: &names,
+                holder: holder.as_deref(),
+            };
+            store.put_manifest(&manifest, clock::now())
+        })
+        .await
+    }
+}
+
+/// An image on its way.
+struct Transfer<'a> {
+    supply: &'a ImageSupply,
+    reference: &'a Reference,
+    size_bytes: u64,
+    tell: TellReached<'a>,
+}
+
+impl Transfer<'_> {
+    /// Gets one blob unless it is here; answers how many bytes came. `before_bytes` are the blobs before it.
+    async fn blob(
+        &self,
+        repository: &mut Repository,
+        blob: &Descriptor,
+        before_bytes: u64,
+    ) -> Result<u64, SupplyError> {
+        let store = self.supply.store();
+        let store_failed = SupplyError::store(self.reference);
+        let mut anew = 0;
+        loop {
+            let sink = StoreSink::begin(store, blob).await.map_err(&store_failed)?;
+            let Some(mut sink) = sink else {
+                (self.tell)(before_bytes + blob.size_bytes, self.size_bytes);
+                return Ok(0);
+            };
+            let resumed_bytes = sink.resumed_bytes();
+            let tell = |bytes| (self.tell)(before_bytes + bytes, self.size_bytes);
+            tell(resumed_bytes);
+            if let Err(err) = repository.pull_blob(blob, &mut sink, &tell).await {
+                return Err(match sink.into_failure() {
+                    Some(failure) => store_failed(failure),
+                    None => SupplyError::registry(self.reference)(err),
+                });
+            }
+            match sink.finish().await {
+                Ok(()) => return Ok(blob.size_bytes.saturating_sub(resumed_bytes)),
+                Err(StoreError::Digest { resumed: true, .. }) if anew < ANEW_MAX => anew += 1,
+                Err(err) => return Err(store_failed(err)),
+            }
+        }
+    }
+}
+
+impl SupplyError {
+    /// Whether the registry did not answer at all, or not now.
+    fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Registry { source, .. } if source.is_passing())
+    }
+
+    /// Whether the registry says, or the store, that there is no such image.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Registry { source, .. } => matches!(**source, RegistryError::NotFound { .. }),
+            Self::Store { source, .. } => matches!(**source, StoreError::Missing { .. }),
+            Self::NotStored { .. } => true,
+        }
+    }
+}
+
+async fn on_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(act)
+        .await
+        .expect("the store does not panic, and the runtime outlives its users")
+}
