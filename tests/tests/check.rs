@@ -7,9 +7,12 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use wasm_edge_tests::certificates::Authority;
+use wasm_edge_tests::daemon::DaemonOptions;
 use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
+use wasm_edge_tests::hub::HubServe;
 use wasm_edge_tests::outcome::Outcome;
 use wasm_edge_tests::paths;
 use wasm_edge_tests::run::{Run, RunOptions};
@@ -288,4 +291,62 @@ fn a_listener_that_does_not_answer_as_a_device_does_is_an_error() {
         &["the connection to the device broke"],
     );
     closing.join().expect("one connection comes");
+}
+
+/// The check of a device whose certificate is in these files.
+fn check_certificate(hub: &HubServe<'_>, certificate: &Path, key: &Path) -> Outcome {
+    let text = |path: &Path| path.to_str().expect("a path of tests is text").to_owned();
+    let home = Home::new();
+    let config = DaemonOptions::new()
+        .at(hub)
+        .set("provisioning", "source", "x509")
+        .set("provisioning", "host_name", "localhost")
+        .set("provisioning", "device_id", "d1")
+        .set("provisioning", "certificate_file", text(certificate))
+        .set("provisioning", "private_key_file", text(key))
+        .write(&home);
+    check_with(&home, &["--output", "json", "--config", &text(&config)])
+}
+
+#[test]
+fn a_certificate_is_good_ends_soon_or_has_ended() {
+    let hub_home = Home::new();
+    let hub = HubServe::start(&hub_home);
+    let body = json!({
+        "authentication": { "type": "certificateAuthority" }, "capabilities": { "iotEdge": true },
+    });
+    let made = hub.ask("PUT", "/devices/d1", Some(&body));
+    assert_eq!(made.status, 200, "{made:?}");
+    let issued = |days: &str| {
+        let home = Home::new();
+        let folder = home.path().to_str().expect("a path of tests is text");
+        let args = ["hub", "ca", "issue", "d1", "--days", days, "--dir", folder];
+        let told = hub.verb(&[&args[..], &["--output", "json"]].concat());
+        let told = told.ok().json();
+        let file = |key: &str| Path::new(told[key].as_str().expect("a path")).to_owned();
+        check_certificate(&hub, &file("certificateFile"), &file("keyFile"))
+    };
+    let report = issued("300").ok();
+    let trusted = "what the hub is trusted by: is good for";
+    let certificate = "the device's certificate: is good for 299 days";
+    is(&report, "certificates", "ok", &[certificate, trusted]);
+    is(&report, "hub-access", "ok", &[]);
+
+    let report = issued("20").ok();
+    let certificate = "the device's certificate: is good for 19 days";
+    is(&report, "certificates", "warning", &[certificate, trusted]);
+    is(&report, "hub-access", "ok", &[]);
+
+    let home = Home::new();
+    let ended = Authority::new("an authority").issue("d1", (2020, 2021));
+    let certificate = home.write("device.pem", ended.pem());
+    let key = home.write_secret("device.key", ended.key_pem());
+    let report = check_certificate(&hub, &certificate, &key).ended_with(1);
+    is(
+        &report,
+        "certificates",
+        "error",
+        &["the device's certificate: ended", "days ago"],
+    );
+    is(&report, "hub-access", "error", &[]);
 }

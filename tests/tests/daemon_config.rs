@@ -275,7 +275,13 @@ fn a_configuration_made_from_a_connection_string_is_checked_and_run() {
         }
     };
     let result = check(&mqtt_port, 0);
-    for id in ["service", "hub-name", "hub-port", "hub-access"] {
+    for id in [
+        "service",
+        "certificates",
+        "hub-name",
+        "hub-port",
+        "hub-access",
+    ] {
         assert_eq!(result(id), "ok", "{id}");
     }
     hub.verb(&["hub", "device", "update", "d1", "--status", "disabled"])

@@ -3,6 +3,8 @@
 //! Owns reading them. A key is in no error and in no debug output. Leaves which files to read to the callers, and TLS
 //! to [`crate::dial`].
 
+pub mod validity;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,6 +15,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use self::validity::Validity;
 
 /// The largest file of certificates: some hundreds of them, more than any system trusts.
 pub const PEM_SIZE_MAX_BYTES: usize = 1 << 20;
@@ -67,12 +71,7 @@ impl ClientIdentity {
     /// # Errors
     /// [`TrustError::Read`], [`TrustError::TooLarge`], [`TrustError::NoCertificate`], [`TrustError::NoKey`].
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TrustError> {
-        let pem = read(certificate)?;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let Some(chain) = chain.ok().filter(|chain| !chain.is_empty()) else {
-            let path = certificate.to_owned();
-            return Err(TrustError::NoCertificate { path });
-        };
+        let chain = certificates(certificate)?;
         let pem = Zeroizing::new(read(key)?);
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TrustError::NoKey {
             path: key.to_owned(),
@@ -117,6 +116,15 @@ pub fn roots(file: Option<&Path>) -> Result<RootCertStore, TrustError> {
     }
 }
 
+/// From when to when each certificate of a file in the PEM form is good; nothing for one that does not say so.
+///
+/// # Errors
+/// [`TrustError::Read`], [`TrustError::TooLarge`], [`TrustError::NoCertificate`].
+pub fn validities(file: &Path) -> Result<Vec<Option<Validity>>, TrustError> {
+    let certificates = certificates(file)?;
+    Ok(certificates.iter().map(|der| Validity::of(der)).collect())
+}
+
 /// No certificate at all, where none will be looked at.
 pub fn nobody() -> RootCertStore {
     RootCertStore::empty()
@@ -148,6 +156,16 @@ fn roots_of_system() -> Result<RootCertStore, TrustError> {
         true => Err(TrustError::NoRoots),
         false => Ok(roots),
     }
+}
+
+/// Those of a file in the PEM form, one at least.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let pem = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.ok().filter(|found| !found.is_empty());
+    found.ok_or_else(|| TrustError::NoCertificate {
+        path: path.to_owned(),
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {

@@ -4,6 +4,7 @@
 //! The list of checks is closed: an id is a promise to scripts.
 
 mod address_space;
+mod certificates;
 mod clock;
 mod configuration;
 mod data_folder;
@@ -63,6 +64,8 @@ pub(crate) enum Id {
     Modules,
     /// The configuration of the daemon.
     Service,
+    /// The certificates that it names.
+    Certificates,
     /// The name of its hub.
     HubName,
     /// The ports of its hub.
@@ -136,7 +139,7 @@ fn list(output: &Output) -> Result<(), OutputError> {
 
 impl Id {
     /// Every check, in the order in which they are made and printed.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Configuration,
         Self::Clock,
         Self::DataFolder,
@@ -151,6 +154,7 @@ impl Id {
         Self::Socket,
         Self::Modules,
         Self::Service,
+        Self::Certificates,
         Self::HubName,
         Self::HubPort,
         Self::HubAccess,
@@ -173,6 +177,7 @@ impl Id {
             Self::Socket => "socket",
             Self::Modules => "modules",
             Self::Service => "service",
+            Self::Certificates => "certificates",
             Self::HubName => "hub-name",
             Self::HubPort => "hub-port",
             Self::HubAccess => "hub-access",
@@ -195,6 +200,7 @@ impl Id {
             Self::Socket => "the running device answers and has the version of this command",
             Self::Modules => "every module runs and its image is there",
             Self::Service => "the daemon's configuration, and the files that it names",
+            Self::Certificates => "how long the certificates are good that the configuration names",
             Self::HubName => "the name of the daemon's hub is found",
             Self::HubPort => {
                 "the daemon's hub answers by TLS and is trusted, through the proxy if there is one"
@@ -219,6 +225,7 @@ impl Id {
             Self::Socket => socket::judge(&facts.folder, &facts.device),
             Self::Modules => modules::judge(&facts.device),
             Self::Service => service::judge_configuration(&facts.service),
+            Self::Certificates => certificates::judge(&facts.service, facts.clock.now),
             Self::HubName => service::judge_name(&facts.service),
             Self::HubPort => service::judge_connection(&facts.service),
             Self::HubAccess => service::judge_credentials(&facts.service),

@@ -45,6 +45,21 @@ pub enum ProvisioningConfig {
     Dps(DpsConfig),
 }
 
+impl ProvisioningConfig {
+    /// The certificate that the device is known by, where it is named.
+    pub fn certificate(&self) -> Option<&CertificateFiles> {
+        match self {
+            Self::ConnectionString { certificate, .. } => certificate.as_ref(),
+            Self::X509 { certificate, .. } => Some(certificate),
+            Self::Dps(dps) => match &dps.attestation {
+                Attestation::Certificate(certificate) => Some(certificate),
+                Attestation::Key { .. } => None,
+            },
+            Self::SasKeyFile { .. } => None,
+        }
+    }
+}
+
 /// Where a connection string stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionStringSource {

@@ -183,9 +183,14 @@ pub(super) async fn gather(global: &GlobalArgs, args: Option<&CheckArgs>) -> any
 
 /// Whether nothing is asked of the daemon, so that no connection need be made.
 fn leaves_out_service(args: &CheckArgs) -> bool {
-    [Id::Service, Id::HubName, Id::HubPort, Id::HubAccess]
-        .iter()
-        .all(|id| args.leaves_out(*id))
+    let asking = [
+        Id::Service,
+        Id::Certificates,
+        Id::HubName,
+        Id::HubPort,
+        Id::HubAccess,
+    ];
+    asking.iter().all(|id| args.leaves_out(*id))
 }
 
 fn folder(path: &Path) -> Folder {

@@ -85,7 +85,8 @@ pub(super) fn judge_credentials(service: &Service) -> Verdict {
     })
 }
 
-fn with_hub(service: &Service, judge: impl FnOnce(&Hub) -> Verdict) -> Verdict {
+/// The verdict over what is known of the hub, where there is one.
+pub(super) fn with_hub(service: &Service, judge: impl FnOnce(&Hub) -> Verdict) -> Verdict {
     match service {
         Service::None => nothing_configured(),
         Service::Faulty { .. } => Verdict::skipped("the configuration cannot be used"),
@@ -99,11 +100,11 @@ fn nothing_configured() -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::verdict::Grade;
     use super::*;
 
-    fn hub() -> Hub {
+    pub(in super::super) fn hub() -> Hub {
         Hub {
             file: "/etc/it.toml".into(),
             host: "hub.example".to_owned(),
@@ -111,6 +112,7 @@ mod tests {
             addresses: Ok(2),
             ports: vec![(8883, Ok(()))],
             credentials: Credentials::Accepted,
+            certificates: Vec::new(),
         }
     }
 

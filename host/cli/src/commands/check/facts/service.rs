@@ -21,6 +21,8 @@ use wasm_edge_model::identity::{ModuleId, ModuleIdentity};
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::dial::{Dialer, Security};
 use wasm_edge_net::traffic::Counter;
+use wasm_edge_net::trust::validity::Validity;
+use wasm_edge_net::trust::{self, TrustError};
 
 use crate::args::daemon::CONFIG_DEFAULT;
 use crate::config_file;
@@ -56,6 +58,25 @@ pub(in crate::commands::check) struct Hub {
     /// Each port that was tried, with what became of it.
     pub(in crate::commands::check) ports: Vec<(u16, Result<(), String>)>,
     pub(in crate::commands::check) credentials: Credentials,
+    /// The files of certificates that the configuration names.
+    pub(in crate::commands::check) certificates: Vec<CertificateFile>,
+}
+
+/// A file of certificates.
+pub(in crate::commands::check) struct CertificateFile {
+    pub(in crate::commands::check) path: PathBuf,
+    pub(in crate::commands::check) role: Role,
+    /// When each certificate in it is good; nothing where that cannot be read.
+    pub(in crate::commands::check) validities: Vec<Option<Validity>>,
+}
+
+/// What certificates are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::commands::check) enum Role {
+    /// The device is known by it, and by those that lead to its authority.
+    Device,
+    /// The hub is trusted by any of them.
+    Authority,
 }
 
 /// Whether the hub takes the device for whom it is.
@@ -116,6 +137,7 @@ async fn try_out(provisioning: &ProvisioningConfig, config: &Config) -> Result<H
     let dialers = Dialers::of(&config, certificate, clock.clone()).map_err(|err| told(&err))?;
     let proxy = line::proxy(&config.proxy).map_err(|err| told(&err))?;
     let goal = Goal::of(provisioning, source.known(), &config.hub);
+    let certificates = certificate_files(provisioning, &config.hub).map_err(|err| told(&err))?;
     let has_proxy = proxy.is_some_and(|proxy| proxy.is_for(&goal.host));
     let mut ports = Vec::new();
     for port in &goal.ports {
@@ -142,7 +164,32 @@ async fn try_out(provisioning: &ProvisioningConfig, config: &Config) -> Result<H
         addresses,
         ports,
         credentials,
+        certificates,
     })
+}
+
+fn certificate_files(
+    provisioning: &ProvisioningConfig,
+    hub: &HubConfig,
+) -> Result<Vec<CertificateFile>, TrustError> {
+    let device = provisioning
+        .certificate()
+        .map(|files| &files.certificate_file);
+    let named = [
+        (device, Role::Device),
+        (hub.ca_file.as_ref(), Role::Authority),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(path, role)| Some((path?, role)));
+    let files = named.map(|(path, role)| {
+        Ok(CertificateFile {
+            path: path.clone(),
+            role,
+            validities: trust::validities(path)?,
+        })
+    });
+    files.collect()
 }
 
 impl Goal {
