@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::images::ImageSupply;
 
 use crate::args::bench::{BenchArgs, BenchCommand};
 use crate::exit_codes::ExitStatus;
@@ -40,6 +41,8 @@ struct Components {
     source: PathBuf,
     /// Where code is made and kept.
     code: CodeStore,
+    /// Images of registries, of which there are none.
+    images: ImageSupply,
     _folder: (DataFolder, TempDir),
 }
 
@@ -214,6 +217,7 @@ impl Components {
             load,
             source,
             code: CodeStore::open(&folder.precompiled()?)?,
+            images: ImageSupply::open_without_registries(&folder)?,
             _folder: (folder, temporary),
         })
     }

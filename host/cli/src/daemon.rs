@@ -25,6 +25,7 @@ use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::images::PRUNE_INTERVAL;
 use wasm_edge_daemon::metrics::Metrics;
 use wasm_edge_daemon::metrics::serve::MetricsServer;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
@@ -37,7 +38,7 @@ use self::pid_file::PidFile;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{data_folder, live, metrics_server, uploads};
+use crate::{data_folder, live, metrics_server, registries, uploads};
 
 /// How long an orderly end may take in all: modules get their grace, and what waits for the hub some seconds.
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -161,12 +162,16 @@ impl Running {
         let id = outside.device().clone();
         let ledger = outside.ledger();
         let counter = ledger.counter(UPLOADS_TRAFFIC);
+        let images_counter = ledger.counter(registries::IMAGES_TRAFFIC);
+        let registry = registries::open(config, clock.clone(), images_counter)?;
+        let images = registries::supply(&folder, registry)?;
         let device = Device::start(DeviceConfig {
             device: id.clone(),
             folder: folder.device(&id)?,
             own_folder: own_folder.clone(),
             upstream: outside.way(),
             code: code.clone(),
+            images: images.clone(),
             restart_waits: options.restart_waits,
             health_checks: HealthChecks::default(),
             agent: agent_settings(config),
@@ -192,6 +197,7 @@ impl Running {
         let metrics = metrics_server::start(&config.metrics, counted).await?;
         let announcement = live::announce_service(folder.path());
         tasks.spawn(timekeeper.keep(stop_tasks.clone()));
+        tasks.spawn(images.keep(PRUNE_INTERVAL, stop_tasks.clone()));
         outside.spawn(&tasks, &stop_tasks);
         tasks.close();
         Ok(Self {

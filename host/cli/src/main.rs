@@ -24,6 +24,7 @@ mod logging;
 mod metrics_server;
 mod open_files;
 mod output;
+mod registries;
 #[cfg(feature = "hub")]
 mod run;
 mod run_view;

@@ -27,6 +27,7 @@ use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::images::PRUNE_INTERVAL;
 use wasm_edge_daemon::metrics::Metrics;
 use wasm_edge_daemon::metrics::serve::MetricsServer;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
@@ -37,6 +38,7 @@ use wasm_edge_hub::telemetry::StartAt;
 use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::traffic::Counter;
 
 use crate::args::run::RunArgs;
 use crate::exit_codes::ExitStatus;
@@ -44,7 +46,7 @@ use crate::failure::Failure;
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
-use crate::{config_file, data_folder, deployment_file, metrics_server, uploads};
+use crate::{config_file, data_folder, deployment_file, metrics_server, registries, uploads};
 use console::Console;
 use narrator::Narrator;
 use target::Loaded;
@@ -62,6 +64,8 @@ struct Running {
     hub: Hub,
     /// Carries out the hub's configurations; ends when the hub is closed.
     configurations: JoinHandle<()>,
+    /// Lets images go that nobody uses, and what ends it.
+    pruning: (JoinHandle<()>, CancellationToken),
     upstream: HubUpstream,
     devices: Vec<Device>,
     socket: ControlSocket,
@@ -128,6 +132,8 @@ async fn start(
     stop: CancellationToken,
 ) -> anyhow::Result<(Running, Console)> {
     let code = CodeStore::open(&folder.precompiled()?)?;
+    let registry = registries::open(config, HubClock::new(None), Counter::default())?;
+    let images = registries::supply(&folder, registry)?;
     let hub = Hub::open(&folder.hub()?, hub_options(args)).await?;
     let upstream = HubUpstream::new(hub.clone());
     let own_folder = std::fs::canonicalize(folder.path())?;
@@ -140,6 +146,7 @@ async fn start(
             own_folder: own_folder.clone(),
             upstream: Way::Embedded(Arc::new(upstream.clone())),
             code: code.clone(),
+            images: images.clone(),
             restart_waits: RestartWaits {
                 first: args.restart_wait,
                 ..RestartWaits::default()
@@ -172,6 +179,8 @@ async fn start(
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
     let metrics = metrics_server::start(&config.metrics, counted).await?;
     let announcement = live::announce(folder.path(), output);
+    let stop_pruning = CancellationToken::new();
+    let pruning = images.keep(PRUNE_INTERVAL, stop_pruning.clone());
     let configurations = tokio::spawn({
         let hub = hub.clone();
         async move { hub.run_configurations().await }
@@ -179,6 +188,7 @@ async fn start(
     let running = Running {
         hub,
         configurations,
+        pruning: (tokio::spawn(pruning), stop_pruning),
         upstream,
         devices,
         socket,
@@ -352,6 +362,7 @@ impl Running {
         let Self {
             hub,
             configurations,
+            pruning: (pruning, stop_pruning),
             upstream,
             devices,
             socket,
@@ -361,6 +372,7 @@ impl Running {
             _folder,
         } = self;
         drop(_announcement);
+        stop_pruning.cancel();
         if let Some(metrics) = metrics {
             metrics.close().await;
         }
@@ -368,6 +380,9 @@ impl Running {
         hub.close();
         if let Err(err) = configurations.await {
             tracing::error!(%err, "carrying out configurations failed");
+        }
+        if let Err(err) = pruning.await {
+            tracing::error!(%err, "letting images go failed");
         }
         upstream.ended().await;
         socket.close().await;

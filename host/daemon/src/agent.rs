@@ -41,6 +41,7 @@ use crate::clock;
 use crate::code::CodeStore;
 use crate::config::RouterConfig;
 use crate::deployment::sealed::SealedFile;
+use crate::images::ImageSupply;
 use crate::logs::Logs;
 use crate::methods::Methods;
 use crate::pulse::Heart;
@@ -60,6 +61,7 @@ use plan::Current;
 use pursue::Pursued;
 use report::{Outcome, Running};
 use reporter::Reporter;
+use resolve::Resolved;
 use state::Ledger;
 
 /// How long a group of one start order has to become ready before the next one is started, unless set.
@@ -113,6 +115,8 @@ pub struct AgentParts {
     pub sessions: Sessions,
     /// Code of images.
     pub code: CodeStore,
+    /// Images of registries.
+    pub images: ImageSupply,
     /// Where the deployment is stored.
     pub file: SealedFile,
     /// The device's part of the data folder.
@@ -165,6 +169,8 @@ pub struct Agent {
     ledger: Ledger,
     outcome: watch::Sender<Outcome>,
     current: Current,
+    /// Which images of registries the desired properties that were read last mean.
+    resolved: Resolved,
     /// What runs, and what was healthy last.
     running: Option<Deployment>,
     last_good: Option<Deployment>,
@@ -186,13 +192,15 @@ impl Agent {
     /// # Errors
     /// [`DatabaseError`].
     pub fn new(parts: AgentParts) -> Result<(Self, AgentHandle), DatabaseError> {
-        let images = Images::new(parts.code.clone());
+        let holder = parts.device.folder_name();
+        let images = Images::new(parts.code.clone(), parts.images.clone(), holder);
         let handle = AgentHandle::new(images.clone(), parts.routing.compatibility);
         let own = OwnTwins {
             agent: parts.twins.of(&ModuleId::edge_agent())?,
             hub: parts.twins.of(&ModuleId::edge_hub())?,
         };
         let ledger = Ledger::open(parts.file.clone());
+        images.hold([ledger.current(), ledger.last_good()].into_iter().flatten());
         let agent = Self {
             images,
             shared: Arc::clone(handle.shared()),
@@ -200,6 +208,7 @@ impl Agent {
             ledger,
             outcome: watch::Sender::default(),
             current: Current::default(),
+            resolved: Resolved::default(),
             running: None,
             last_good: None,
             touched: BTreeSet::new(),
@@ -287,6 +296,7 @@ impl Agent {
         loop {
             force |= changes.see();
             let passed = self.pursue(&changes, force).await;
+            self.hold_images();
             force = false;
             match passed {
                 Pursued::Settled => {

@@ -19,6 +19,7 @@ use crate::code::CodeStore;
 use crate::config::RouterConfig;
 use crate::deployment::sealed::SealedFile;
 use crate::deployment::{self, AppliedManifest};
+use crate::images::ImageSupply;
 use crate::injector::Injector;
 use crate::keys::Keyring;
 use crate::logs::{self, Logs};
@@ -48,6 +49,8 @@ pub struct DeviceConfig {
     pub upstream: Way,
     /// Code of images, shared by all devices of the process.
     pub code: CodeStore,
+    /// Images of registries, shared by all devices of the process.
+    pub images: ImageSupply,
     /// Waits between restarts of a module, where its manifest says nothing.
     pub restart_waits: RestartWaits,
     /// How the health of modules is asked, where their manifest says nothing.
@@ -107,6 +110,7 @@ impl Device {
             own_folder,
             upstream,
             code,
+            images,
             restart_waits,
             health_checks,
             agent: settings,
@@ -159,6 +163,7 @@ impl Device {
             upstream: Arc::clone(&upstream),
             sessions: sessions.clone(),
             code,
+            images,
             file,
             folder: Arc::clone(&folder),
             settings,

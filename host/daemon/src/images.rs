@@ -4,6 +4,7 @@
 //! and how bytes are kept to the images crate, which image a module runs to the agent, and `file:` images to
 //! [`wasm_edge_images::source`]. Used by agents and the management API.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +15,21 @@ use wasm_edge_images::document::Descriptor;
 use wasm_edge_images::image::ModuleImage;
 use wasm_edge_images::reference::Reference;
 use wasm_edge_images::registry::error::RegistryError;
-use wasm_edge_images::registry::{Registry, Repository, Resolved};
+use wasm_edge_images::registry::{Registry, RegistryOptions, Repository, Resolved};
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_images::store::sink::StoreSink;
-use wasm_edge_images::store::{ImageStore, Prune, PutManifest, StoredImage};
+use wasm_edge_images::store::{ImageStore, Prune, PutManifest, StoreLimits, StoredImage};
 use wasm_edge_model::error::chain;
 use wasm_edge_model::manifest::PullPolicy;
+use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::traffic::Counter;
+use wasm_edge_store::folder::{DataFolder, FolderError};
 
 use crate::clock;
+use crate::deployment::sealed;
 
-/// How often images are let go that nobody used for long, unless set.
-pub const PRUNE_INTERVAL_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often images are let go that nobody used for long: their ages are counted in days.
+pub const PRUNE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often a blob is fetched from its beginning where the part that was here turned out to be wrong.
 const ANEW_MAX: usize = 1;
@@ -144,7 +149,52 @@ impl SupplyError {
     }
 }
 
+/// Why the images of a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The store cannot.
+    #[error("cannot use the image store")]
+    Store(#[from] StoreError),
+}
+
 impl ImageSupply {
+    /// Opens the image store of a data folder, in which the deployments of all its devices hold their images, whether
+    /// this process runs them or not. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(
+        folder: &DataFolder,
+        limits: StoreLimits,
+        registry: Registry,
+    ) -> Result<Self, OpenError> {
+        let store = ImageStore::open(&folder.images()?, limits)?;
+        for (name, device) in folder.devices()? {
+            store.hold(&name, sealed::manifests_held(device));
+        }
+        Ok(Self::new(store, registry))
+    }
+
+    /// The same for a process that asks no registry.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_without_registries(folder: &DataFolder) -> Result<Self, OpenError> {
+        let registry = Registry::new(RegistryOptions {
+            proxy: None,
+            clock: HubClock::new(None),
+            connect_timeout: Duration::ZERO,
+            hosts: BTreeMap::new(),
+            allowed: Some(Vec::new()),
+            docker: None,
+            counter: Counter::default(),
+        });
+        Self::open(folder, StoreLimits::default(), registry)
+    }
+
     /// Gets images from this store and these registries.
     pub fn new(store: ImageStore, registry: Registry) -> Self {
         Self {
@@ -372,7 +422,6 @@ impl Transfer<'_> {
         loop {
             let sink = StoreSink::begin(store, blob).await.map_err(&store_failed)?;
             let Some(mut sink) = sink else {
-                (self.tell)(before_bytes + blob.size_bytes, self.size_bytes);
                 return Ok(0);
             };
             let resumed_bytes = sink.resumed_bytes();

@@ -76,8 +76,10 @@ pub struct Module {
     pub spec: ModuleSpec,
     /// Its code.
     pub code: ModuleCode,
-    /// The digest of its image, `sha256:…`.
+    /// The digest that names its image to people, `sha256:…`.
     pub image_digest: String,
+    /// The digest of its component, `sha256:…`.
+    pub component_digest: String,
     /// Its credentials at the hub.
     pub credentials: Credentials,
     /// Its twin.
@@ -174,13 +176,14 @@ impl Supervisor {
     }
 
     /// Changes what is said of a module, and leaves its instance alone: its desired status, its restart policy,
-    /// how its health is asked, its start order. Start or stop it besides where its desired status has changed.
+    /// how its health is asked, its start order, by which digest its image is named. Start or stop it besides where its desired status has changed.
     ///
     /// What an instance runs by, see [`ModuleSpec::runs_as`], holds from its next start on; what is to change
     /// that at once is [`Supervisor::update`]. `false` if there is none of that name.
-    pub async fn set_spec(&self, spec: ModuleSpec) -> bool {
+    pub async fn set_spec(&self, spec: ModuleSpec, image_digest: String) -> bool {
         let id = spec.id.clone();
-        self.order(&id, Command::SetSpec(Box::new(spec))).await
+        let command = Command::SetSpec(Box::new(spec), image_digest);
+        self.order(&id, command).await
     }
 
     /// Stops a module and lets it go; done when its instance has ended.

@@ -315,6 +315,7 @@ impl Testbed {
         let module = Module {
             spec,
             code: code.clone(),
+            component_digest: image_digest.clone(),
             image_digest,
             credentials: TestHub::credentials(),
             twin,

@@ -18,6 +18,7 @@ use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::config::RouterConfig;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::images::ImageSupply;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_daemon::upstream::{
@@ -241,6 +242,7 @@ impl Bed {
             own_folder: self.folder.path().to_owned(),
             upstream: Way::Embedded(Arc::new(hub.clone())),
             code: self.code.clone(),
+            images: ImageSupply::open_without_registries(&self.folder).expect("it opens"),
             restart_waits: RestartWaits::default(),
             health_checks: HealthChecks::default(),
             agent: AgentSettings {

@@ -206,6 +206,32 @@ impl DataFolder {
         }
     }
 
+    /// What each device keeps that has a folder here, by the folder's name.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn devices(&self) -> Result<Vec<(String, DeviceFolder)>, FolderError> {
+        let path = self.path.join(DEVICES);
+        let failed = |source| FolderError::Io {
+            path: path.clone(),
+            source,
+        };
+        let dir = self.part(DEVICES)?;
+        let mut devices = Vec::new();
+        for entry in dir.entries().map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // A name that is no text is none of ours.
+            let name = entry.file_name().into_string();
+            if let (true, Ok(name)) = (entry.file_type().map_err(failed)?.is_dir(), name) {
+                let dir = entry.open_dir().map_err(failed)?;
+                let folder = DeviceFolder::new(path.join(&name), dir);
+                devices.push((name, folder));
+            }
+        }
+        devices.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(devices)
+    }
+
     /// A path to bind the control socket at, short enough for a socket address wherever the folder is.
     ///
     /// It leads through this process's open folder and is of use in this

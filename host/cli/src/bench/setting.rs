@@ -13,6 +13,7 @@ use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::config::RouterConfig;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::images::ImageSupply;
 use wasm_edge_daemon::supervisor::health::HealthChecks;
 use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_daemon::uploads::Uploads;
@@ -49,6 +50,7 @@ pub(super) struct Setting {
     devices: Vec<Device>,
     telemetry: TelemetryReader,
     code: CodeStore,
+    images: ImageSupply,
     _folder: (DataFolder, TempDir),
 }
 
@@ -70,6 +72,7 @@ impl Setting {
             devices: Vec::new(),
             telemetry,
             code: components.code.clone(),
+            images: components.images.clone(),
             _folder: (folder, temporary),
         };
         for manifest in manifests {
@@ -92,6 +95,7 @@ impl Setting {
             own_folder: folder.path().to_owned(),
             upstream: Way::Embedded(Arc::new(self.upstream.clone())),
             code: self.code.clone(),
+            images: self.images.clone(),
             restart_waits: NO_WAITS,
             health_checks: HealthChecks::default(),
             agent: AgentSettings {

@@ -8,8 +8,8 @@ use wasm_edge_daemon::agent::handle::{DeploymentState, Phase};
 use wasm_edge_daemon::agent::progress::Progress;
 use wasm_edge_daemon::device::Device;
 
-use crate::output::Output;
 use crate::output::text::Text;
+use crate::output::{Output, human};
 
 /// Tells of all devices until it is closed.
 pub(super) struct Narrator {
@@ -80,7 +80,15 @@ impl Reader {
     fn tell(&self, progress: &Progress) {
         let prefix = &self.prefix;
         match progress {
-            Progress::Loading { .. } | Progress::Cached { .. } => {}
+            Progress::Pulling {
+                module,
+                done_bytes,
+                size_bytes,
+            } if done_bytes == size_bytes => self.note(&format!(
+                "{prefix}pulled the image of {module}, {}",
+                human::size(*size_bytes)
+            )),
+            Progress::Pulling { .. } | Progress::Loading { .. } | Progress::Cached { .. } => {}
             Progress::Compiled { module, took } => self.note(&format!(
                 "{prefix}compiled {module} in {:.1} s",
                 took.as_secs_f64()

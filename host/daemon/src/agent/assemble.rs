@@ -6,18 +6,20 @@ use std::path::Path;
 use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value};
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::manifest::{Fault, ImageReference, Manifest, Origin};
+use wasm_edge_model::manifest::{Fault, ImageReference, Manifest, Origin, RegistryCredential};
 use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_model::status::DeploymentCode;
 
 use super::plan::{Desired, Placed, Wiring};
-use crate::deployment::sealed::{Sections, StoredDeployment};
+use crate::deployment::sealed::{ImageDigests, Sections, StoredDeployment};
 
 /// A deployment that may be applied, with the digest of each image.
 #[derive(Clone, Debug)]
 pub(super) struct Deployment {
     pub(super) sections: Sections,
     pub(super) desired: Desired,
+    /// With which registries are asked for its images.
+    pub(super) registry_credentials: Vec<RegistryCredential>,
 }
 
 /// Why desired properties are no deployment.
@@ -45,6 +47,24 @@ pub(super) struct Reading {
     pub(super) file_images: bool,
     /// Whose behaviour the conditions of routes have.
     pub(super) compatibility: Compatibility,
+}
+
+/// A deployment that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unread {
+    /// What is told of it.
+    pub(super) refusal: Refusal,
+    /// Whether the same may be read later.
+    pub(super) is_passing: bool,
+}
+
+impl From<Refusal> for Unread {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            is_passing: false,
+        }
+    }
 }
 
 /// Reads desired properties as a manifest.
@@ -86,11 +106,11 @@ impl Deployment {
     pub(super) fn new(
         sections: Sections,
         manifest: Manifest,
-        images: &BTreeMap<ModuleId, String>,
+        images: &BTreeMap<ModuleId, ImageDigests>,
     ) -> Self {
         let modules = manifest.modules.into_iter().filter_map(|(id, spec)| {
-            let image_digest = images.get(&id)?.clone();
-            Some((id, Placed { spec, image_digest }))
+            let image = *images.get(&id)?;
+            Some((id, Placed { spec, image }))
         });
         let desired = Desired {
             modules: modules.collect(),
@@ -100,7 +120,11 @@ impl Deployment {
                 store_max_bytes: manifest.store_and_forward.size_max_bytes,
             },
         };
-        Self { sections, desired }
+        Self {
+            sections,
+            desired,
+            registry_credentials: manifest.registry_credentials,
+        }
     }
 
     /// Names what it says and which images it runs; the same for the same.
@@ -110,12 +134,16 @@ impl Deployment {
 
     /// The form that is stored.
     pub(super) fn to_stored(&self) -> StoredDeployment {
-        let images = self.desired.modules.iter();
+        let images = || self.desired.modules.iter();
+        let manifest = |(id, placed): (&ModuleId, &Placed)| {
+            Some((id.clone(), placed.image.manifest?.to_string()))
+        };
         StoredDeployment {
             sections: self.sections.clone(),
-            images: images
-                .map(|(id, placed)| (id.clone(), placed.image_digest.clone()))
+            images: images()
+                .map(|(id, placed)| (id.clone(), placed.image.component.to_string()))
                 .collect(),
+            manifests: images().filter_map(manifest).collect(),
         }
     }
 }

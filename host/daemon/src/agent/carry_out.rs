@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use wasm_edge_images::digest::Digest;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::DesiredStatus;
 use wasm_edge_router::table::RouteTable;
@@ -16,6 +15,7 @@ use wasm_edge_runtime::precompiled::ModuleCode;
 use super::assemble::Deployment;
 use super::error::DeployError;
 use super::follow::{Changes, Link};
+use super::images::Asking;
 use super::plan::{self, Command, Here, Placed};
 use super::progress::Progress;
 use super::pursue::Carried;
@@ -120,6 +120,7 @@ impl Agent {
         deployment: &Deployment,
     ) -> Result<BTreeMap<ModuleId, ModuleCode>, DeployError> {
         let tell = |progress: Progress| self.shared.tell(progress);
+        let asking = Asking::new(&deployment.registry_credentials, &tell);
         let mut codes = BTreeMap::new();
         let mut failed = Vec::new();
         for placed in ids
@@ -127,9 +128,8 @@ impl Agent {
             .filter_map(|id| deployment.desired.modules.get(id))
         {
             let id = placed.spec.id.clone();
-            let digest: Option<Digest> = placed.image_digest.parse().ok();
-            match self.images.load(&placed.spec, digest.as_ref(), &tell).await {
-                Ok((_, code, _)) => drop(codes.insert(id, code)),
+            match self.images.load(&placed.spec, placed.image, asking).await {
+                Ok((code, _)) => drop(codes.insert(id, code)),
                 Err(err) => failed.push((id, err)),
             }
         }
@@ -216,7 +216,9 @@ impl Agent {
     async fn change(&mut self, id: &ModuleId, deployment: &Deployment) {
         let here = self.current.modules.get_mut(id);
         if let (Some(here), Some(placed)) = (here, deployment.desired.modules.get(id)) {
-            self.parts.supervisor.set_spec(placed.spec.clone()).await;
+            let digest = placed.image.shown().to_string();
+            let spec = placed.spec.clone();
+            self.parts.supervisor.set_spec(spec, digest).await;
             here.placed = placed.clone();
             if let Some(twin) = self.parts.twins.known(id) {
                 keep_local_changes(&twin, placed.spec.keep_local_changes).await;
@@ -234,7 +236,7 @@ impl Agent {
         let (Some(placed), Some(code), Some((credentials, twin))) = prepared else {
             unreachable!("a plan fetches and provisions what it makes");
         };
-        let Placed { spec, image_digest } = placed.clone();
+        let Placed { spec, image } = placed.clone();
         self.parts.logs.set_limits(id, &spec.limits);
         keep_local_changes(&twin, spec.keep_local_changes).await;
         self.parts.sessions.identity_taken(id);
@@ -245,7 +247,8 @@ impl Agent {
         let module = Module {
             spec,
             code,
-            image_digest,
+            image_digest: image.shown().to_string(),
+            component_digest: image.component.to_string(),
             credentials,
             twin,
         };

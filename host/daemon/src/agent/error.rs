@@ -1,5 +1,6 @@
 //! Why a deployment, or one module of it, cannot be applied.
 
+use wasm_edge_images::reference::ReferenceError;
 use wasm_edge_images::source::ImageError;
 use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::ModuleId;
@@ -7,6 +8,7 @@ use wasm_edge_router::table::RouteTableError;
 use wasm_edge_store::database::DatabaseError;
 
 use crate::code::CodeStoreError;
+use crate::images::SupplyError;
 use crate::upstream::UpstreamError;
 
 /// Why a deployment was not applied. Nothing was touched then.
@@ -50,6 +52,12 @@ pub enum ModuleError {
     /// Its image cannot be had.
     #[error("cannot load its image")]
     Image(#[from] ImageError),
+    /// Its image is in no registry that can be named.
+    #[error("cannot load its image")]
+    Reference(#[from] ReferenceError),
+    /// Its image cannot be had of a registry.
+    #[error("cannot load its image")]
+    Supply(#[from] SupplyError),
     /// There is no code for it.
     #[error("cannot use its image")]
     Code(#[from] CodeStoreError),
@@ -57,11 +65,17 @@ pub enum ModuleError {
 
 impl ModuleError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Image(err) => Some(err.hint()),
-            Self::Code(_) => None,
+            Self::Image(err) => Some(err.hint().to_owned()),
+            Self::Supply(err) => err.hint(),
+            Self::Reference(_) | Self::Code(_) => None,
         }
+    }
+
+    /// Whether the same may work later.
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Supply(err) if err.is_passing())
     }
 }
 
@@ -79,12 +93,11 @@ impl DeployError {
 
     /// Whether the same may work later.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Identity {
-                source: UpstreamError::Unreachable { .. },
-                ..
-            }
-        )
+        match self {
+            Self::Identity { source, .. } => matches!(source, UpstreamError::Unreachable { .. }),
+            // One that cannot be had at all is not worth asking for the others again.
+            Self::Images(modules) => modules.iter().all(|(_, err)| err.is_passing()),
+            _ => false,
+        }
     }
 }

@@ -16,7 +16,7 @@ use wasm_edge_router::table::RouteTable;
 use wasm_edge_runtime::precompiled::Origin;
 
 use super::error::DeployError;
-use super::images::Images;
+use super::images::{Asking, Images};
 use super::progress::Progress;
 use crate::deployment::sealed::Sections;
 
@@ -169,11 +169,12 @@ impl AgentHandle {
         let mut modules = Vec::new();
         let mut failed = Vec::new();
         let progress = |progress| self.shared.tell(progress);
+        let asking = Asking::new(&manifest.registry_credentials, &progress);
         for spec in manifest.modules.values() {
-            match self.shared.images.load(spec, None, &progress).await {
-                Ok((digest, _, origin)) => modules.push(TriedOutModule {
+            match self.shared.images.try_out(spec, asking).await {
+                Ok((image, _, origin)) => modules.push(TriedOutModule {
                     module: spec.id.clone(),
-                    image_digest: digest.to_string(),
+                    image_digest: image.shown().to_string(),
                     compiled: origin == Origin::Compiled,
                 }),
                 Err(err) => failed.push((spec.id.clone(), err)),

@@ -1,18 +1,32 @@
-//! Images of a deployment: from what a module's manifest names to a digest, and from there to code.
+//! Images of a deployment: from what a module's manifest names to digests, and from there to code.
 //!
-//! Owns the order of places where code is looked for. Leaves reading and checking to the images crate, and
-//! compiling to the code store.
+//! Owns the order of places where code is looked for, and what is told of a pull. Leaves files to the images crate,
+//! registries and the store to the supply, and compiling to the code store.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasm_edge_images::credentials::Credentials;
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::image::ModuleImage;
+use wasm_edge_images::reference::Reference;
 use wasm_edge_images::source::ImageSource;
-use wasm_edge_model::manifest::{ImageReference, ModuleSpec};
+use wasm_edge_model::identity::ModuleId;
+use wasm_edge_model::manifest::{ImageReference, ModuleSpec, RegistryCredential};
 use wasm_edge_runtime::precompiled::{ModuleCode, Origin};
 
 use super::error::ModuleError;
 use super::handle::image_folder;
 use super::progress::Progress;
 use crate::code::CodeStore;
+use crate::deployment::sealed::{ImageDigests, StoredDeployment};
+use crate::images::{ImageSupply, Wanted};
+
+/// How many times it is told at most how far a pull is.
+const PULL_STEPS: u64 = 50;
+
+/// Who holds an image while it is tried out.
+const TRYING_OUT: &str = "a deployment that is being checked";
 
 /// Tells how far it is.
 pub(super) type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
@@ -21,49 +35,176 @@ pub(super) type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 #[derive(Clone)]
 pub(super) struct Images {
     code: CodeStore,
+    supply: ImageSupply,
+    /// As whom images are held in the store.
+    holder: String,
+}
+
+/// An image that a module is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Meant {
+    pub(super) digests: ImageDigests,
+    /// What is worth telling of how it was had.
+    pub(super) warning: Option<String>,
+}
+
+/// What an image is asked for with.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// The deployment's passwords of registries.
+    credentials: &'a [RegistryCredential],
+    tell: Tell<'a>,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(credentials: &'a [RegistryCredential], tell: Tell<'a>) -> Self {
+        Self { credentials, tell }
+    }
+
+    /// Tells of a pull of a module's image, in steps.
+    fn pulling(&self, module: &ModuleId) -> impl Fn(u64, u64) + Send + Sync + use<'a> {
+        let (tell, module) = (self.tell, module.clone());
+        // The last step that was told; written by whoever tells.
+        let told = AtomicU64::new(0);
+        move |done_bytes, size_bytes| {
+            let step = done_bytes.saturating_mul(PULL_STEPS) / size_bytes.max(1) + 1;
+            if told.fetch_max(step, Ordering::Relaxed) < step {
+                tell(Progress::Pulling {
+                    module: module.clone(),
+                    done_bytes,
+                    size_bytes,
+                });
+            }
+        }
+    }
 }
 
 impl Images {
-    pub(super) fn new(code: CodeStore) -> Self {
-        Self { code }
+    pub(super) fn new(code: CodeStore, supply: ImageSupply, holder: String) -> Self {
+        Self {
+            code,
+            supply,
+            holder,
+        }
     }
 
-    /// The digest of the image that a module names now. Its bytes are read for that and let go.
-    pub(super) async fn resolve(&self, spec: &ModuleSpec) -> Result<Digest, ModuleError> {
-        Ok(read(&spec.image, None).await?.digest)
+    /// The image that a module names now: of a file its bytes are read for that and let go, one of a registry is had
+    /// as its pull policy says, and is in the store.
+    pub(super) async fn resolve(
+        &self,
+        spec: &ModuleSpec,
+        asking: Asking<'_>,
+    ) -> Result<Meant, ModuleError> {
+        match &spec.image {
+            ImageReference::File { .. } => {
+                let component = read_file(&spec.image, None).await?.digest;
+                let manifest = None;
+                let digests = ImageDigests {
+                    component,
+                    manifest,
+                };
+                Ok(digests.into())
+            }
+            ImageReference::Registry { .. } => {
+                let reference = Reference::try_from(&spec.image)?;
+                self.obtain(spec, &reference, asking).await
+            }
+        }
     }
 
-    /// The code of an image by its digest alone, if this device has it.
-    pub(super) async fn find(&self, digest: &Digest) -> Option<ModuleCode> {
-        match self.code.find(digest).await {
+    /// The image that a module named before: nobody is asked for it as long as its code or itself is here, and else it
+    /// is asked for by its digest.
+    pub(super) async fn resolve_again(
+        &self,
+        spec: &ModuleSpec,
+        before: ImageDigests,
+        asking: Asking<'_>,
+    ) -> Result<Meant, ModuleError> {
+        let in_store = before
+            .manifest
+            .and_then(|manifest| self.supply.store().by_digest(&manifest));
+        if in_store.is_some() || self.find(&before.component).await.is_some() {
+            return Ok(before.into());
+        }
+        let Some(manifest) = before.manifest else {
+            return self.resolve(spec, asking).await;
+        };
+        let pinned = Reference::try_from(&spec.image)?.pinned(manifest);
+        self.obtain(spec, &pinned, asking).await
+    }
+
+    async fn obtain(
+        &self,
+        spec: &ModuleSpec,
+        reference: &Reference,
+        asking: Asking<'_>,
+    ) -> Result<Meant, ModuleError> {
+        let credentials = Credentials::of_manifest(asking.credentials, reference.registry());
+        let tell = asking.pulling(&spec.id);
+        let wanted = self.wanted(spec, reference, &credentials);
+        let obtained = self.supply.obtain(wanted, &tell).await?;
+        let digests = ImageDigests {
+            component: obtained.image.component.digest,
+            manifest: Some(obtained.image.manifest_digest),
+        };
+        Ok(Meant {
+            digests,
+            warning: obtained.warning,
+        })
+    }
+
+    fn wanted<'a>(
+        &'a self,
+        spec: &ModuleSpec,
+        reference: &'a Reference,
+        credentials: &'a Credentials,
+    ) -> Wanted<'a> {
+        Wanted {
+            reference,
+            credentials,
+            policy: spec.pull_policy,
+            holder: &self.holder,
+        }
+    }
+
+    /// Holds the images of these deployments in the store, and of none beside them.
+    pub(super) fn hold<'a>(&self, deployments: impl IntoIterator<Item = &'a StoredDeployment>) {
+        let deployments = deployments.into_iter();
+        let held: BTreeSet<Digest> = deployments
+            .flat_map(StoredDeployment::manifest_digests)
+            .collect();
+        self.supply.store().hold(&self.holder, held);
+    }
+
+    /// The code of an image by the digest of its component alone, if this device has it.
+    pub(super) async fn find(&self, component: &Digest) -> Option<ModuleCode> {
+        match self.code.find(component).await {
             Ok(code) => code,
             Err(err) => {
-                tracing::warn!(%digest, %err, "code that was compiled cannot be loaded");
+                tracing::warn!(digest = %component, %err, "code that was compiled cannot be loaded");
                 None
             }
         }
     }
 
-    /// The code of a module's image: of the one with this digest, or of the one that it names now.
+    /// The code of a module's image.
     pub(super) async fn load(
         &self,
         spec: &ModuleSpec,
-        digest: Option<&Digest>,
-        tell: Tell<'_>,
-    ) -> Result<(Digest, ModuleCode, Origin), ModuleError> {
+        image: ImageDigests,
+        asking: Asking<'_>,
+    ) -> Result<(ModuleCode, Origin), ModuleError> {
         let module = || spec.id.clone();
-        if let Some(digest) = digest
-            && let Some(code) = self.find(digest).await
-        {
+        let tell = asking.tell;
+        if let Some(code) = self.find(&image.component).await {
             tell(Progress::Cached { module: module() });
-            return Ok((*digest, code, Origin::Cached));
+            return Ok((code, Origin::Cached));
         }
-        let image = read(&spec.image, digest.copied()).await?;
+        let image = self.read(spec, image, asking).await?;
         tell(Progress::Loading {
             module: module(),
             size_bytes: image.bytes.len(),
         });
-        let digest = image.digest;
         let begun = wasm_edge_clock::now();
         let (code, origin) = self.code.load(image).await?;
         tell(match origin {
@@ -73,11 +214,63 @@ impl Images {
             },
             Origin::Cached => Progress::Cached { module: module() },
         });
-        Ok((digest, code, origin))
+        Ok((code, origin))
+    }
+
+    /// The image that a module names now, and whether its code had to be made.
+    pub(super) async fn try_out(
+        &self,
+        spec: &ModuleSpec,
+        asking: Asking<'_>,
+    ) -> Result<(ImageDigests, ModuleCode, Origin), ModuleError> {
+        let images = Self {
+            holder: TRYING_OUT.to_owned(),
+            ..self.clone()
+        };
+        let tried = async {
+            let image = images.resolve(spec, asking).await?.digests;
+            let (code, origin) = images.load(spec, image, asking).await?;
+            Ok((image, code, origin))
+        };
+        let tried = tried.await;
+        // It may be let go again, and was used just now, so stays for some days.
+        images.hold([]);
+        tried
+    }
+
+    /// The bytes of an image, verified.
+    async fn read(
+        &self,
+        spec: &ModuleSpec,
+        image: ImageDigests,
+        asking: Asking<'_>,
+    ) -> Result<ModuleImage, ModuleError> {
+        let component = image.component;
+        let Some(manifest) = image.manifest else {
+            return read_file(&spec.image, Some(component)).await;
+        };
+        let reference = Reference::try_from(&spec.image)?;
+        let credentials = Credentials::of_manifest(asking.credentials, reference.registry());
+        let tell = asking.pulling(&spec.id);
+        let wanted = self.wanted(spec, &reference, &credentials);
+        let read = self
+            .supply
+            .component(wanted, &manifest, &component, &tell)
+            .await?;
+        Ok(read)
     }
 }
 
-async fn read(
+impl From<ImageDigests> for Meant {
+    fn from(digests: ImageDigests) -> Self {
+        Self {
+            digests,
+            warning: None,
+        }
+    }
+}
+
+async fn read_file(
     reference: &ImageReference,
     digest: Option<Digest>,
 ) -> Result<ModuleImage, ModuleError> {

@@ -13,13 +13,15 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::{DesiredStatus, ModuleSpec};
 use wasm_edge_model::route::Route;
 
+use crate::deployment::sealed::ImageDigests;
+
 /// A module with the image that it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
     /// What the manifest says of it.
     pub spec: ModuleSpec,
-    /// Digest of its image, `sha256:…`.
-    pub image_digest: String,
+    /// The image.
+    pub image: ImageDigests,
 }
 
 /// A module that is on the device.
@@ -223,7 +225,7 @@ fn difference(from: &Placed, to: &Placed) -> Difference {
     // A version is free text: whoever changes it wants the module made anew, as IoT Edge does.
     let runs_alike = spec.runs_as(wanted)
         && spec.version == wanted.version
-        && from.image_digest == to.image_digest;
+        && from.image.component == to.image.component;
     if !runs_alike {
         Difference::Run
     } else if spec.status != wanted.status {

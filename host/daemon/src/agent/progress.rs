@@ -7,6 +7,15 @@ use wasm_edge_model::identity::ModuleId;
 /// What is worth telling while a deployment is prepared and applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// An image is pulled; told in steps.
+    Pulling {
+        /// The module.
+        module: ModuleId,
+        /// Bytes of it that are here.
+        done_bytes: u64,
+        /// All of its bytes.
+        size_bytes: u64,
+    },
     /// A component is loaded or compiled.
     Loading {
         /// The module.

@@ -6,7 +6,7 @@
 use wasm_edge_model::status::DeploymentCode;
 
 use super::Agent;
-use super::assemble::{self, Deployment, Refusal};
+use super::assemble::{self, Deployment, Refusal, Unread};
 use super::error::DeployError;
 use super::follow::Changes;
 use super::handle::Phase;
@@ -32,15 +32,36 @@ pub(super) enum Pursued {
     Later,
 }
 
+impl Pursued {
+    /// The same, but tried again where nothing more would come of what may end differently later.
+    fn again_if(self, is_passing: bool) -> Self {
+        match self {
+            Self::Settled if is_passing => Self::Later,
+            pursued => pursued,
+        }
+    }
+}
+
 impl Agent {
     /// Brings the device to what is desired now. `force` tries again what was rejected before.
     pub(super) async fn pursue(&mut self, changes: &Changes, force: bool) -> Pursued {
         self.note_replaced_identities();
         let sections = self.own.sections();
         self.phase(&sections, Phase::Preparing);
-        let deployment = match self.read(&sections).await {
+        let read = tokio::select! {
+            read = self.read(&sections, force) => read,
+            // Pulling may take long, and what was pulled so far is not lost.
+            () = changes.wait() => return Pursued::Superseded,
+        };
+        let deployment = match read {
             Ok(deployment) => deployment,
-            Err(refusal) => return self.refuse(&sections, refusal, changes).await,
+            Err(Unread {
+                refusal,
+                is_passing,
+            }) => {
+                let pursued = self.refuse(&sections, refusal, changes).await;
+                return pursued.again_if(is_passing);
+            }
         };
         if let Some(rejected) = self.ledger.rejects(&deployment)
             && !force
@@ -56,10 +77,8 @@ impl Agent {
             Err(err) => {
                 let later = err.is_passing();
                 let refusal = Refusal::failed(err.reasons());
-                match self.refuse(&sections, refusal, changes).await {
-                    Pursued::Settled if later => Pursued::Later,
-                    pursued => pursued,
-                }
+                let pursued = self.refuse(&sections, refusal, changes).await;
+                pursued.again_if(later)
             }
         }
     }

@@ -1,25 +1,114 @@
 //! Reads a deployment: from desired properties, or as it was stored, with the images that it means.
+//!
+//! Owns when a tag is asked of its registry: once for each deployment, when it is new. What a deployment meant is
+//! remembered, by this process and on disk, so that neither a restart nor another try asks again.
 
 use std::collections::BTreeMap;
 
-use wasm_edge_images::digest::Digest;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::manifest::Manifest;
+use wasm_edge_model::manifest::{ImageReference, Manifest, ModuleSpec};
 
 use super::Agent;
-use super::assemble::{self, Deployment, Reading, Refusal};
+use super::assemble::{self, Deployment, Reading, Refusal, Unread};
 use super::error::{DeployError, ModuleError};
-use crate::deployment::sealed::{Sections, StoredDeployment};
+use super::images::{Asking, Meant};
+use super::progress::Progress;
+use crate::deployment::sealed::{ImageDigests, Sections, StoredDeployment};
+
+/// Which images of registries desired properties mean, as far as that is known.
+#[derive(Default)]
+pub(super) struct Resolved {
+    sections: Sections,
+    images: BTreeMap<ModuleId, Meant>,
+}
+
+impl Resolved {
+    /// What is known of it, for holding it.
+    pub(super) fn to_stored(&self) -> StoredDeployment {
+        let manifests = self.images.iter().filter_map(|(id, meant)| {
+            let digest = meant.digests.manifest?;
+            Some((id.clone(), digest.to_string()))
+        });
+        StoredDeployment {
+            manifests: manifests.collect(),
+            ..StoredDeployment::default()
+        }
+    }
+}
 
 impl Agent {
-    /// Reads what is desired, and which images it means now.
-    pub(super) async fn read(&self, sections: &Sections) -> Result<Deployment, Refusal> {
+    /// Reads what is desired, and which images it means. All images of registries are in the store then, but for those
+    /// whose code is here. `anew` asks for tags again.
+    ///
+    /// # Cancel safety
+    /// What was found out is remembered.
+    pub(super) async fn read(
+        &mut self,
+        sections: &Sections,
+        anew: bool,
+    ) -> Result<Deployment, Unread> {
         let manifest = assemble::assemble(sections, self.reading())?;
-        let images = self
-            .resolve(&manifest)
-            .await
-            .map_err(|failed| Refusal::failed(DeployError::Images(failed).reasons()))?;
-        Ok(Deployment::new(sections.clone(), manifest, &images))
+        let known = self.resolved.sections.says_the_same(sections);
+        if anew || !known {
+            self.resolved = Resolved {
+                sections: sections.clone(),
+                images: BTreeMap::new(),
+            };
+        }
+        let before = if anew { None } else { self.before(sections) };
+        let mut images = BTreeMap::new();
+        let mut failed = Vec::new();
+        for spec in manifest.modules.values() {
+            let before = before.as_ref().and_then(|before| before.digests(&spec.id));
+            match self.resolve(spec, before, &manifest).await {
+                Ok(meant) => drop(images.insert(spec.id.clone(), meant)),
+                Err(err) => failed.push((spec.id.clone(), err)),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(unread(failed));
+        }
+        Ok(deployment(sections, manifest, images))
+    }
+
+    /// What these desired properties meant before this process.
+    fn before(&self, sections: &Sections) -> Option<StoredDeployment> {
+        let stored = [self.ledger.current(), self.ledger.last_good()];
+        let mut stored = stored.into_iter().flatten();
+        stored
+            .find(|stored| stored.sections.says_the_same(sections))
+            .cloned()
+    }
+
+    async fn resolve(
+        &mut self,
+        spec: &ModuleSpec,
+        before: Option<ImageDigests>,
+        manifest: &Manifest,
+    ) -> Result<Meant, ModuleError> {
+        let tell = |progress: Progress| self.shared.tell(progress);
+        let asking = Asking::new(&manifest.registry_credentials, &tell);
+        // The owner of a file changes it in place: it is looked at each time.
+        if let ImageReference::File { .. } = spec.image {
+            return self.images.resolve(spec, asking).await;
+        }
+        let known = self.resolved.images.get(&spec.id).cloned();
+        let meant = match (&known, before) {
+            (Some(known), _) => {
+                let again = self
+                    .images
+                    .resolve_again(spec, known.digests, asking)
+                    .await?;
+                Meant {
+                    warning: again.warning.or_else(|| known.warning.clone()),
+                    ..again
+                }
+            }
+            (None, Some(before)) => self.images.resolve_again(spec, before, asking).await?,
+            (None, None) => self.images.resolve(spec, asking).await?,
+        };
+        self.resolved.images.insert(spec.id.clone(), meant.clone());
+        Ok(meant)
     }
 
     fn reading(&self) -> Reading {
@@ -29,50 +118,61 @@ impl Agent {
         }
     }
 
-    async fn resolve(
-        &self,
-        manifest: &Manifest,
-    ) -> Result<BTreeMap<ModuleId, String>, Vec<(ModuleId, ModuleError)>> {
-        let mut images = BTreeMap::new();
-        let mut failed = Vec::new();
-        for spec in manifest.modules.values() {
-            match self.images.resolve(spec).await {
-                Ok(digest) => drop(images.insert(spec.id.clone(), digest.to_string())),
-                Err(err) => failed.push((spec.id.clone(), err)),
-            }
-        }
-        if failed.is_empty() {
-            Ok(images)
-        } else {
-            Err(failed)
-        }
-    }
-
-    /// Reads a deployment that was stored: with the images that it ran, where this device still has their code.
+    /// Reads a deployment that was stored: with the images that it ran, where this device still has them or their code.
     pub(super) async fn read_stored(
         &self,
         stored: &StoredDeployment,
     ) -> Result<Deployment, Refusal> {
         let manifest = assemble::assemble(&stored.sections, self.reading())?;
+        let tell = |progress: Progress| self.shared.tell(progress);
+        let asking = Asking::new(&manifest.registry_credentials, &tell);
         let mut images = BTreeMap::new();
         for spec in manifest.modules.values() {
-            let digest: Option<Digest> = stored
-                .images
-                .get(&spec.id)
-                .and_then(|digest| digest.parse().ok());
-            let known = match digest {
-                Some(digest) => self.images.find(&digest).await.map(|_| digest),
-                None => None,
+            let meant = match stored.digests(&spec.id) {
+                Some(before) => self.images.resolve_again(spec, before, asking).await,
+                None => self.images.resolve(spec, asking).await,
             };
-            let digest = match known {
-                Some(digest) => digest,
-                None => self.images.resolve(spec).await.map_err(|err| {
-                    let failed = DeployError::Images(vec![(spec.id.clone(), err)]);
-                    Refusal::failed(failed.reasons())
-                })?,
-            };
-            images.insert(spec.id.clone(), digest.to_string());
+            let meant = meant.map_err(|err| unread(vec![(spec.id.clone(), err)]).refusal)?;
+            images.insert(spec.id.clone(), meant);
         }
-        Ok(Deployment::new(stored.sections.clone(), manifest, &images))
+        Ok(deployment(&stored.sections, manifest, images))
+    }
+
+    /// Holds the images of all that runs or may come to run: others may be let go.
+    pub(super) fn hold_images(&self) {
+        let resolved = self.resolved.to_stored();
+        let in_memory = [&self.running, &self.last_good].map(|deployment| {
+            let deployment = deployment.as_ref();
+            deployment.map(Deployment::to_stored)
+        });
+        let on_disk = [self.ledger.current(), self.ledger.last_good()];
+        let all = on_disk
+            .into_iter()
+            .chain(in_memory.iter().map(Option::as_ref))
+            .flatten();
+        self.images.hold(all.chain([&resolved]));
+    }
+}
+
+/// Puts a deployment together; what is worth telling of an image is a warning of its module.
+fn deployment(
+    sections: &Sections,
+    mut manifest: Manifest,
+    images: BTreeMap<ModuleId, Meant>,
+) -> Deployment {
+    for (id, meant) in &images {
+        if let Some(spec) = manifest.modules.get_mut(id) {
+            spec.warnings.extend(meant.warning.clone());
+        }
+    }
+    let images = images.into_iter().map(|(id, meant)| (id, meant.digests));
+    Deployment::new(sections.clone(), manifest, &images.collect())
+}
+
+fn unread(failed: Vec<(ModuleId, ModuleError)>) -> Unread {
+    let err = DeployError::Images(failed);
+    Unread {
+        is_passing: err.is_passing(),
+        refusal: Refusal::failed(err.reasons()),
     }
 }

@@ -3,14 +3,16 @@
 //! Owns the form of `deployment.enc` and its versions. Leaves to the agent when what is written. A manifest may
 //! hold passwords of registries, and credentials are in it: it is sealed with a key of this device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use wasm_edge_images::digest::Digest;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_store::folder::device::DeviceFolder;
+use wasm_edge_store::keys::MasterKey;
 use zeroize::Zeroizing;
 
 use crate::keys::{Keyring, SealingKey};
@@ -20,8 +22,11 @@ use crate::upstream::Credentials;
 /// The file, in the device's `store/`.
 const FILE: &str = "deployment.enc";
 
-/// Its version.
-const VERSION: u32 = 1;
+/// Its version. Version 1 knew no manifests of images, and is read as one that has none.
+const VERSION: u32 = 2;
+
+/// The oldest version that is read.
+const VERSION_OLDEST: u32 = 1;
 
 /// Largest size that is read, in bytes: two deployments of 64 KiB each, credentials of 50 modules, and room.
 const SIZE_MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -43,14 +48,33 @@ pub struct Sections {
     pub hub_version: u64,
 }
 
+/// Which image a module runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageDigests {
+    /// The digest of its component, which names its code.
+    pub component: Digest,
+    /// The digest of its manifest, for an image of a registry.
+    pub manifest: Option<Digest>,
+}
+
+impl ImageDigests {
+    /// What names the image to people: its manifest, or the component where that is all of it.
+    pub fn shown(&self) -> Digest {
+        self.manifest.unwrap_or(self.component)
+    }
+}
+
 /// A deployment with the images that it ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredDeployment {
     /// What it says.
     pub sections: Sections,
-    /// Digest of each module's image, `sha256:…`.
+    /// Digest of each module's component, `sha256:…`.
     pub images: BTreeMap<ModuleId, String>,
+    /// Digest of the manifest of those images that are of registries, `sha256:…`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub manifests: BTreeMap<ModuleId, String>,
 }
 
 /// A deployment that gave way to the last good one.
@@ -151,7 +175,7 @@ impl SealedFile {
             return Ok(Stored::default());
         };
         let form: Form = serde_json::from_slice(&text).map_err(|err| err.to_string())?;
-        if form.version != VERSION {
+        if !(VERSION_OLDEST..=VERSION).contains(&form.version) {
             return Err(format!(
                 "it has version {}, and {VERSION} is the newest that is known",
                 form.version
@@ -161,7 +185,46 @@ impl SealedFile {
     }
 }
 
+/// The manifests that a device's deployments have of registries, for holding them while the device does not run.
+/// Blocks. A deployment that cannot be read has none, as for the device itself.
+pub(crate) fn manifests_held(folder: DeviceFolder) -> BTreeSet<Digest> {
+    let keys = folder
+        .keys()
+        .ok()
+        .and_then(|keys| MasterKey::open(&keys).ok());
+    let Some(keys) = keys else {
+        return BTreeSet::new();
+    };
+    let stored = SealedFile::new(Arc::new(folder), &Keyring::new(&keys)).read();
+    let deployments = [stored.current, stored.last_good].into_iter().flatten();
+    deployments
+        .flat_map(|deployment| deployment.manifest_digests().collect::<Vec<_>>())
+        .collect()
+}
+
+impl StoredDeployment {
+    /// The digests of a module's image, if they are known.
+    pub fn digests(&self, module: &ModuleId) -> Option<ImageDigests> {
+        let manifest = self.manifests.get(module);
+        Some(ImageDigests {
+            component: self.images.get(module)?.parse().ok()?,
+            manifest: manifest.and_then(|digest| digest.parse().ok()),
+        })
+    }
+
+    /// The manifests of all its images that are of registries.
+    pub fn manifest_digests(&self) -> impl Iterator<Item = Digest> {
+        let manifests = self.manifests.values();
+        manifests.filter_map(|digest| digest.parse().ok())
+    }
+}
+
 impl Sections {
+    /// Whether both say the same; versions do not count.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.agent == other.agent && self.hub == other.hub
+    }
+
     /// The deployment as a manifest has it.
     pub fn to_manifest(&self) -> Value {
         let mut content = Map::new();

@@ -36,7 +36,7 @@ pub(super) enum Command {
     /// Done when no instance of what was before runs any more.
     Update(Box<Module>),
     /// Done at once.
-    SetSpec(Box<ModuleSpec>),
+    SetSpec(Box<ModuleSpec>, String),
 }
 
 /// The task of one module.
@@ -82,6 +82,7 @@ impl ModuleTask {
             device: around.device.clone(),
             spec: Arc::new(module.spec.clone()),
             image_digest: module.image_digest.clone(),
+            component_digest: module.component_digest.clone(),
             takes_messages: module.code.takes_messages(),
             status: match module.spec.status {
                 DesiredStatus::Running => RuntimeStatus::Unknown,
@@ -158,7 +159,7 @@ impl ModuleTask {
         match command {
             Command::Start => self.happened(LifeEvent::Start),
             Command::Restart => self.happened(LifeEvent::Restart),
-            Command::SetSpec(spec) => self.set_spec(*spec),
+            Command::SetSpec(spec, image_digest) => self.set_spec(*spec, image_digest),
             Command::Stop => {
                 self.happened(LifeEvent::Stop);
                 if self.running.is_some() {
@@ -308,19 +309,22 @@ impl ModuleTask {
         self.module = *module;
         self.link = ModuleLink::new(&self.around, &self.module);
         let digest = self.module.image_digest.clone();
+        let component = self.module.component_digest.clone();
         self.note(LogLevel::Info, format!("updated, image {digest}"));
         self.report.change(|report| {
             report.runs.wanted_since = wanted_since(&self.module.spec, report.runs.wanted_since);
             report.spec = Arc::new(self.module.spec.clone());
             report.image_digest = digest;
+            report.component_digest = component;
             report.restart_count = 0;
             report.last_restart_time = None;
         });
         Some(done)
     }
 
-    fn set_spec(&mut self, spec: ModuleSpec) {
+    fn set_spec(&mut self, spec: ModuleSpec, image_digest: String) {
         self.module.spec = spec.clone();
+        self.module.image_digest.clone_from(&image_digest);
         let checks = self.rules().health;
         if let Some(running) = &mut self.running {
             running.set_health_checks(checks);
@@ -328,6 +332,7 @@ impl ModuleTask {
         self.report.change(|report| {
             report.runs.wanted_since = wanted_since(&spec, report.runs.wanted_since);
             report.spec = Arc::new(spec);
+            report.image_digest = image_digest;
         });
     }
 

@@ -18,8 +18,10 @@ pub struct ModuleReport {
     pub device: DeviceId,
     /// What the manifest says of it.
     pub spec: Arc<ModuleSpec>,
-    /// Digest of its image.
+    /// The digest that names its image to people: of the manifest of an image of a registry, else of its component.
     pub image_digest: String,
+    /// The digest of its component.
+    pub component_digest: String,
     /// Whether its component takes messages.
     pub takes_messages: bool,
     /// Its status.
@@ -110,6 +112,7 @@ impl ModuleReport {
             "startupOrder": self.spec.startup_order,
             "image": image,
             "imageDigest": self.image_digest,
+            "componentDigest": self.component_digest,
             "exitCode": self.exit_code,
             "lastStartTime": self.last_start_time,
             "lastExitTime": self.last_exit_time,

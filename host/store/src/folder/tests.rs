@@ -127,6 +127,20 @@ fn temporary_files_go_at_open_and_those_of_modules_stay() {
 }
 
 #[test]
+fn the_devices_of_a_folder_are_found_by_the_names_of_their_folders() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(place.path()).unwrap();
+    assert!(folder.devices().unwrap().is_empty());
+    folder.device(&device()).unwrap().store().unwrap();
+    folder.device(&"a".parse().unwrap()).unwrap();
+    fs::write(place.path().join("devices/a file"), "").unwrap();
+    let devices = folder.devices().unwrap();
+    let names: Vec<&str> = devices.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", device().folder_name().as_str()]);
+    assert!(devices[1].1.path().join("store").is_dir());
+}
+
+#[test]
 fn a_module_folder_is_removed_whole_and_twice() {
     let place = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(place.path()).unwrap();

@@ -101,6 +101,7 @@ fn a_digest_names_content_and_images_and_no_versions() {
             ..sections(agent(image), json!({}))
         },
         images: [(ModuleId::new("m").unwrap(), digest.to_owned())].into(),
+        manifests: BTreeMap::new(),
     };
     let first = digest(&stored("file:/a", "sha256:1", 1));
     assert_eq!(first, digest(&stored("file:/a", "sha256:1", 2)));

@@ -21,6 +21,7 @@ fn report(name: &str, status: RuntimeStatus, ready: bool, restart_count: u64) ->
         device: "d".parse().expect("valid"),
         spec: Arc::new(spec),
         image_digest: "sha256:1".to_owned(),
+        component_digest: "sha256:1".to_owned(),
         takes_messages: true,
         status,
         status_description: "trapped".to_owned(),

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
+use wasm_edge_images::digest::Digest;
 
 use super::*;
-use crate::deployment::sealed::{Sections, StoredDeployment};
+use crate::deployment::sealed::{ImageDigests, Sections, StoredDeployment};
 
 fn reading(file_images: bool) -> assemble::Reading {
     assemble::Reading {
@@ -34,7 +35,13 @@ fn deployment(names: &[&str]) -> Deployment {
     let images = manifest
         .modules
         .keys()
-        .map(|id| (id.clone(), "sha256:1".to_owned()))
+        .map(|id| {
+            let image = ImageDigests {
+                component: Digest::of(b"component"),
+                manifest: None,
+            };
+            (id.clone(), image)
+        })
         .collect();
     Deployment::new(sections, manifest, &images)
 }

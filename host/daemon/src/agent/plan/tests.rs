@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use wasm_edge_images::digest::Digest;
 use wasm_edge_model::manifest::{Manifest, Origin, RestartPolicy};
 
 use super::*;
@@ -20,7 +21,10 @@ fn placed(id: &str, startup_order: u32, status: DesiredStatus, version: u8) -> P
     spec.status = status;
     Placed {
         spec,
-        image_digest: format!("sha256:{version}"),
+        image: ImageDigests {
+            component: Digest::of(&[version]),
+            manifest: None,
+        },
     }
 }
 
@@ -161,6 +165,15 @@ fn modules_start_by_order_after_all_that_can_fail_and_stop_the_other_way() {
 }
 
 #[test]
+fn a_new_manifest_of_the_same_component_disturbs_nothing() {
+    let before = desired([running("a", 1)], routes(1));
+    let mut after = before.clone();
+    let placed = after.modules.get_mut(&id("a")).expect("there");
+    placed.image.manifest = Some(Digest::of(b"manifest"));
+    check(&before, &after, &[Command::ChangeSettings(id("a"))]);
+}
+
+#[test]
 fn a_new_image_replaces_a_module_and_leaves_the_others_alone() {
     let before = desired([running("a", 1), running("b", 1)], routes(1));
     let mut after = before.clone();
@@ -168,8 +181,8 @@ fn a_new_image_replaces_a_module_and_leaves_the_others_alone() {
         .modules
         .get_mut(&id("b"))
         .expect("there")
-        .image_digest
-        .push('x');
+        .image
+        .component = Digest::of(b"another");
     check(
         &before,
         &after,
@@ -331,7 +344,7 @@ proptest! {
             plan(&settled(&before), &after).iter().flat_map(disturbed).collect();
         let alike = |placed: &Placed| {
             let spec = &placed.spec;
-            (spec.status, spec.env.clone(), placed.image_digest.clone())
+            (spec.status, spec.env.clone(), placed.image.component)
         };
         for (id, placed) in &after.modules {
             let differs = before.modules.get(id).is_none_or(|before| alike(before) != alike(placed));

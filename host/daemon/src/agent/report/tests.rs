@@ -43,6 +43,7 @@ fn reports() -> Vec<ModuleReport> {
             device: "d.1".parse().expect("valid"),
             spec: Arc::new(spec),
             image_digest: "sha256:1".to_owned(),
+            component_digest: "sha256:2".to_owned(),
             takes_messages: true,
             status: RuntimeStatus::Backoff,
             status_description: "trapped".to_owned(),

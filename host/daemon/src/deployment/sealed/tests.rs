@@ -39,6 +39,7 @@ fn stored() -> Stored {
         current: Some(StoredDeployment {
             sections,
             images: [(module(), "sha256:1".to_owned())].into(),
+            manifests: [(module(), "sha256:2".to_owned())].into(),
         }),
         last_good: None,
         rejected: Some(Rejected {
@@ -117,7 +118,7 @@ fn version_1_is_read() {
     let stored = device.file.read();
     let current = stored.current.expect("there");
     assert_eq!(current.sections.agent_version, 4);
-    assert_eq!(current.images.len(), 1);
+    assert_eq!((current.images.len(), current.manifests.len()), (1, 0));
     let credentials: Credentials = stored.credentials.values().next().unwrap().into();
     assert_eq!(credentials.primary_key.as_slice(), [1, 2]);
     assert_eq!(stored.leaving.len(), 1);

@@ -1,0 +1,64 @@
+//! The way to registries, as the configuration says.
+//!
+//! Owns how the configuration becomes settings of the registry client and of the image store. Leaves what is said to
+//! registries to the images crate.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wasm_edge_daemon::config::Config;
+use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_daemon::images::{ImageSupply, OpenError};
+use wasm_edge_images::registry::{Registry, RegistryOptions};
+use wasm_edge_images::store::StoreLimits;
+use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::traffic::Counter;
+
+use crate::daemon::outside::line;
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+
+/// Under which name the traffic of pulls is counted.
+pub(crate) const IMAGES_TRAFFIC: &str = "(images)";
+
+/// How long connecting to a registry may take, with TLS.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What asks registries, as the configuration says.
+///
+/// # Errors
+/// A file that the configuration names cannot be used.
+pub(crate) fn open(
+    config: &Config,
+    clock: HubClock,
+    counter: Counter,
+) -> Result<Registry, Failure> {
+    Ok(Registry::new(RegistryOptions {
+        proxy: line::proxy(&config.proxy)?,
+        clock,
+        connect_timeout: CONNECT_TIME_MAX,
+        hosts: BTreeMap::new(),
+        allowed: None,
+        docker: None,
+        counter,
+    }))
+}
+
+/// The images of a data folder, with their way to registries.
+///
+/// # Errors
+/// The store cannot be opened.
+pub(crate) fn supply(folder: &DataFolder, registry: Registry) -> Result<ImageSupply, Failure> {
+    ImageSupply::open(folder, StoreLimits::default(), registry).map_err(|err| {
+        let failure = Failure::new(ExitStatus::Failure, "cannot open the image store");
+        let hint = match &err {
+            OpenError::Store(err) => err.hint(),
+            OpenError::Folder(_) => None,
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+        .caused_by(err)
+    })
+}
