@@ -291,6 +291,11 @@ impl Device<'_> {
         sessions.find(|session| session["module"] == module)?["connections"].as_u64()
     }
 
+    /// When a module was started last.
+    pub(crate) fn last_start(&self, module: &str) -> Value {
+        self.daemon().module(module)["lastStartTime"].clone()
+    }
+
     /// Waits until a module has another connection than before.
     pub(crate) fn wait_connected_anew(&self, module: &str, before: Option<u64>) {
         wait::until_so("another connection", || self.connections(module) > before);
@@ -315,7 +320,10 @@ impl Device<'_> {
         let arrivals = numbers::arrivals_of(&Management::of(hub.home()), &self.id, &PRODUCERS);
         for (producer, arrivals) in PRODUCERS.iter().zip(arrivals) {
             let notes = Notes::of_device(self.home, &self.id, producer);
-            assert_eq!(numbers::check(&notes, &arrivals), Ok(()), "{producer}");
+            if let Err(fault) = numbers::check(&notes, &arrivals) {
+                let daemon = self.daemon.take().expect("it runs");
+                panic!("{producer}: {fault}\n{}", daemon.stop().stderr);
+            }
             let twice = arrivals.len() as u64 - distinct(&arrivals);
             println!(
                 "{} {} {producer}: {} taken, {} arrived, {twice} twice in {} breaks, {:.1} s",

@@ -159,10 +159,16 @@ fn an_identity_that_is_deleted_or_given_other_keys_at_the_hub() {
         let key = "/authentication/symmetricKey/primaryKey";
         wait::until_so("a session", || device.connections(module).is_some());
         let before = device.connections(module);
+        let started = device.last_start(module);
         if device.chance.below(2) == 0 {
             assert_eq!(hub.ask("DELETE", &path, None).status, 204);
             wait::until_so("the identity to be made again", || {
                 hub.ask("GET", &path, None).status == 200
+            });
+            // And the module is started again under it, as a whole: what it is told before would be told to the one
+            // that ends.
+            wait::until_so("the module to start again", || {
+                device.last_start(module) != started
             });
         } else {
             let was = hub.get(&path).pointer(key).cloned();
