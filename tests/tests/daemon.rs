@@ -49,3 +49,24 @@ fn a_device_takes_its_deployment_twins_and_methods_from_its_hub_and_sends_there(
     assert!(outcome.stderr.contains("ended in order"), "{outcome:?}");
     assert_eq!(outcome.stdout, "");
 }
+
+#[test]
+fn a_device_without_a_deployment_says_so_once_and_waits_for_one() {
+    let (hub_home, home) = (Home::new(), Home::new());
+    let hub = HubServe::start(&hub_home);
+    let options = DaemonOptions::of_hub(&hub, &hub.make_device("d1"));
+    let daemon = options.start(&home);
+    daemon.wait_says(0, "connected to the hub");
+    hub.wait_twin("d1", "$edgeAgent", |twin| {
+        twin["properties"]["reported"]["lastDesiredStatus"].is_object()
+    });
+    hub.apply("d1", &deployment());
+    hub.wait_deployed("d1");
+    let said = daemon.stop().ok().stderr;
+    assert_eq!(
+        said.matches("there is no deployment yet").count(),
+        1,
+        "{said}"
+    );
+    assert!(!said.contains("refused"), "{said}");
+}

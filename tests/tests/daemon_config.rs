@@ -301,7 +301,7 @@ fn run_takes_the_device_of_a_hub_elsewhere_and_no_file() {
     let (hub_home, home) = (Home::new(), Home::new());
     let hub = HubServe::start(&hub_home);
     let connection_string = hub.make_device("d1");
-    hub.apply("d1", &Deployment::new().module(Module::guest("echo")));
+    hub.apply("d1", &Deployment::new().module(Module::guest("say")));
     let ca = hub.ca_file();
     let arguments = [
         "run",
@@ -329,6 +329,12 @@ fn run_takes_the_device_of_a_hub_elsewhere_and_no_file() {
     hub.wait_deployed("d1");
     let list = home.verb(&["list", "--output", "json"]).ok().json();
     assert_eq!(list["modules"][0]["status"], "running", "{list}");
+    // What its modules say is printed, as without `--hub`.
+    let said = home.verb(&["send", "say", "good morning", "--wait"]);
+    said.ok();
+    process.find_line("what the module says", 0, |line| {
+        (line.contains("say") && line.contains("good morning")).then_some(())
+    });
     process.signal(Signal::INT);
     process.wait().ok();
 }

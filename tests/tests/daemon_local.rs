@@ -287,3 +287,27 @@ fn modules_that_do_not_fit_into_the_memory_of_the_policy_are_refused_together() 
     daemon.wait_running();
     daemon.stop().ok();
 }
+
+#[test]
+fn a_module_that_may_come_is_not_called_absent() {
+    let home = Home::new();
+    let deployment = Deployment::new().module(Module::guest("ready-late"));
+    let daemon = options(&home, &deployment)
+        .set("deployment", "ready_timeout_secs", 3600)
+        .start(&home);
+    // The deployment is not applied before its module is ready.
+    daemon
+        .verb(&["twin", "get", "nobody"])
+        .ended_with(9)
+        .says(&[
+            "prepares its deployment, and has no module `nobody` yet",
+            "hint: ",
+        ]);
+    daemon.wait_module("ready-late", |module| module["status"] == "running");
+    daemon.verb(&["twin", "get", "ready-late"]).ok();
+    daemon.verb(&["send", "ready-late", "--wait"]).ok();
+    let state = || daemon.get(&format!("/v1/deployments/{DEVICE}"))["state"]["settled"].clone();
+    wait::until_so("the deployment to be applied", || state() == true);
+    daemon.verb(&["twin", "get", "nobody"]).ended_with(4);
+    daemon.stop().ok();
+}

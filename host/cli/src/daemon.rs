@@ -19,8 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasm_edge_daemon::agent::AgentSettings;
-use wasm_edge_daemon::api;
 use wasm_edge_daemon::api::socket::ControlSocket;
+use wasm_edge_daemon::api::{self, DeviceView};
 use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
@@ -61,12 +61,14 @@ pub(crate) struct DaemonOptions {
     pub(crate) restart_waits: RestartWaits,
 }
 
-/// Runs the device of a configuration until it is told to stop.
+/// Runs the device of a configuration until it is told to stop. `started` is told of each device that was started: it is
+/// another one when a service has moved it to another hub.
 pub(crate) async fn run(
     config: Config,
     options: DaemonOptions,
     output: &Output,
     stop: CancellationToken,
+    mut started: impl FnMut(&DeviceView),
 ) -> anyhow::Result<ExitStatus> {
     // From now on, so that a hangup does not end it.
     let mut hangups = signal(SignalKind::hangup())?;
@@ -87,6 +89,7 @@ pub(crate) async fn run(
         }
     };
     loop {
+        started(running.device.view());
         manager.ready();
         tracing::info!(device = %running.device.view().device, "the device runs");
         let ended = tokio::select! {

@@ -2,7 +2,7 @@
 //!
 //! [`run`] waits for signals and knows the operating system; the parts below do not.
 
-mod console;
+pub(crate) mod console;
 mod folder;
 mod input;
 mod narrator;
@@ -170,7 +170,7 @@ async fn start(
     let console = Console::open(
         output.clone(),
         &views,
-        hub.telemetry(StartAt::Latest)?,
+        Some(hub.telemetry(StartAt::Latest)?),
         stop,
     );
     let counted = Metrics::new(views.clone(), HUB_HOST_NAME.to_owned(), folder.path());

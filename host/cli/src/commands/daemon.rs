@@ -40,7 +40,7 @@ pub(super) fn execute(
     };
     let logging = logging(&config, output);
     foreground::run(output, logging, THREADS, |output, stop| async move {
-        daemon::run(config, options, &output, stop).await
+        daemon::run(config, options, &output, stop, |_| {}).await
     })
 }
 

@@ -19,6 +19,7 @@ use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::logging::Logging;
 use crate::output::Output;
+use crate::run::console::Console;
 use crate::{config_file, run, user_folders};
 
 /// Hexadecimal digits of a folder's name.
@@ -82,7 +83,16 @@ fn execute_of_hub(args: RunArgs, hub: &Secret, output: &Output) -> anyhow::Resul
     };
     let logging = super::daemon::logging(&config, output);
     foreground::run(output, logging, THREADS, |output, stop| async move {
-        daemon::run(config, options, &output, stop).await
+        let mut console = None;
+        let ended = daemon::run(config, options, &output, stop.clone(), |device| {
+            let devices = std::slice::from_ref(device);
+            console = Some(Console::open(output.clone(), devices, None, stop.clone()));
+        });
+        let ended = ended.await;
+        if let Some(console) = console {
+            console.close().await;
+        }
+        ended
     })
 }
 

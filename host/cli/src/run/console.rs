@@ -49,18 +49,19 @@ enum Bodies {
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// The open console.
-pub(super) struct Console {
+pub(crate) struct Console {
     lines: Lines,
     readers: JoinSet<()>,
     printed: tokio::sync::oneshot::Receiver<()>,
 }
 
 impl Console {
-    /// Starts to print what these devices log and send. `stop` is told when nobody reads any more.
-    pub(super) fn open(
+    /// Starts to print what these devices log and send, the latter if there is a hub to read it from. `stop` is told when
+    /// nobody reads any more.
+    pub(crate) fn open(
         output: Output,
         devices: &[DeviceView],
-        telemetry: TelemetryReader,
+        telemetry: Option<TelemetryReader>,
         stop: CancellationToken,
     ) -> Self {
         let names = if devices.len() == 1 {
@@ -82,7 +83,9 @@ impl Console {
         for view in devices {
             readers.spawn(read_logs(view.clone(), lines.clone()));
         }
-        readers.spawn(read_telemetry(telemetry, lines.clone(), bodies));
+        if let Some(telemetry) = telemetry {
+            readers.spawn(read_telemetry(telemetry, lines.clone(), bodies));
+        }
         Self {
             lines,
             readers,
@@ -91,7 +94,7 @@ impl Console {
     }
 
     /// Prints what waits, for a moment, and ends.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         let Self {
             lines,
             mut readers,

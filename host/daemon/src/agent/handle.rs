@@ -137,6 +137,13 @@ impl AgentHandle {
     /// Lets the agent follow its twins from now on; before, it opens no session and runs nothing. What the hub
     /// is told before is what it begins with.
     pub fn follow(&self) {
+        self.shared.state.send_if_modified(|state| {
+            let begins = state.phase == Phase::None && *self.shared.asked.borrow() == 0;
+            if begins {
+                state.phase = Phase::Preparing;
+            }
+            begins
+        });
         self.shared.asked.send_if_modified(|asked| {
             let first = *asked == 0;
             *asked = (*asked).max(1);
@@ -247,6 +254,11 @@ impl Shared {
 }
 
 impl DeploymentState {
+    /// Whether the modules of these versions are not known yet.
+    pub(crate) fn is_assembling(&self) -> bool {
+        matches!(self.phase, Phase::Preparing | Phase::Applying)
+    }
+
     /// Whether nothing more comes of these versions by itself.
     pub fn is_settled(&self) -> bool {
         !matches!(

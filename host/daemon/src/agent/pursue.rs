@@ -12,6 +12,7 @@ use super::follow::Changes;
 use super::handle::Phase;
 use super::health::{Verdict, Watch};
 use super::plan;
+use super::report;
 use crate::deployment::sealed::{Rejected, Sections, StoredDeployment};
 
 /// How carrying out a deployment ended.
@@ -121,7 +122,10 @@ impl Agent {
     ) -> Pursued {
         let Refusal { code, reasons } = refusal;
         let none_yet = code == DeploymentCode::Empty && self.ledger.current().is_none();
-        if none_yet {
+        let is_told = self.outcome.borrow().status == Some(report::status(code, &reasons));
+        if none_yet && is_told {
+            // Before the hub was asked, and again when it had none either.
+        } else if none_yet {
             tracing::info!(device = %self.parts.device, "there is no deployment yet");
         } else {
             tracing::error!(device = %self.parts.device, reasons = reasons.join("; "), "the deployment is refused");

@@ -201,6 +201,11 @@ fn find(state: &ApiState, device: &str, module: &str) -> Result<Found, ApiError>
         .and_then(|id| view.twins.known(&id));
     match twin {
         Some(twin) => Ok(Found { view, twin }),
+        None if view.agent.watch().borrow().is_assembling() => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("device `{device}` prepares its deployment, and has no module `{module}` yet"),
+        )
+        .with_hint("`wasm-edge deploy show` tells when it is done")),
         None => Err(ApiError::not_found(format!(
             "device `{device}` has no module `{module}`"
         ))),

@@ -158,7 +158,13 @@ impl Rest {
         if self.takes_time_over(&response) {
             response = self.exchange(asked, module, body).await?;
         }
-        answer::judge(asked, response.status, &response.headers, &response.body)
+        let HttpResponse {
+            status,
+            headers,
+            body,
+            ..
+        } = &response;
+        answer::judge(asked, &module.module, *status, headers, body)
     }
 
     async fn exchange(

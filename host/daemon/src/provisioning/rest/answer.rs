@@ -7,6 +7,7 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::shared_access::SharedKey;
 
 use crate::provisioning::identities::{ModuleKeys, RegisteredModule};
@@ -48,6 +49,8 @@ pub(super) enum Found {
 struct IdentityForm {
     generation_id: String,
     #[serde(default)]
+    module_id: Option<String>,
+    #[serde(default)]
     authentication: Option<AuthenticationForm>,
 }
 
@@ -75,12 +78,13 @@ struct ErrorForm {
     message: Option<String>,
 }
 
-/// What an answer means.
+/// What an answer about a module means.
 ///
 /// # Errors
 /// [`UpstreamError::Refused`] where the same would be refused again, [`UpstreamError::Unreachable`] for what passes.
 pub(super) fn judge(
     asked: Asked,
+    module: &ModuleId,
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
@@ -89,7 +93,7 @@ pub(super) fn judge(
     let name = name.and_then(|name| name.to_str().ok()).unwrap_or_default();
     match (asked, status.as_u16()) {
         (Asked::Delete, 200..=299) => Ok(Found::Nothing),
-        (_, 200 | 201) => identity(body),
+        (_, 200 | 201) => identity(module, body),
         // That of the device is another matter: it has no modules at all then.
         (Asked::Read | Asked::SetKeys | Asked::Delete, 404) if name != "DeviceNotFound" => {
             Ok(Found::Nothing)
@@ -109,18 +113,20 @@ pub(super) fn judge(
     }
 }
 
-fn identity(body: &[u8]) -> Result<Found, UpstreamError> {
+fn identity(module: &ModuleId, body: &[u8]) -> Result<Found, UpstreamError> {
     let form: Option<IdentityForm> = serde_json::from_slice(body).ok();
     let form = form.filter(|form| {
         let length = form.generation_id.len();
-        (1..=GENERATION_ID_MAX_BYTES).contains(&length)
+        let theirs = form.module_id.as_deref();
+        theirs.is_none_or(|theirs| theirs.eq_ignore_ascii_case(module.as_str()))
+            && (1..=GENERATION_ID_MAX_BYTES).contains(&length)
             && form
                 .generation_id
                 .bytes()
                 .all(|byte| byte.is_ascii_graphic())
     });
     let form = form.ok_or_else(|| UpstreamError::Unreachable {
-        cause: "it answered with something that is no identity".to_owned(),
+        cause: "it answered with something that is no identity of this module".to_owned(),
     })?;
     Ok(Found::Identity(RegisteredModule {
         keys: form.authentication.and_then(keys),
@@ -168,7 +174,8 @@ mod tests {
             headers.insert(ERROR_CODE_HEADER, name.parse().unwrap());
         }
         let status = StatusCode::from_u16(status).unwrap();
-        judge(asked, status, &headers, body.as_bytes())
+        let module = ModuleId::new("m").unwrap();
+        judge(asked, &module, status, &headers, body.as_bytes())
     }
 
     #[test]
@@ -211,6 +218,7 @@ mod tests {
             r#"{"generationId":""}"#,
             r#"{"generationId":7}"#,
             r#"{"generationId":"a b"}"#,
+            r#"{"generationId":"637","moduleId":"n"}"#,
             &long,
         ] {
             let err = judged(Asked::Read, 200, "", body).unwrap_err();
