@@ -72,7 +72,8 @@ pub struct HostSettings {
     pub mirrors: Vec<Mirror>,
     /// Whether it is spoken to without TLS.
     pub plain_http: bool,
-    /// The certificates (PEM) that it is trusted by; none are those of the system.
+    /// The certificates (PEM) that it is trusted by; none are those of the system. Whom it names, for tokens and for
+    /// storage, may show one of either, unless something is said of that host itself.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -164,15 +165,20 @@ impl Registry {
         self.inner.counter.clone()
     }
 
-    /// What connects to somebody. It is made when it is needed: certificates of a system take much memory.
-    async fn dialer(&self, origin: &Origin) -> Result<Dialer, RegistryError> {
-        let ca_file = self
-            .settings(origin)
-            .and_then(|settings| settings.ca_file.clone());
+    /// What connects to somebody whom a station named, or to itself. It is made when it is needed: certificates of a
+    /// system take much memory.
+    async fn dialer(&self, origin: &Origin, station: &Origin) -> Result<Dialer, RegistryError> {
+        let ca_file = |origin| {
+            self.settings(origin)
+                .map(|settings| settings.ca_file.clone())
+        };
+        let own = ca_file(origin);
+        let of_station = ca_file(station).flatten();
         let without_tls = origin.security == Security::Plain;
-        let roots = spawn_blocking(move || match without_tls {
-            true => Ok(trust::nobody()),
-            false => trust::roots(ca_file.as_deref()),
+        let roots = spawn_blocking(move || match (own, of_station) {
+            _ if without_tls => Ok(trust::nobody()),
+            (None, Some(of_station)) => trust::roots_with(&of_station),
+            (own, _) => trust::roots(own.flatten().as_deref()),
         });
         let roots = roots.await.expect("reading certificates does not panic");
         let dialer = roots.and_then(|roots| {

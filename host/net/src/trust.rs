@@ -125,6 +125,18 @@ pub fn validities(file: &Path) -> Result<Vec<Option<Validity>>, TrustError> {
     Ok(certificates.iter().map(|der| Validity::of(der)).collect())
 }
 
+/// The certificates to trust: those of a file in the PEM form, and those of the system, if it has any.
+///
+/// # Errors
+/// As [`roots`], of the file.
+pub fn roots_with(file: &Path) -> Result<RootCertStore, TrustError> {
+    let mut roots = roots_of_file(file)?;
+    if let Ok(of_system) = roots_of_system() {
+        roots.roots.extend(of_system.roots);
+    }
+    Ok(roots)
+}
+
 /// No certificate at all, where none will be looked at.
 pub fn nobody() -> RootCertStore {
     RootCertStore::empty()

@@ -275,7 +275,7 @@ impl Station {
             Some(at) => at,
             None => {
                 let client = HttpClient::new(HttpOptions {
-                    dialer: self.registry.dialer(origin).await?,
+                    dialer: self.registry.dialer(origin, &self.origin).await?,
                     host: origin.host.clone(),
                     port: origin.port,
                     security: origin.security,
