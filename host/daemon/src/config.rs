@@ -7,18 +7,23 @@
 
 pub mod device;
 pub mod hub;
+pub mod images;
 pub mod provisioning;
 mod read;
 pub mod source;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use wasm_edge_images::reference::RegistryHost;
+use wasm_edge_images::registry::HostSettings;
 use wasm_edge_model::connection_string::{Credential, Party};
 use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_model::route::{Durability, Route, WhenFull};
 
 use self::device::{DeploymentConfig, LogConfig, MetricsConfig, PolicyConfig};
 use self::hub::{ClockConfig, HubConfig, ProxyConfig, ProxySource};
+use self::images::ImagesConfig;
 use self::provisioning::{ConnectionStringSource, ProvisioningConfig};
 use self::read::{Reader, Table};
 use self::source::{ConfigFaults, Sources};
@@ -55,6 +60,10 @@ pub struct Config {
     pub deployment: DeploymentConfig,
     /// What its owner allows, whatever a deployment says.
     pub policy: PolicyConfig,
+    /// How images are kept.
+    pub images: ImagesConfig,
+    /// How single registries are asked, and hosts that they lead to.
+    pub registries: BTreeMap<RegistryHost, HostSettings>,
     /// Where its figures can be asked for.
     pub metrics: MetricsConfig,
     /// What it does about a clock that is not set.
@@ -112,12 +121,14 @@ impl RouterConfig {
 }
 
 /// The sections, by name.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 11] = [
     "provisioning",
     "hub",
     "proxy",
     "deployment",
     "policy",
+    "images",
+    "registries",
     "metrics",
     "clock",
     "log",
@@ -145,6 +156,8 @@ impl Config {
                 "proxy" => config.proxy = hub::read_proxy(reader, &section),
                 "deployment" => config.deployment = device::read_deployment(reader, &section),
                 "policy" => config.policy = device::read_policy(reader, &section),
+                "images" => config.images = images::read(reader, &section),
+                "registries" => config.registries = images::read_registries(reader, &section),
                 "metrics" => config.metrics = device::read_metrics(reader, &section),
                 "clock" => config.clock = hub::read_clock(reader, &section),
                 "log" => config.log = device::read_log(reader, &section),
@@ -177,7 +190,8 @@ impl Config {
             Some(ProxySource::Inline(proxy)) => proxy.has_password(),
             _ => false,
         };
-        has_key || in_proxy
+        let mut registries = self.registries.values();
+        has_key || in_proxy || registries.any(images::holds_password)
     }
 
     /// What no section can tell by itself.

@@ -117,6 +117,25 @@ pub struct Resolved {
 /// How far a transfer is, told as it goes on: bytes of this blob, those that were there before included.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
+impl Mirror {
+    /// Reads `HOST[:PORT][/PREFIX]`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
+        let host = RegistryHost::parse(host).ok()?;
+        if !prefix.is_empty() {
+            // What can stand before a name is what can be one: without tag and digest.
+            let named: Reference = format!("registry.invalid/{prefix}").parse().ok()?;
+            let is_name = named.repository() == prefix && named.digest().is_none();
+            is_name.then_some(())?;
+        }
+        Some(Self {
+            host,
+            prefix: prefix.to_owned(),
+        })
+    }
+}
+
 impl Registry {
     /// What asks so.
     pub fn new(options: RegistryOptions) -> Self {
@@ -404,4 +423,27 @@ fn password(path: &Path) -> io::Result<String> {
     }
     let line = text.lines().next().unwrap_or_default();
     Ok(line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_a_host_and_what_stands_before_names_there() {
+        let check = |text: &str, expected: Option<(&str, &str)>| {
+            let found = Mirror::parse(text);
+            let found = found.as_ref();
+            let found = found.map(|mirror| (mirror.host.as_str(), mirror.prefix.as_str()));
+            assert_eq!(found, expected, "{text}");
+        };
+        check("a.example.org", Some(("a.example.org", "")));
+        check("mirror:5000/", Some(("mirror:5000", "")));
+        check("[::1]:5/proxy/hub/", Some(("[::1]:5", "proxy/hub")));
+        for wrong in [
+            "", "/", "a b", "a/B", "a//b", "a/..", "a/b:1", "u@a", "a?b", "a/b?c",
+        ] {
+            check(wrong, None);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wasm_edge_images::reference::RegistryHost;
 use wasm_edge_model::identity::DeviceId;
 
 use super::read::{Reader, Table};
@@ -30,6 +31,8 @@ pub struct DeploymentConfig {
 pub struct PolicyConfig {
     /// How much memory all modules together may take; none leaves it to the machine.
     pub memory_max_bytes: Option<u64>,
+    /// The registries that images may be from; none is any.
+    pub registries: Option<Vec<RegistryHost>>,
 }
 
 /// Where the device's figures can be asked for.
@@ -81,7 +84,7 @@ pub(super) const DEPLOYMENT_KEYS: [&str; 5] = [
     "ready_timeout_secs",
 ];
 /// The keys of `[policy]`.
-pub(super) const POLICY_KEYS: [&str; 1] = ["memory_max_bytes"];
+pub(super) const POLICY_KEYS: [&str; 2] = ["memory_max_bytes", "registries"];
 /// The keys of `[metrics]`.
 pub(super) const METRICS_KEYS: [&str; 1] = ["listen"];
 /// The keys of `[log]`.
@@ -131,8 +134,13 @@ pub(super) fn read_deployment(reader: &mut Reader<'_>, section: &Table<'_>) -> D
 /// Reads `[policy]`.
 pub(super) fn read_policy(reader: &mut Reader<'_>, section: &Table<'_>) -> PolicyConfig {
     let mut policy = PolicyConfig::default();
-    reader.keys(section, &POLICY_KEYS, |reader, _, value| {
-        policy.memory_max_bytes = reader.integer(value, MEMORY_BYTES);
+    reader.keys(section, &POLICY_KEYS, |reader, key, value| match key {
+        "memory_max_bytes" => policy.memory_max_bytes = reader.integer(value, MEMORY_BYTES),
+        _ => {
+            let expected = "an array of hosts of registries, each with a port or without";
+            let host = |text: &str| RegistryHost::parse(text).ok();
+            policy.registries = reader.list(value, expected, host);
+        }
     });
     policy
 }

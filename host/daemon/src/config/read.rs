@@ -164,6 +164,11 @@ impl<'a> Table<'a> {
         entries.get(last).map(|entry| entry.value)
     }
 
+    /// The path of its own key.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Where the table itself stands.
     pub(super) fn own_place(&self) -> Place {
         self.place
@@ -178,15 +183,7 @@ impl<'a> Table<'a> {
 impl<'a> Entry<'a> {
     fn of(file: usize, key_offset: usize, value: &'a Spanned<DeValue<'a>>) -> Self {
         let content = match value.get_ref() {
-            DeValue::Table(table) => Content::Section(
-                table
-                    .iter()
-                    .map(|(key, value)| {
-                        let name: &str = key.get_ref();
-                        (name, Self::plain(file, key.span().start, value))
-                    })
-                    .collect(),
-            ),
+            DeValue::Table(table) => Content::Section(Self::all(file, table)),
             plain => Content::Toml(plain),
         };
         Self {
@@ -196,12 +193,32 @@ impl<'a> Entry<'a> {
         }
     }
 
+    fn all(file: usize, table: &'a DeTable<'a>) -> BTreeMap<&'a str, Self> {
+        let entries = table.iter().map(|(key, value)| {
+            let name: &str = key.get_ref();
+            (name, Self::plain(file, key.span().start, value))
+        });
+        entries.collect()
+    }
+
     fn plain(file: usize, key_offset: usize, value: &'a Spanned<DeValue<'a>>) -> Self {
         Self {
             key: Place::File(file, key_offset),
             value: Place::File(file, value.span().start),
             content: Content::Toml(value.get_ref()),
         }
+    }
+}
+
+impl Value<'_> {
+    /// The path of the key.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where the key stands.
+    pub(super) fn place(&self) -> Place {
+        self.entry.key
     }
 }
 
@@ -235,13 +252,29 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// Reads each entry of a table whose keys are names of its owner's.
+    pub(super) fn each(
+        &mut self,
+        table: &Table<'_>,
+        mut read: impl FnMut(&mut Self, &str, &Value<'_>),
+    ) {
+        for (name, entry) in &table.entries {
+            let path = format!("{}.\"{}\"", table.path, name.escape_debug());
+            read(self, name, &Value { path, entry });
+        }
+    }
+
     pub(super) fn table<'a>(&mut self, value: &Value<'a>) -> Option<Table<'a>> {
-        match &value.entry.content {
-            Content::Section(entries) => Some(Table {
-                path: value.path.clone(),
-                place: value.entry.key,
-                entries: entries.clone(),
-            }),
+        let table = |entries| Table {
+            path: value.path.clone(),
+            place: value.entry.key,
+            entries,
+        };
+        match (&value.entry.content, value.entry.key) {
+            (Content::Section(entries), _) => Some(table(entries.clone())),
+            (Content::Toml(DeValue::Table(inner)), Place::File(file, _)) => {
+                Some(table(Entry::all(file, inner)))
+            }
             _ => {
                 self.wrong_kind(value, "a table");
                 None

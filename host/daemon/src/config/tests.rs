@@ -91,13 +91,13 @@ fn every_fault_is_told_with_its_place() {
     check(
         "size = 1\n[router]\ndurability = \"disk\"\n  max_bytes = \"1 GiB\"\nmax_messages = 3\nqueue = 2\nwhen_full = true\n[logs]\nlevel = 1\n",
         &[
-            "line 1, column 1: size: the key is not known; expected `provisioning`, `hub`, `proxy`, `deployment`, `policy`, `metrics`, `clock`, `log` or `router`",
+            "line 1, column 1: size: the key is not known; expected `provisioning`, `hub`, `proxy`, `deployment`, `policy`, `images`, `registries`, `metrics`, `clock`, `log` or `router`",
             "line 3, column 14: router.durability: `disk` stands here; expected `none`, `process` or `power`",
             "line 4, column 15: router.max_bytes: a string stands here; expected a whole number from 4194304 to 1099511627776",
             "line 5, column 16: router.max_messages: 3 stands here; expected a whole number from 16 to 1000000000",
             "line 6, column 1: router.queue: the key is not known; expected `durability`, `compatibility`, `max_bytes`, `max_messages`, `endpoint_max_bytes`, `endpoint_max_messages` or `when_full`",
             "line 7, column 13: router.when_full: a boolean stands here; expected `refuse`, `drop-oldest`, `drop-newest` or `thin-out`",
-            "line 8, column 2: logs: the key is not known; expected `provisioning`, `hub`, `proxy`, `deployment`, `policy`, `metrics`, `clock`, `log` or `router`",
+            "line 8, column 2: logs: the key is not known; expected `provisioning`, `hub`, `proxy`, `deployment`, `policy`, `images`, `registries`, `metrics`, `clock`, `log` or `router`",
         ],
     );
     check(
@@ -218,6 +218,7 @@ fn every_key_of_the_other_sections_is_read() {
         },
         policy: PolicyConfig {
             memory_max_bytes: Some(16 << 20),
+            registries: None,
         },
         metrics: MetricsConfig {
             listen: Some("[::1]:9600".parse().unwrap()),
@@ -434,7 +435,7 @@ fn faults_are_told_by_their_source() {
 }
 
 /// The keys of each section with a range, as the code has it.
-const RANGES: [(&str, &str, RangeInclusive<u64>); 17] = [
+const RANGES: [(&str, &str, RangeInclusive<u64>); 19] = [
     ("hub", "mqtt_port", hub::PORT),
     ("hub", "https_port", hub::PORT),
     ("hub", "keep_alive_secs", hub::KEEP_ALIVE_SECS),
@@ -445,6 +446,8 @@ const RANGES: [(&str, &str, RangeInclusive<u64>); 17] = [
     ("deployment", "health_timeout_secs", device::DEPLOYMENT_SECS),
     ("deployment", "ready_timeout_secs", device::DEPLOYMENT_SECS),
     ("policy", "memory_max_bytes", device::MEMORY_BYTES),
+    ("images", "max_bytes", images::IMAGES_BYTES),
+    ("images", "unused_max_days", images::UNUSED_DAYS),
     ("clock", "wait_secs", hub::CLOCK_WAIT_SECS),
     ("router", "max_bytes", STORE_BYTES),
     ("router", "endpoint_max_bytes", ENDPOINT_BYTES),
@@ -470,6 +473,11 @@ fn default_of(section: &str, key: &str) -> Option<String> {
         ("hub", "retry_max_secs") => seconds(config.hub.retry_max),
         ("deployment", "health_timeout_secs") => seconds(settings.health_timeout),
         ("deployment", "ready_timeout_secs") => seconds(settings.ready_timeout),
+        ("images", "max_bytes") => Some(config.images.max_bytes.to_string()),
+        ("images", "unused_max_days") => {
+            Some((config.images.unused_max.as_secs() / 86_400).to_string())
+        }
+        ("registries.\"HOST\"", "plain_http") => Some("`false`".to_owned()),
         ("clock", "wait_secs") => seconds(config.clock.wait),
         ("clock", "from_hub") => Some(format!("`{}`", config.clock.from_hub)),
         ("log", "level") => Some("`info`".to_owned()),
@@ -486,12 +494,14 @@ fn default_of(section: &str, key: &str) -> Option<String> {
 
 #[test]
 fn the_page_has_every_key_with_its_range_and_default() {
-    let sections: [(&str, &[&str]); 9] = [
+    let sections: [(&str, &[&str]); 11] = [
         ("provisioning", &provisioning::KEYS),
         ("hub", &hub::HUB_KEYS),
         ("proxy", &hub::PROXY_KEYS),
         ("deployment", &device::DEPLOYMENT_KEYS),
         ("policy", &device::POLICY_KEYS),
+        ("images", &images::IMAGES_KEYS),
+        ("registries.\"HOST\"", &images::REGISTRY_KEYS),
         ("metrics", &device::METRICS_KEYS),
         ("clock", &hub::CLOCK_KEYS),
         ("log", &device::LOG_KEYS),
