@@ -1,4 +1,5 @@
 //! The client against a real registry, Debian's: what is pushed is pulled again, through each door.
+#![expect(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use std::collections::BTreeMap;
 use std::io;
