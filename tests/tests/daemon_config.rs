@@ -195,7 +195,7 @@ fn verbs_find_the_device_without_its_folder_and_what_it_says_can_be_json() {
     let list = home.verb(&["list", "--output", "json"]).ok().json();
     assert_eq!(list["modules"][0]["module"], "echo");
     daemon.process.signal(Signal::HUP);
-    let next = daemon.wait_says(0, "the configuration is read at the start");
+    let next = daemon.wait_says(0, "the deployment is the one applied last");
     assert!(next > 0);
     daemon.process.signal(Signal::INT);
     let outcome = daemon.process.wait().ok();

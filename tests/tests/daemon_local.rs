@@ -1,5 +1,6 @@
 //! A daemon without any hub: its deployment is a file, its twins are its own, and what goes upstream waits.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use wasm_edge_tests::daemon::{Daemon, DaemonOptions};
 use wasm_edge_tests::deployment::{Deployment, Module};
@@ -309,5 +310,30 @@ fn a_module_that_may_come_is_not_called_absent() {
     let state = || daemon.get(&format!("/v1/deployments/{DEVICE}"))["state"]["settled"].clone();
     wait::until_so("the deployment to be applied", || state() == true);
     daemon.verb(&["twin", "get", "nobody"]).ended_with(4);
+    daemon.stop().ok();
+}
+
+#[test]
+fn a_changed_file_is_taken_over_at_a_hangup_and_one_with_faults_is_not() {
+    let home = Home::new();
+    let daemon = start(&home, &deployment(1));
+    wait_reported(&daemon, "twin-echo", &json!(1));
+    let process = daemon.get("/v1/info")["pid"].clone();
+    home.write("deployment.json", "{\"modulesContent\": 5}");
+    daemon.process.signal(Signal::HUP);
+    daemon.wait_says(0, "the deployment's file changes nothing");
+    deployment(2).write(&home);
+    daemon.process.signal(Signal::HUP);
+    wait_reported(&daemon, "twin-echo", &json!(2));
+    // The same file undoes no patch.
+    daemon
+        .verb(&["twin", "patch", "twin-echo", r#"{"x": 3}"#])
+        .ok();
+    wait_reported(&daemon, "twin-echo", &json!(3));
+    daemon.process.signal(Signal::HUP);
+    daemon.wait_says(0, "the deployment is the one applied last");
+    assert_eq!(twin(&daemon, "twin-echo")["properties"]["desired"]["x"], 3);
+    assert_eq!(daemon.get("/v1/info")["pid"], process);
+    assert_eq!(daemon.module("twin-echo")["restartCount"], 0);
     daemon.stop().ok();
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasm_edge_daemon::agent::AgentSettings;
@@ -106,7 +106,7 @@ pub(crate) async fn run(
                 };
                 continue;
             }
-            () = say_at(&mut hangups) => unreachable!("hangups never end"),
+            () = reload_at(&mut hangups, &config, &running.device, output) => unreachable!("hangups never end"),
         };
         let begun = Instant::now();
         manager.stopping(STOP_MAX);
@@ -126,10 +126,29 @@ async fn over(time: Option<Duration>) {
     }
 }
 
-/// Says at each hangup what it does not do.
-async fn say_at(hangups: &mut tokio::signal::unix::Signal) {
+/// Takes over the deployment of a device without a hub at each hangup, if its file is another one now. All else is read
+/// at the start alone.
+async fn reload_at(hangups: &mut Signal, config: &Config, device: &Device, output: &Output) {
     while hangups.recv().await.is_some() {
-        tracing::info!("the configuration is read at the start: a restart reads it again");
+        match deployment::read(config, output) {
+            Ok(Some(deployment)) => {
+                if let Err(err) = deployment.apply(device).await {
+                    tracing::error!(
+                        err = format!("{err:#}"),
+                        "the deployment's file changes nothing"
+                    );
+                }
+            }
+            Ok(None) => {
+                tracing::info!("the configuration is read at the start: a restart reads it again")
+            }
+            Err(err) => {
+                tracing::error!(
+                    err = format!("{err:#}"),
+                    "the deployment's file changes nothing"
+                );
+            }
+        }
     }
     std::future::pending().await
 }

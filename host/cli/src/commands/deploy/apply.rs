@@ -59,7 +59,7 @@ pub(super) async fn execute(
     if running.is_device_alone() {
         let what = "a device takes its deployment from its hub, or from the file that its configuration names";
         return Err(Failure::new(ExitStatus::InvalidInput, what)
-            .hint("name the hub with `--hub`, or change the file and start the daemon again")
+            .hint("name the hub with `--hub`, or change the file: the daemon takes it over at SIGHUP and at its start")
             .into());
     }
     // At a hub the device is not at hand; what it makes of the deployment it reports.
