@@ -7,7 +7,7 @@ wasm := --target wasm32-wasip2
 guest_workspaces := examples tests/guests bench/guests
 workspaces := . sdk-guest tests/peers $(guest_workspaces)
 
-.PHONY: help demo test guests lint bench bench-hub peers soak device deb bench-board audit fuzz-check
+.PHONY: help demo test guests lint bench bench-hub peers soak device deb bench-board board-functions audit fuzz-check
 
 help:
 	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
@@ -20,6 +20,7 @@ help:
 	@echo "make device          build the program for boards, which has no compiler and no hub; RELEASE=1 as it is shipped"
 	@echo "make deb             make the Debian package, with the release build or that of PROFILE=dev"
 	@echo "make bench-board     measure memory, start and size of the program for boards"
+	@echo "make board-functions note anew which functions that program runs, so that they lie side by side (valgrind)"
 	@echo "make audit           check licences, sources and banned crates of all dependencies"
 
 demo: guests
@@ -93,8 +94,15 @@ device:
 bench-board: guests
 	cargo build --release -p wasm-edge-cli
 	RELEASE=1 scripts/build-device.sh
-	TMPDIR=$(abspath $(target)) scripts/bench-board.sh $(target)/device/release/wasm-edge $(target)/release/wasm-edge \
+	TMPDIR=$(abspath $(target)) scripts/bench-board.sh $(target)/device/board/wasm-edge $(target)/release/wasm-edge \
 		target/guests/components/examples --json $(target)/bench-board.json
+
+# Which functions a device runs, for the linker of the program for boards. Takes valgrind; worth it after larger changes.
+board-functions: guests
+	cargo build -p wasm-edge-cli
+	CARGO_PROFILE_BOARD_STRIP=none RELEASE=1 scripts/build-device.sh
+	TMPDIR=$(abspath $(target)) scripts/bench-board.sh $(target)/device/board/wasm-edge $(target)/debug/wasm-edge \
+		target/guests/components/examples --functions packaging/board-functions.txt.gz
 
 deb: profile := $(or $(PROFILE),release)
 deb:

@@ -3,11 +3,16 @@
 #
 # Called by `make bench-board`: scripts/bench-board.sh DEVICE-PROGRAM FULL-PROGRAM COMPONENTS [--json FILE]
 # SETTLE is how many seconds a device runs before it is looked at. Each row is one process that is started anew.
+# Called by `make board-functions` with --functions FILE instead: then it writes there which functions those devices
+# run, which takes valgrind and a program with symbols.
 set -euo pipefail
 
 device=$1 full=$2 components=$(realpath "$3")
-json=
-[ "${4:-}" != --json ] || json=$5
+json= functions=
+case ${4:-} in
+--json) json=$5 ;;
+--functions) functions=$5 ;;
+esac
 settle=${SETTLE:-30}
 # What a small board may have, in bytes and in KiB.
 readonly memory_bytes=67108864 address_space_kib=1048576
@@ -100,6 +105,9 @@ https_port = $(port https)
 file_images = true
 END
     [ "$modules" = 0 ] || "$full" precompile "$scratch/$deployment.json" --data-dir "$scratch/$name" --quiet >/dev/null
+    # As after a boot: what lies in memory of the program is what was asked for since.
+    sync -d "$device"
+    dd if="$device" iflag=nocache count=0 status=none
     SSL_CERT_FILE=$scratch/trusted.pem MALLOC_ARENA_MAX=2 "$@" "$device" daemon --config "$scratch/$name.toml" --data-dir "$scratch/$name" \
         >"$scratch/$name.log" 2>&1 &
     local pid=$!
@@ -148,6 +156,23 @@ in_little_address_space() {
     ulimit -v "$address_space_kib"
     exec "$@"
 }
+
+# The functions that a device runs, as `nm` demangles them.
+traced() {
+    measure "$1" "functions traced" "" "$2" "$3" \
+        valgrind --quiet --tool=callgrind --demangle=no --callgrind-out-file="$scratch/$1.calls" >&2
+    # Beside them those for processors that valgrind does not know.
+    paste -d '\t' <(nm --no-sort -j "$device") <(nm --no-sort -j --demangle "$device") |
+        awk -F '\t' 'NR == FNR { run[$0]; next } $1 in run || $2 ~ /avx|clmul|_hw_/ { print $2 }' \
+            <(sed -n "s/^c\{0,1\}fn=([0-9]*) \([^' ]*\).*/\1/p" "$scratch/$1.calls") - | sort -u
+}
+
+if [ -n "$functions" ]; then
+    traced idle idle 0 >"$scratch/idle.txt"
+    traced modules modules 2 >"$scratch/modules.txt"
+    awk '!seen[$0]++' "$scratch/idle.txt" "$scratch/modules.txt" | gzip -9n >"$functions"
+    exit
+fi
 
 row binary "the program, stripped" 8192 $(($(stat -c %s "$device") / 1024))
 measure idle "a device without modules" 5120 idle 0

@@ -7,7 +7,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-if [ -n "${RELEASE:-}" ]; then profile=release folder=release; else profile=dev folder=debug; fi
-CARGO_BUILD_BUILD_DIR=$target cargo build --quiet --profile "$profile" --target-dir "$target/device" \
-    -p wasm-edge-cli --no-default-features --features device
-echo "$target/device/$folder/wasm-edge"
+build() {
+    CARGO_BUILD_BUILD_DIR=$target cargo rustc --quiet --profile "$1" --target-dir "$target/device" \
+        -p wasm-edge-cli --bin wasm-edge --no-default-features --features device -- "${@:2}"
+}
+if [ -n "${RELEASE:-}" ]; then
+    # The names of functions that the linker is to find have their types in them.
+    RUSTFLAGS="${RUSTFLAGS:-} -C symbol-mangling-version=v0" build board -C linker="$PWD/scripts/link-board.sh"
+    echo "$target/device/board/wasm-edge"
+else
+    build dev
+    echo "$target/device/debug/wasm-edge"
+fi
