@@ -7,6 +7,7 @@
 
 pub mod error;
 pub mod handle;
+pub mod memory;
 pub mod plan;
 pub mod progress;
 
@@ -194,7 +195,9 @@ impl Agent {
     pub fn new(parts: AgentParts) -> Result<(Self, AgentHandle), DatabaseError> {
         let holder = parts.device.folder_name();
         let images = Images::new(parts.code.clone(), parts.images.clone(), holder);
-        let handle = AgentHandle::new(images.clone(), parts.routing.compatibility);
+        let memory_max_bytes = parts.settings.memory_max_bytes;
+        let compatibility = parts.routing.compatibility;
+        let handle = AgentHandle::new(images.clone(), compatibility, memory_max_bytes);
         let own = OwnTwins {
             agent: parts.twins.of(&ModuleId::edge_agent())?,
             hub: parts.twins.of(&ModuleId::edge_hub())?,

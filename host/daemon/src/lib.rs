@@ -13,6 +13,7 @@ pub mod config;
 pub mod deployment;
 pub mod device;
 pub mod folder;
+pub mod free_memory;
 pub mod images;
 pub mod injector;
 pub mod keys;

@@ -59,6 +59,37 @@ pub enum CodeError {
     },
 }
 
+/// Bytes of a page of linear memory (WebAssembly core specification, *Memory Instances*).
+const PAGE_BYTES: u64 = 64 * 1024;
+
+/// What an instance takes of memory at its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryNeeds {
+    /// How many memories it has.
+    pub memories: u32,
+    /// The initial size of the largest one, in bytes.
+    pub largest_bytes: u64,
+}
+
+impl MemoryNeeds {
+    pub(crate) fn of(component: &Component) -> Self {
+        // None for components that import core modules: the check of imports has refused those.
+        let resources = component.resources_required();
+        resources.map_or_else(Self::default, |resources| Self {
+            memories: resources.num_memories,
+            largest_bytes: resources
+                .max_initial_memory_size
+                .unwrap_or_default()
+                .saturating_mul(PAGE_BYTES),
+        })
+    }
+
+    /// What all memories take at most: exact with one memory.
+    pub fn most_bytes(self) -> u64 {
+        u64::from(self.memories).saturating_mul(self.largest_bytes)
+    }
+}
+
 /// A component that is ready to be instantiated, as often as wanted; cheap to clone.
 #[derive(Clone)]
 pub struct ModuleCode {
@@ -143,6 +174,11 @@ impl ModuleCode {
 
     fn is_listening_program(&self) -> bool {
         self.kind() == Kind::Program && self.inner.imports_events
+    }
+
+    /// What an instance takes of memory at its start.
+    pub fn memory_needs(&self) -> MemoryNeeds {
+        MemoryNeeds::of(self.inner.pre.component())
     }
 
     pub(crate) fn inner(&self) -> &CodeInner {

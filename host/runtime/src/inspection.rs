@@ -10,9 +10,6 @@ use crate::engine::Engine;
 use crate::precompiled::PrecompiledError;
 use crate::state::Kind;
 
-/// Bytes of a page of linear memory (WebAssembly core specification, *Memory Instances*).
-const PAGE_BYTES: u64 = 64 * 1024;
-
 /// What is known of a component that a device would take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentFacts {
@@ -46,19 +43,11 @@ pub fn inspect(engine: &Engine, bytes: &[u8]) -> Result<ComponentFacts, Precompi
         names.sort();
         names
     };
-    // None for components that import core modules: the check of imports has refused those.
-    let resources = component.resources_required();
-    let memory_initial_bytes = resources.map_or(0, |resources| {
-        let largest = resources.max_initial_memory_size.unwrap_or_default();
-        u64::from(resources.num_memories)
-            .saturating_mul(largest)
-            .saturating_mul(PAGE_BYTES)
-    });
     Ok(ComponentFacts {
         is_program: code.kind() == Kind::Program,
         exports: sorted(&mut ty.exports(wasmtime).map(|(name, _)| name)),
         imports: sorted(&mut ty.imports(wasmtime).map(|(name, _)| name)),
-        memory_initial_bytes,
+        memory_initial_bytes: code.memory_needs().most_bytes(),
     })
 }
 

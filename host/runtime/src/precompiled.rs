@@ -16,7 +16,7 @@ use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
 use crate::code::CodeError;
-pub use crate::code::ModuleCode;
+pub use crate::code::{MemoryNeeds, ModuleCode};
 use crate::engine::Engine;
 
 /// Version of the record beside each file.

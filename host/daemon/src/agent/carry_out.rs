@@ -16,11 +16,13 @@ use super::assemble::Deployment;
 use super::error::DeployError;
 use super::follow::{Changes, Link};
 use super::images::Asking;
+use super::memory::{self, MemoryAvailable, ModuleMemory};
 use super::plan::{self, Command, Here, Placed};
 use super::progress::Progress;
 use super::pursue::Carried;
 use super::{Agent, SYNC_TIMEOUT, leaving};
 use crate::deployment::sealed::StoredCredentials;
+use crate::free_memory;
 use crate::queues;
 use crate::supervisor::Module;
 use crate::twins::Twin;
@@ -61,7 +63,7 @@ impl Agent {
             }
             match command {
                 Command::FetchImages(ids) => ready.codes = self.fetch(&ids, deployment).await?,
-                Command::CheckFit => self.check_fit(deployment)?,
+                Command::CheckFit => self.check_fit(deployment, &ready).await?,
                 Command::ProvisionIdentities(ids) => {
                     ready.identities = self.provision(&ids).await?;
                 }
@@ -140,28 +142,49 @@ impl Agent {
         }
     }
 
-    fn check_fit(&self, deployment: &Deployment) -> Result<(), DeployError> {
-        let Some(max_bytes) = self.parts.settings.memory_max_bytes else {
-            return Ok(());
+    /// Checks that what all modules may take, and what those need that are to be started, is there.
+    async fn check_fit(&self, deployment: &Deployment, ready: &Ready) -> Result<(), DeployError> {
+        let to_run = |placed: &&Placed| placed.spec.status == DesiredStatus::Running;
+        let modules = deployment.desired.modules.values().filter(to_run);
+        let asked_bytes = memory::may_take_bytes(modules.clone().map(|placed| &placed.spec.limits));
+        let starting: Vec<ModuleMemory> = modules
+            .filter_map(|placed| {
+                let id = &placed.spec.id;
+                let needs = ready.codes.get(id)?.memory_needs();
+                Some(ModuleMemory::new(id.clone(), needs, &placed.spec.limits))
+            })
+            .collect();
+        let free_bytes = self.free_after_stops(deployment, ready).await;
+        let available = MemoryAvailable {
+            policy_max_bytes: self.parts.settings.memory_max_bytes,
+            // What ran here before runs again: what is free just now may be another thing in a moment.
+            free_bytes: free_bytes.filter(|_| !self.ledger.knows(deployment)),
         };
-        let asked_bytes = deployment
-            .desired
-            .modules
-            .values()
-            .filter(|placed| placed.spec.status == DesiredStatus::Running)
-            .map(|placed| {
-                let limits = &placed.spec.limits;
-                limits.memory_limit_bytes + limits.host_memory_limit_bytes
-            })
-            .fold(0, u64::saturating_add);
-        if asked_bytes <= max_bytes {
-            Ok(())
-        } else {
-            Err(DeployError::Fit {
-                asked_bytes,
-                max_bytes,
-            })
+        let faults = memory::faults(asked_bytes, &starting, available);
+        if !faults.is_empty() {
+            return Err(DeployError::Memory(faults));
         }
+        if let Some(free_bytes) = free_bytes.filter(|free_bytes| asked_bytes > *free_bytes) {
+            let device = &self.parts.device;
+            tracing::warn!(%device, asked_bytes, free_bytes, "the modules may take more memory than is free");
+        }
+        Ok(())
+    }
+
+    /// What is free for modules, with what those hold that go or are replaced.
+    async fn free_after_stops(&self, deployment: &Deployment, ready: &Ready) -> Option<u64> {
+        let free = tokio::task::spawn_blocking(|| free_memory::of(None)).await;
+        let free =
+            free.expect("reading files does not panic, and the runtime outlives the device")?;
+        let stops = |id: &ModuleId| {
+            ready.codes.contains_key(id) || !deployment.desired.modules.contains_key(id)
+        };
+        let reports = self.parts.supervisor.reports();
+        let held = reports
+            .iter()
+            .filter(|report| stops(report.module()))
+            .map(|report| report.gauges.memory_bytes() + report.gauges.host_memory_bytes());
+        Some(held.fold(free.available_bytes, u64::saturating_add))
     }
 
     /// Makes sure of identities. Without the hub, those that are known from before have to do.

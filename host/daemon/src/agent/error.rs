@@ -7,6 +7,7 @@ use wasm_edge_model::identity::ModuleId;
 use wasm_edge_router::table::RouteTableError;
 use wasm_edge_store::database::DatabaseError;
 
+use super::memory::MemoryFault;
 use crate::code::CodeStoreError;
 use crate::images::SupplyError;
 use crate::upstream::UpstreamError;
@@ -20,16 +21,9 @@ pub enum DeployError {
     /// Too many routes.
     #[error(transparent)]
     Routes(#[from] RouteTableError),
-    /// The modules may take more memory than there is for them.
-    #[error(
-        "the modules may take {asked_bytes} bytes of memory, and {max_bytes} are there for them"
-    )]
-    Fit {
-        /// What all that are to run may take.
-        asked_bytes: u64,
-        /// What is there.
-        max_bytes: u64,
-    },
+    /// There is not enough memory for the modules.
+    #[error("there is not enough memory for the modules")]
+    Memory(Vec<MemoryFault>),
     /// An identity could not be made at the hub.
     #[error("cannot make the identity of module `{module}`")]
     Identity {
@@ -87,6 +81,7 @@ impl DeployError {
                 .iter()
                 .map(|(module, err)| format!("module `{module}`: {}", chain(err)))
                 .collect(),
+            Self::Memory(faults) => faults.iter().map(ToString::to_string).collect(),
             err => vec![chain(err)],
         }
     }

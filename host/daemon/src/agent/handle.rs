@@ -10,15 +10,17 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 use wasm_edge_model::agent_method;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::manifest::Manifest;
+use wasm_edge_model::manifest::{DesiredStatus, Manifest};
 use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_router::table::RouteTable;
 use wasm_edge_runtime::precompiled::Origin;
 
 use super::error::DeployError;
 use super::images::{Asking, Images};
+use super::memory::{self, MemoryAvailable, ModuleMemory};
 use super::progress::Progress;
 use crate::deployment::sealed::Sections;
+use crate::free_memory;
 
 /// Progress that a listener may be behind; older ones are lost to it.
 const PROGRESS_MAX: usize = 256;
@@ -33,6 +35,8 @@ pub struct AgentHandle {
 pub(super) struct Shared {
     pub(super) images: Images,
     pub(super) compatibility: Compatibility,
+    /// What all modules may take by the policy of the device.
+    pub(super) memory_max_bytes: Option<u64>,
     /// Counts what the agent was asked for: 0 is that it does not follow the hub yet. Written by handles, read
     /// by the agent.
     pub(super) asked: watch::Sender<u64>,
@@ -102,6 +106,10 @@ pub struct DeploymentView {
 pub struct TriedOut {
     /// Each module, by name.
     pub modules: Vec<TriedOutModule>,
+    /// What all that are to run may take, in bytes.
+    pub may_take_bytes: u64,
+    /// What is there for them; that others stop before is not counted.
+    pub available: MemoryAvailable,
 }
 
 /// A module of it.
@@ -113,14 +121,21 @@ pub struct TriedOutModule {
     pub image_digest: String,
     /// Whether its code had to be compiled.
     pub compiled: bool,
+    /// What it needs of memory and may take.
+    pub memory: ModuleMemory,
 }
 
 impl AgentHandle {
-    pub(super) fn new(images: Images, compatibility: Compatibility) -> Self {
+    pub(super) fn new(
+        images: Images,
+        compatibility: Compatibility,
+        memory_max_bytes: Option<u64>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 images,
                 compatibility,
+                memory_max_bytes,
                 asked: watch::Sender::new(0),
                 state: watch::Sender::new(DeploymentState::default()),
                 progress: broadcast::Sender::new(PROGRESS_MAX),
@@ -170,7 +185,7 @@ impl AgentHandle {
     /// touches nothing; code that was compiled is there when the deployment comes. `file:` images are absolute.
     ///
     /// # Errors
-    /// [`DeployError::Images`] with all that cannot be run, [`DeployError::Routes`].
+    /// [`DeployError::Images`] with all that cannot be run, [`DeployError::Routes`], [`DeployError::Memory`].
     pub async fn try_out(&self, manifest: Manifest) -> Result<TriedOut, DeployError> {
         RouteTable::new(&manifest.routes, manifest.store_and_forward.time_to_live)?;
         let mut modules = Vec::new();
@@ -179,19 +194,51 @@ impl AgentHandle {
         let asking = Asking::new(&manifest.registry_credentials, &progress);
         for spec in manifest.modules.values() {
             match self.shared.images.try_out(spec, asking).await {
-                Ok((image, _, origin)) => modules.push(TriedOutModule {
+                Ok((image, code, origin)) => modules.push(TriedOutModule {
                     module: spec.id.clone(),
                     image_digest: image.shown().to_string(),
                     compiled: origin == Origin::Compiled,
+                    memory: ModuleMemory::new(spec.id.clone(), code.memory_needs(), &spec.limits),
                 }),
                 Err(err) => failed.push((spec.id.clone(), err)),
             }
         }
-        if failed.is_empty() {
-            Ok(TriedOut { modules })
-        } else {
-            Err(DeployError::Images(failed))
+        if !failed.is_empty() {
+            return Err(DeployError::Images(failed));
         }
+        self.try_memory(&manifest, modules).await
+    }
+
+    /// Checks what modules need and may take against what is known without stopping any.
+    async fn try_memory(
+        &self,
+        manifest: &Manifest,
+        modules: Vec<TriedOutModule>,
+    ) -> Result<TriedOut, DeployError> {
+        let free = tokio::task::spawn_blocking(|| free_memory::of(None)).await;
+        let free = free.expect("reading files does not panic, and the runtime outlives the device");
+        let available = MemoryAvailable {
+            policy_max_bytes: self.shared.memory_max_bytes,
+            free_bytes: free.map(|free| free.available_bytes),
+        };
+        let specs = manifest.modules.values();
+        let to_run = specs.filter(|spec| spec.status == DesiredStatus::Running);
+        let may_take_bytes = memory::may_take_bytes(to_run.map(|spec| &spec.limits));
+        let needs: Vec<ModuleMemory> = modules.iter().map(|module| module.memory.clone()).collect();
+        // What those give back that stop before, only the agent knows.
+        let certain = MemoryAvailable {
+            free_bytes: None,
+            ..available
+        };
+        let faults = memory::faults(may_take_bytes, &needs, certain);
+        if !faults.is_empty() {
+            return Err(DeployError::Memory(faults));
+        }
+        Ok(TriedOut {
+            modules,
+            may_take_bytes,
+            available,
+        })
     }
 
     /// How often each of the agent's direct methods was called.

@@ -2,7 +2,7 @@
 
 use crate::deployment::sealed::{Rejected, SealedFile, Stored, StoredDeployment};
 
-use super::assemble::Deployment;
+use super::assemble::{self, Deployment};
 
 /// The sealed file and its content.
 pub(super) struct Ledger {
@@ -25,6 +25,15 @@ impl Ledger {
     /// What was healthy last.
     pub(super) fn last_good(&self) -> Option<&StoredDeployment> {
         self.stored.last_good.as_ref()
+    }
+
+    /// Whether this very content ran here before, or was about to: in these or other versions.
+    pub(super) fn knows(&self, deployment: &Deployment) -> bool {
+        let digest = deployment.digest();
+        let known = [self.current(), self.last_good()].into_iter().flatten();
+        known
+            .into_iter()
+            .any(|stored| assemble::digest(stored) == digest)
     }
 
     /// All of it.

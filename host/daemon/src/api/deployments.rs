@@ -50,12 +50,24 @@ pub(super) async fn check(
             "module": module.module,
             "imageDigest": module.image_digest,
             "compiled": module.compiled,
+            "neededBytes": module.memory.needed_bytes,
+            "memoryLimitBytes": module.memory.limit_bytes,
+            "hostMemoryLimitBytes": module.memory.host_limit_bytes,
         })
+    });
+    let needed_bytes: u64 = tried.modules.iter().fold(0, |sum, module| {
+        sum.saturating_add(module.memory.needed_bytes)
     });
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     Ok(Json(json!({
         "device": view.device,
         "modules": modules.collect::<Vec<_>>(),
+        "memory": {
+            "neededBytes": needed_bytes,
+            "mayTakeBytes": tried.may_take_bytes,
+            "policyMaxBytes": tried.available.policy_max_bytes,
+            "freeBytes": tried.available.free_bytes,
+        },
         "warnings": warnings,
     })))
 }

@@ -21,6 +21,7 @@ use crate::args::check::CheckArgs;
 use crate::client::target::Target;
 use crate::client::{Client, ClientError};
 use crate::commands::running;
+use wasm_edge_daemon::free_memory::{self, FreeMemory};
 use wasm_edge_model::error::chain;
 
 /// Everything that is judged.
@@ -29,7 +30,7 @@ pub(super) struct Facts {
     pub(super) clock: Clock,
     pub(super) folder: Folder,
     pub(super) space: Option<Space>,
-    pub(super) memory: Option<Memory>,
+    pub(super) memory: Option<FreeMemory>,
     pub(super) limits: Limits,
     pub(super) kernel: Kernel,
     pub(super) device: Device,
@@ -80,14 +81,6 @@ pub(super) struct Space {
     pub(super) inodes: u64,
     pub(super) free_inodes: u64,
     pub(super) is_read_only: bool,
-}
-
-/// The memory that the device can still get.
-#[derive(Clone, Copy)]
-pub(super) struct Memory {
-    pub(super) available_bytes: u64,
-    /// Whether a control group allows less than the machine has.
-    pub(super) is_limited: bool,
 }
 
 /// Limits of the device's process, or of this one where no device runs; `None` is no limit.
@@ -170,7 +163,7 @@ pub(super) async fn gather(global: &GlobalArgs, args: Option<&CheckArgs>) -> any
         clock: system::clock(),
         folder: path.as_deref().map_or(Folder::Unnamed, folder),
         space: path.as_deref().and_then(system::space),
-        memory: system::memory(pid),
+        memory: free_memory::of(pid),
         limits: system::limits(pid),
         kernel: system::kernel(),
         device,

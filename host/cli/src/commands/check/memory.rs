@@ -1,6 +1,8 @@
 //! Free memory, against what all modules together may still take by their limits.
 
-use super::facts::{Device, Memory};
+use wasm_edge_daemon::free_memory::FreeMemory;
+
+use super::facts::Device;
 use super::verdict::Verdict;
 use crate::output::human;
 
@@ -10,7 +12,7 @@ const AVAILABLE_MIN_BYTES: u64 = 16 << 20;
 const START_BYTES: u64 = 64 << 20;
 
 /// Judges the memory.
-pub(super) fn judge(memory: Option<Memory>, device: &Device) -> Verdict {
+pub(super) fn judge(memory: Option<FreeMemory>, device: &Device) -> Verdict {
     let Some(memory) = memory else {
         return Verdict::skipped("the system does not tell how much memory is free");
     };
@@ -65,7 +67,7 @@ mod tests {
     use super::*;
 
     fn check(available_bytes: u64, device: &Device, grade: Grade, part: &str) {
-        let memory = Memory {
+        let memory = FreeMemory {
             available_bytes,
             is_limited: false,
         };
@@ -102,7 +104,7 @@ mod tests {
         check(64 << 20, &Device::None, Grade::Ok, "64.0 MiB");
         check(63 << 20, &Device::None, Grade::Warning, "at its start");
         assert_eq!(judge(None, &Device::None).grade, Grade::Skipped);
-        let limited = Memory {
+        let limited = FreeMemory {
             available_bytes: 64 << 20,
             is_limited: true,
         };

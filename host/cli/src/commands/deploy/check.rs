@@ -1,8 +1,15 @@
-//! `deploy check`: reads a deployment manifest as a device would, and prints every fault.
+//! `deploy check`: reads a deployment manifest as a device would, and prints every fault, and the budget of memory.
+
+use std::path::Path;
 
 use serde::Serialize;
+#[cfg(feature = "compiler")]
+use wasm_edge_daemon::code::CodeStore;
+#[cfg(feature = "compiler")]
+use wasm_edge_images::source::ImageSource;
 use wasm_edge_model::manifest::{
-    Fault, Manifest, ModuleSpec, Origin, STARTUP_ORDER_DEFAULT, Warning,
+    DesiredStatus, Fault, ImageReference, Manifest, ModuleSpec, Origin, STARTUP_ORDER_DEFAULT,
+    Warning,
 };
 use wasm_edge_model::route::{Durability, Route, Sink, WhenFull};
 
@@ -26,6 +33,16 @@ struct Report {
     warnings: Vec<Finding>,
     modules: Vec<ModuleLine>,
     routes: Vec<RouteLine>,
+    memory: Budget,
+}
+
+/// What the modules that are to run take of memory together.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Budget {
+    /// At their start; none where an image is not at hand.
+    needed_bytes: Option<u64>,
+    may_take_bytes: u64,
 }
 
 /// A fault or a warning at a place of the manifest.
@@ -47,7 +64,10 @@ struct ModuleLine {
     image: String,
     desired_status: &'static str,
     startup_order: u32,
+    /// None where the image is not at hand.
+    needed_bytes: Option<u64>,
     memory_limit_bytes: u64,
+    host_memory_limit_bytes: u64,
     grants: usize,
 }
 
@@ -70,7 +90,8 @@ struct RouteLine {
 pub(super) fn execute(args: &DeployCheckArgs, output: &Output) -> anyhow::Result<ExitStatus> {
     let text =
         text_file::read(&args.file, FILE_SIZE_MAX_BYTES).map_err(TextFileError::into_failure)?;
-    let report = Report::of(args.file.display().to_string(), &text);
+    let folder = args.file.parent().unwrap_or(Path::new(""));
+    let report = Report::of(args.file.display().to_string(), &text, folder);
     if output.is_json() {
         output.json(&report)?;
     } else {
@@ -86,7 +107,7 @@ pub(super) fn execute(args: &DeployCheckArgs, output: &Output) -> anyhow::Result
 }
 
 impl Report {
-    fn of(file: String, text: &str) -> Self {
+    fn of(file: String, text: &str, folder: &Path) -> Self {
         let empty = |valid| Self {
             file,
             valid,
@@ -94,23 +115,26 @@ impl Report {
             warnings: Vec::new(),
             modules: Vec::new(),
             routes: Vec::new(),
+            memory: Budget::default(),
         };
         match Manifest::check(text, Origin::LocalFile) {
             Err(faults) => Self {
                 faults: faults.0.into_iter().map(Finding::from).collect(),
                 ..empty(false)
             },
-            Ok(checked) => Self {
-                warnings: checked.warnings.into_iter().map(Finding::from).collect(),
-                modules: checked
-                    .value
-                    .modules
-                    .values()
-                    .map(ModuleLine::from)
-                    .collect(),
-                routes: checked.value.routes.iter().map(RouteLine::from).collect(),
-                ..empty(true)
-            },
+            Ok(checked) => {
+                let specs = checked.value.modules.values();
+                let modules: Vec<ModuleLine> = specs
+                    .map(|spec| ModuleLine::new(spec, needed_bytes(&spec.image, folder)))
+                    .collect();
+                Self {
+                    warnings: checked.warnings.into_iter().map(Finding::from).collect(),
+                    memory: Budget::of(&modules),
+                    modules,
+                    routes: checked.value.routes.iter().map(RouteLine::from).collect(),
+                    ..empty(true)
+                }
+            }
         }
     }
 
@@ -133,12 +157,41 @@ impl Report {
         if !self.modules.is_empty() {
             output.line(&Text::new())?;
             output.table(&modules_table(&self.modules))?;
+            output.line(&Text::new())?;
+            output.line(&Text::new().plain(&self.memory.told()))?;
         }
         if !self.routes.is_empty() {
             output.line(&Text::new())?;
             output.table(&routes_table(&self.routes))?;
         }
         Ok(())
+    }
+}
+
+impl Budget {
+    fn of(modules: &[ModuleLine]) -> Self {
+        let running = DesiredStatus::Running.as_str();
+        let to_run = || modules.iter().filter(|line| line.desired_status == running);
+        let sum = |sum: u64, bytes: u64| sum.saturating_add(bytes);
+        Self {
+            needed_bytes: to_run()
+                .map(|line| line.needed_bytes)
+                .try_fold(0, |all, bytes| Some(sum(all, bytes?))),
+            may_take_bytes: to_run()
+                .map(|line| sum(line.memory_limit_bytes, line.host_memory_limit_bytes))
+                .fold(0, sum),
+        }
+    }
+
+    fn told(&self) -> String {
+        let may_take = human::size(self.may_take_bytes);
+        match self.needed_bytes {
+            Some(needed) => format!(
+                "memory: {} needed at the start, {may_take} at most",
+                human::size(needed)
+            ),
+            None => format!("memory: {may_take} at most"),
+        }
     }
 }
 
@@ -199,15 +252,17 @@ impl From<Warning> for Finding {
     }
 }
 
-impl From<&ModuleSpec> for ModuleLine {
-    fn from(spec: &ModuleSpec) -> Self {
+impl ModuleLine {
+    fn new(spec: &ModuleSpec, needed_bytes: Option<u64>) -> Self {
         Self {
             module: spec.id.to_string(),
             version: spec.version.clone(),
             image: spec.image.to_string(),
             desired_status: spec.status.as_str(),
             startup_order: spec.startup_order,
+            needed_bytes,
             memory_limit_bytes: spec.limits.memory_limit_bytes,
+            host_memory_limit_bytes: spec.limits.host_memory_limit_bytes,
             grants: spec.grants.len(),
         }
     }
@@ -230,12 +285,31 @@ impl From<&Route> for RouteLine {
     }
 }
 
+/// What an image needs of memory at its start, where it is a file that is here and can run.
+#[cfg(feature = "compiler")]
+fn needed_bytes(image: &ImageReference, folder: &Path) -> Option<u64> {
+    let ImageReference::File { .. } = image else {
+        return None;
+    };
+    let image = ImageSource::new(folder).load(image, None).ok()?;
+    let facts = CodeStore::inspect(&image).ok()?;
+    Some(facts.memory_initial_bytes)
+}
+
+/// Without a compiler it is not known.
+#[cfg(not(feature = "compiler"))]
+fn needed_bytes(_image: &ImageReference, _folder: &Path) -> Option<u64> {
+    None
+}
+
 fn modules_table(modules: &[ModuleLine]) -> Table {
     let mut table = Table::new(&[
         ("MODULE", Align::Left),
         ("DESIRED", Align::Left),
         ("ORDER", Align::Right),
+        ("NEEDS", Align::Right),
         ("MEMORY", Align::Right),
+        ("HOST", Align::Right),
         ("GRANTS", Align::Right),
         ("IMAGE", Align::Left),
     ]);
@@ -248,7 +322,9 @@ fn modules_table(modules: &[ModuleLine]) -> Table {
             module.module.clone(),
             module.desired_status.to_owned(),
             order,
+            module.needed_bytes.map(human::size).unwrap_or_default(),
             human::size(module.memory_limit_bytes),
+            human::size(module.host_memory_limit_bytes),
             module.grants.to_string(),
             module.image.clone(),
         ]);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use jiff::Timestamp;
 use rustix::fs::{Access, StatVfsMountFlags};
 
-use super::{Clock, Homes, Kernel, Limits, Memory, Space};
+use super::{Clock, Homes, Kernel, Limits, Space};
 use crate::live;
 
 /// There when systemd's time service has set the clock since the start of the machine.
@@ -72,26 +72,6 @@ pub(super) fn is_writable(folder: &Path) -> bool {
     rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
-/// The memory that a process can still get.
-pub(super) fn memory(pid: Option<u32>) -> Option<Memory> {
-    let machine = available_in(&fs::read_to_string("/proc/meminfo").ok()?)?;
-    let groups = fs::read_to_string(of_process(pid, "cgroup")).unwrap_or_default();
-    let group = group_folders(&groups)
-        .iter()
-        .filter_map(|folder| left_in(folder))
-        .min();
-    Some(match group {
-        Some(left) if left < machine => Memory {
-            available_bytes: left,
-            is_limited: true,
-        },
-        _ => Memory {
-            available_bytes: machine,
-            is_limited: false,
-        },
-    })
-}
-
 /// The limits of a process.
 pub(super) fn limits(pid: Option<u32>) -> Limits {
     let text = fs::read_to_string(of_process(pid, "limits")).unwrap_or_default();
@@ -138,15 +118,6 @@ fn existing(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.exists())
 }
 
-/// `MemAvailable` of `/proc/meminfo`, which is in units of 1024 bytes.
-fn available_in(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes.saturating_mul(1024))
-}
-
 /// A limit of `/proc/<pid>/limits`; `None` for `unlimited` and where the file does not tell.
 fn limit_in(limits: &str, name: &str, bound: Bound) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
@@ -157,43 +128,9 @@ fn limit_in(limits: &str, name: &str, bound: Bound) -> Option<u64> {
     }
 }
 
-/// The folders of the control groups that limit memory, from `/proc/<pid>/cgroup`: of version 2, and of version 1.
-fn group_folders(groups: &str) -> Vec<PathBuf> {
-    let folder = |line: &str| {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
-        match controllers {
-            "" => Some(Path::new("/sys/fs/cgroup").join(path)),
-            _ if controllers.split(',').any(|it| it == "memory") => {
-                Some(Path::new("/sys/fs/cgroup/memory").join(path))
-            }
-            _ => None,
-        }
-    };
-    groups.lines().filter_map(folder).collect()
-}
-
-/// What a control group may still take; `None` without a limit.
-fn left_in(folder: &Path) -> Option<u64> {
-    let number = |name: &str| {
-        let text = fs::read_to_string(folder.join(name)).ok()?;
-        text.trim().parse::<u64>().ok()
-    };
-    let limit = number("memory.max").or_else(|| number("memory.limit_in_bytes"))?;
-    let used = number("memory.current").or_else(|| number("memory.usage_in_bytes"))?;
-    Some(limit.saturating_sub(used))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn free_memory_is_read_in_bytes() {
-        let text = "MemTotal:       24684084 kB\nMemAvailable:   1024 kB\n";
-        assert_eq!(available_in(text), Some(1 << 20));
-        assert_eq!(available_in("MemTotal: 1 kB\n"), None);
-    }
 
     #[test]
     fn limits_are_read_from_their_line() {
@@ -209,26 +146,5 @@ Max open files            1024                 524288               files
         assert_eq!(limit_in(text, "Max address space", Bound::Hard), None);
         assert_eq!(limit_in(text, "Max open files", Bound::Hard), Some(524_288));
         assert_eq!(limit_in("", "Max open files", Bound::Hard), None);
-    }
-
-    #[test]
-    fn both_kinds_of_control_groups_are_found() {
-        let text = "4:memory:/a/b\n3:cpu,cpuacct:/\n0::/c\n";
-        let expected = [
-            PathBuf::from("/sys/fs/cgroup/memory/a/b"),
-            "/sys/fs/cgroup/c".into(),
-        ];
-        assert_eq!(group_folders(text), expected);
-    }
-
-    #[test]
-    fn a_groups_limit_is_what_is_left_of_it() {
-        let folder = tempfile::TempDir::new().unwrap();
-        assert_eq!(left_in(folder.path()), None);
-        fs::write(folder.path().join("memory.max"), "max\n").unwrap();
-        fs::write(folder.path().join("memory.current"), "100\n").unwrap();
-        assert_eq!(left_in(folder.path()), None);
-        fs::write(folder.path().join("memory.max"), "150\n").unwrap();
-        assert_eq!(left_in(folder.path()), Some(50));
     }
 }
