@@ -112,10 +112,12 @@ impl Module {
 
     /// A module that runs the component in a file.
     pub fn of(name: &str, file: &Path) -> Self {
-        let spec = json!({
-            "type": "wasm",
-            "settings": { "image": format!("file:{}", file.display()), "wasm": {} },
-        });
+        Self::image(name, &format!("file:{}", file.display()))
+    }
+
+    /// A module that runs an image.
+    pub fn image(name: &str, image: &str) -> Self {
+        let spec = json!({ "type": "wasm", "settings": { "image": image, "wasm": {} } });
         Self {
             name: name.to_owned(),
             spec,

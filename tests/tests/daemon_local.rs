@@ -6,7 +6,7 @@ use wasm_edge_tests::daemon::{Daemon, DaemonOptions};
 use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::run::Telemetry;
-use wasm_edge_tests::wait;
+use wasm_edge_tests::{http, wait};
 
 /// The device of these tests.
 const DEVICE: &str = "board-1";
@@ -335,5 +335,52 @@ fn a_changed_file_is_taken_over_at_a_hangup_and_one_with_faults_is_not() {
     assert_eq!(twin(&daemon, "twin-echo")["properties"]["desired"]["x"], 3);
     assert_eq!(daemon.get("/v1/info")["pid"], process);
     assert_eq!(daemon.module("twin-echo")["restartCount"], 0);
+    daemon.stop().ok();
+}
+
+#[test]
+fn a_module_that_needs_more_memory_than_its_own_limit_is_refused_before_anything_stops() {
+    let home = Home::new();
+    let daemon = start(&home, &deployment(1));
+    let before = daemon.modules().len();
+    let small = deployment(1).module(
+        Module::guest("feed")
+            .named("small")
+            .wasm("memoryLimitBytes", 131_072),
+    );
+    let manifest = small.write_as(&home, "small.json");
+    let manifest = manifest.to_str().expect("text");
+    let checked = daemon.verb(&["deploy", "check", manifest, "--output", "json"]);
+    let checked = checked.ok().json();
+    let needed = checked["modules"]
+        .as_array()
+        .expect("modules")
+        .iter()
+        .find(|module| module["module"] == "small")
+        .expect("it is there")["neededBytes"]
+        .as_u64()
+        .expect("the image is at hand");
+    assert!(needed > 131_072, "{checked}");
+    let path = format!("/v1/deployments/{DEVICE}/check");
+    let answer = http::ask(&home.data(), "POST", &path, Some(&small.json())).expect("an answer");
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let expected = format!(
+        "the module `small` needs {needed} bytes of memory at its start, and its limit is 131072"
+    );
+    let causes = answer.body["causes"].to_string();
+    assert!(causes.contains(&expected), "{causes}");
+    daemon.stop().ok();
+
+    // A start with it begins with the deployment before.
+    small.write(&home);
+    let daemon = options(&home, &small).start(&home);
+    let state = wait::until("the deployment to be refused", || {
+        let state = daemon.get(&format!("/v1/deployments/{DEVICE}"))["state"].clone();
+        (state["phase"] == "refused").then_some(state)
+    });
+    let reasons = state["reasons"].to_string();
+    assert!(reasons.contains(&expected), "{reasons}");
+    daemon.wait_module("feed", |module| module["ready"] == true);
+    assert_eq!(daemon.modules().len(), before);
     daemon.stop().ok();
 }

@@ -186,7 +186,7 @@ impl Running {
         let counter = ledger.counter(UPLOADS_TRAFFIC);
         let images_counter = ledger.counter(registries::IMAGES_TRAFFIC);
         let registry = registries::open(config, clock.clone(), images_counter)?;
-        let images = registries::supply(&folder, registry)?;
+        let images = registries::supply(&folder, config, registry)?;
         let device = Device::start(DeviceConfig {
             device: id.clone(),
             folder: folder.device(&id)?,

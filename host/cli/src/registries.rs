@@ -3,12 +3,13 @@
 //! Owns how the configuration becomes settings of the registry client and of the image store. Leaves what is said to
 //! registries to the images crate.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::images::{ImageSupply, OpenError};
+use wasm_edge_images::credentials::{DOCKER_CONFIG_BYTES_MAX, DockerConfig};
 use wasm_edge_images::registry::{Registry, RegistryOptions};
 use wasm_edge_images::store::StoreLimits;
 use wasm_edge_net::clock::HubClock;
@@ -17,6 +18,7 @@ use wasm_edge_net::traffic::Counter;
 use crate::daemon::outside::line;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
+use crate::text_file::{self, TextFileError};
 
 /// Under which name the traffic of pulls is counted.
 pub(crate) const IMAGES_TRAFFIC: &str = "(images)";
@@ -33,13 +35,14 @@ pub(crate) fn open(
     clock: HubClock,
     counter: Counter,
 ) -> Result<Registry, Failure> {
+    let docker = config.images.docker_config.as_deref();
     Ok(Registry::new(RegistryOptions {
         proxy: line::proxy(&config.proxy)?,
         clock,
         connect_timeout: CONNECT_TIME_MAX,
-        hosts: BTreeMap::new(),
-        allowed: None,
-        docker: None,
+        hosts: config.registries.clone(),
+        allowed: config.policy.registries.clone(),
+        docker: docker.map(logins).transpose()?,
         counter,
     }))
 }
@@ -48,8 +51,16 @@ pub(crate) fn open(
 ///
 /// # Errors
 /// The store cannot be opened.
-pub(crate) fn supply(folder: &DataFolder, registry: Registry) -> Result<ImageSupply, Failure> {
-    ImageSupply::open(folder, StoreLimits::default(), registry).map_err(|err| {
+pub(crate) fn supply(
+    folder: &DataFolder,
+    config: &Config,
+    registry: Registry,
+) -> Result<ImageSupply, Failure> {
+    let limits = StoreLimits {
+        max_bytes: config.images.max_bytes,
+        unused_max: config.images.unused_max,
+    };
+    ImageSupply::open(folder, limits, registry).map_err(|err| {
         let failure = Failure::new(ExitStatus::Failure, "cannot open the image store");
         let hint = match &err {
             OpenError::Store(err) => err.hint(),
@@ -60,5 +71,17 @@ pub(crate) fn supply(folder: &DataFolder, registry: Registry) -> Result<ImageSup
             None => failure,
         }
         .caused_by(err)
+    })
+}
+
+/// The logins that Docker's tools keep in a file.
+fn logins(path: &Path) -> Result<DockerConfig, Failure> {
+    let text =
+        text_file::read(path, DOCKER_CONFIG_BYTES_MAX).map_err(TextFileError::into_failure)?;
+    DockerConfig::read(&text).map_err(|err| {
+        let what = format!("the logins in `{}` cannot be read", path.display());
+        Failure::new(ExitStatus::BadConfig, what)
+            .hint("correct `docker_config` in `[images]`")
+            .caused_by(err)
     })
 }

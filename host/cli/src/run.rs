@@ -133,7 +133,7 @@ async fn start(
 ) -> anyhow::Result<(Running, Console)> {
     let code = CodeStore::open(&folder.precompiled()?)?;
     let registry = registries::open(config, HubClock::new(None), Counter::default())?;
-    let images = registries::supply(&folder, registry)?;
+    let images = registries::supply(&folder, config, registry)?;
     let hub = Hub::open(&folder.hub()?, hub_options(args)).await?;
     let upstream = HubUpstream::new(hub.clone());
     let own_folder = std::fs::canonicalize(folder.path())?;
