@@ -17,6 +17,7 @@ pub mod deployment;
 pub mod doors;
 pub mod dps_stand_in;
 pub mod home;
+pub mod hostile_registry;
 pub mod http;
 pub mod hub;
 pub mod line;

@@ -42,6 +42,9 @@ use crate::reference::{Reference, RegistryHost};
 /// The longest file of a password; as long as tokens that serve as one.
 const PASSWORD_BYTES_MAX: u64 = 24 * 1024;
 
+/// How long nothing may come of an answer, unless said otherwise. Not a limit of the whole: links are thin.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How registries are reached.
 #[derive(Debug)]
 pub struct RegistryOptions {
@@ -90,6 +93,7 @@ pub struct Mirror {
 #[derive(Debug, Clone)]
 pub struct Registry {
     inner: Arc<RegistryOptions>,
+    patience: Duration,
 }
 
 /// A repository that is being asked: its connections and its token live as long as it does.
@@ -141,7 +145,14 @@ impl Registry {
     pub fn new(options: RegistryOptions) -> Self {
         Self {
             inner: Arc::new(options),
+            patience: PATIENCE,
         }
+    }
+
+    /// The same, which waits for so long where nothing goes on.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// A repository, asked with the credentials that came with the reference; where they are those of nobody, with those

@@ -212,9 +212,9 @@ impl RegistryError {
                     !matches!(err, DialError::Certificate { .. } | DialError::Name { .. })
                 }
                 HttpError::Target { .. } | HttpError::TooLarge { .. } => false,
-                HttpError::Timeout { .. }
-                | HttpError::Stalled { .. }
-                | HttpError::Broken { .. } => true,
+                // Who speaks something else than HTTP, or without end, does so the next time, too.
+                HttpError::Broken { source, .. } => !source.is_parse(),
+                HttpError::Timeout { .. } | HttpError::Stalled { .. } => true,
             },
             Self::Status { status, .. } => is_passing(*status),
             Self::Wait { .. } => true,

@@ -75,7 +75,7 @@ async fn blob_once(
     let mut put = Ask::new(Method::PUT, address.with_query(&query), asked)
         .content_type("application/octet-stream");
     put.body = &body;
-    put.patience = PUT_PATIENCE;
+    put.patience = Some(PUT_PATIENCE);
     put.sent_bytes = sent_bytes.clone();
     let answered = told(station.ask(&put), &sent_bytes, progress).await?;
     station.finish(answered).await;

@@ -27,9 +27,6 @@ use super::retry::{self, RETRY_AFTER_MAX};
 use super::{error, message};
 use crate::credentials::Credentials;
 
-/// How long nothing may come of an answer. Not a limit of the whole: links are thin.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How long a document may take in all: seconds even on the thinnest link, so that one that drips ends.
 pub(super) const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -85,7 +82,8 @@ pub(super) struct Ask<'a> {
     pub(super) body: &'a (dyn Fn() -> std::io::Result<Body> + Send + Sync),
     /// How it is named: "manifest `1.0` of `host/name`".
     pub(super) asked: &'a str,
-    pub(super) patience: Duration,
+    /// How long nothing may go on, if that is not the usual time.
+    pub(super) patience: Option<Duration>,
     pub(super) sent_bytes: Arc<AtomicU64>,
 }
 
@@ -98,7 +96,7 @@ impl<'a> Ask<'a> {
             headers: Vec::new(),
             body: &|| Ok(Body::Empty),
             asked,
-            patience: PATIENCE,
+            patience: None,
             sent_bytes: Arc::default(),
         }
     }
@@ -240,7 +238,7 @@ impl Station {
         let mut request = HttpRequest::new(ask.method.clone(), address.target.clone());
         request.headers.clone_from(&ask.headers);
         request.body = body;
-        request.time_max = Some(ask.patience);
+        request.time_max = ask.patience;
         request.sent_bytes = ask.sent_bytes.clone();
         if address.origin == self.origin
             && let Some(authorization) = &self.authorization
@@ -280,7 +278,7 @@ impl Station {
                     port: origin.port,
                     security: origin.security,
                     counter: self.registry.counter(),
-                    answer_timeout: PATIENCE,
+                    answer_timeout: self.registry.patience,
                     answer_max_bytes: ERROR_BYTES_MAX,
                 });
                 if self.clients.len() == CLIENTS_MAX {

@@ -266,7 +266,10 @@ impl Drop for Download {
         let digest = self.expected.digest;
         let left = Partial::of(self.size_bytes);
         match self.outcome {
-            Outcome::Part if self.is_kept => self.store.ended(&digest, Some(left)),
+            // Of nothing there is nothing to go on with.
+            Outcome::Part if self.is_kept && self.size_bytes > 0 => {
+                self.store.ended(&digest, Some(left))
+            }
             Outcome::Part | Outcome::Useless => {
                 let is_gone = self.store.inner.files.remove(&partial_name(&digest));
                 let left = Partial {
