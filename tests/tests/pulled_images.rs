@@ -457,3 +457,32 @@ fn a_damaged_component_is_pulled_again_by_its_digest_even_if_the_tag_has_moved()
     daemon.stop().ok();
     assert_eq!(bed.registry.answered_with(&component).len(), 2);
 }
+
+#[test]
+fn a_registry_that_the_policy_does_not_name_is_refused_even_for_an_image_that_is_here() {
+    let Some(bed) = Bed::new(Door::Open) else {
+        return;
+    };
+    bed.push_guest("tools/echo:1.0", "echo");
+    let deployment = |env: &str| {
+        let module = bed.module("a", "tools/echo:1.0").env("A", env);
+        Deployment::new().module(module)
+    };
+    let options = bed.options(&deployment("1"));
+    let daemon = options.start(&bed.home);
+    daemon.wait_running();
+    daemon.stop().ok();
+    deployment("2").write(&bed.home);
+    let allowed = json!(["registry.example.org"]);
+    let daemon = options
+        .set("policy", "registries", allowed)
+        .start(&bed.home);
+    let reasons = wait::until("the deployment to be refused", || {
+        let state = state(&daemon);
+        (state["phase"] == "refused").then(|| state["reasons"].to_string())
+    });
+    assert!(reasons.contains("does not allow the registry"), "{reasons}");
+    // What ran before is of that registry, too.
+    assert_eq!(daemon.modules(), [json!(null); 0]);
+    daemon.stop().ok();
+}

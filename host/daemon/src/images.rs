@@ -211,6 +211,18 @@ impl ImageSupply {
         &self.inner.store
     }
 
+    /// Whether the policy of the device allows images of this registry, wherever they are.
+    ///
+    /// # Errors
+    /// [`SupplyError::Registry`] if it does not.
+    pub fn check_allowed(&self, reference: &Reference) -> Result<(), SupplyError> {
+        let registry = &self.inner.registry;
+        let repository = registry.repository(reference, &Credentials::Anonymous);
+        repository
+            .map(drop)
+            .map_err(SupplyError::registry(reference))
+    }
+
     /// Asks the registry which image a reference means now, and gets what of it is not here.
     ///
     /// # Errors
@@ -246,9 +258,7 @@ impl ImageSupply {
             policy,
             holder,
         } = wanted;
-        // Refuses what the policy of the device does not allow, wherever it is.
-        let repository = self.inner.registry.repository(reference, credentials);
-        drop(repository.map_err(SupplyError::registry(reference))?);
+        self.check_allowed(reference)?;
         let stored = self.store().resolve(reference);
         let take = |image: StoredImage, warning| {
             self.store().hold_also(holder, image.manifest_digest);

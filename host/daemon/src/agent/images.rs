@@ -113,13 +113,17 @@ impl Images {
     }
 
     /// The image that a module named before: nobody is asked for it as long as its code or itself is here, and else it
-    /// is asked for by its digest.
+    /// is asked for by its digest. The policy of the device holds for it as for any other.
     pub(super) async fn resolve_again(
         &self,
         spec: &ModuleSpec,
         before: ImageDigests,
         asking: Asking<'_>,
     ) -> Result<Meant, ModuleError> {
+        if let ImageReference::Registry { .. } = spec.image {
+            self.supply
+                .check_allowed(&Reference::try_from(&spec.image)?)?;
+        }
         let in_store = before
             .manifest
             .and_then(|manifest| self.supply.store().by_digest(&manifest));
