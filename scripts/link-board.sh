@@ -35,13 +35,18 @@ fi
 
 order=$(mktemp)
 trap 'rm -f "$order"' EXIT
-names() {
-    nm --no-sort --defined-only --format=just-symbols "$@" "${objects[@]}"
+symbols() {
+    nm --no-sort --defined-only --print-size --radix=d --format=posix "$@" "${objects[@]}"
 }
-# The symbols of this build whose functions are on the list, in its order.
-paste -d '\t' <(names) <(names --demangle) |
-    awk -F '\t' 'NR == FNR { place[$0] = NR; next } $2 in place { print place[$2] "\t" $1 }' <(zcat "$list") - |
-    sort -n | cut -f 2 >"$order"
+# All functions of this build: those on the list in its order, then the others, small ones first. Small ones are many,
+# and one that runs though it is not on the list is likely to be among them.
+paste -d '\t' <(symbols | cut -d ' ' -f 1,2,4) <(symbols --demangle | sed 's/ [A-Za-z] [0-9]* [0-9]*$//') |
+    awk -F '\t' 'NR == FNR { place[$0] = NR; next }
+        { split($1, symbol, " ") }
+        symbol[2] !~ /[tTwW]/ { next }
+        $2 in place { print 0, place[$2], symbol[1]; next }
+        { print 1, symbol[3] + 0, symbol[1] }' <(zcat "$list") - |
+    sort -k 1n -k 2n | cut -d ' ' -f 3 >"$order"
 arguments+=("-Wl,--symbol-ordering-file=$order" -Wl,--no-warn-symbol-ordering)
 # Packed relocations are a tenth; a glibc from 2022 on reads them.
 [ -n "$static" ] || arguments+=(-Wl,-z,pack-relative-relocs)
