@@ -231,6 +231,16 @@ impl Registry {
         self.table_as(&self.host())
     }
 
+    /// The table of a configuration of ours for who gives its tokens, if somebody does.
+    pub fn realm_table(&self) -> Option<String> {
+        let port = self.realm.as_ref()?.port();
+        let ca_file = self.ca_file();
+        Some(format!(
+            "[registries.\"localhost:{port}\"]\nca_file = \"{}\"\n",
+            ca_file.display()
+        ))
+    }
+
     /// The requests that it has answered so far.
     pub fn answered(&self) -> Vec<Answered> {
         let current = self.process.iter().flat_map(|process| process.stderr.all());

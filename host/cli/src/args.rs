@@ -13,6 +13,7 @@ pub(crate) mod deploy;
 pub(crate) mod far_hub;
 #[cfg(feature = "hub")]
 pub(crate) mod hub;
+pub(crate) mod image;
 pub(crate) mod module;
 #[cfg(feature = "compiler")]
 pub(crate) mod precompile;
@@ -137,6 +138,9 @@ pub(crate) enum Command {
     /// Work with deployment manifests
     #[command(subcommand)]
     Deploy(deploy::DeployCommand),
+    /// Keep images of modules: push them to registries, pull, list and remove them, take them to sites without a network
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     /// Work with routes and their conditions
     #[command(subcommand)]
     Route(route::RouteCommand),

@@ -8,6 +8,7 @@ pub(crate) mod cargo;
 pub(crate) mod component;
 pub(crate) mod flags;
 mod messages;
+pub(crate) mod origin;
 
 use std::ffi::OsString;
 use std::fs;

@@ -3,12 +3,15 @@
 //!
 //! What comes back is not trusted: it is bounded in size and time, and a wrong answer is an error that names what was
 //! wrong. Which process to talk to is `live`'s matter, what to ask is the commands'. A hub on the network is reached
-//! by `far`, with credentials; the processes of this machine ask for none.
+//! by `far`, with credentials; the processes of this machine ask for none. Where no process holds a data folder, the
+//! command may serve the same interface itself, without a socket, and ask that.
 
 pub(crate) mod answer;
+pub(crate) mod content;
 mod error;
 #[cfg(feature = "hub")]
 pub(crate) mod far;
+pub(crate) mod here;
 pub(crate) mod lines;
 pub(crate) mod socket;
 pub(crate) mod target;
@@ -18,6 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 #[cfg(feature = "hub")]
 use hyper::HeaderMap;
@@ -35,9 +39,11 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::answer::Refusal;
+use self::content::Content;
 pub(crate) use self::error::{ClientError, Peer};
 #[cfg(feature = "hub")]
 use self::far::FarHub;
+use self::here::Here;
 use self::lines::Lines;
 use self::socket::DataFolder;
 use self::target::Target;
@@ -67,16 +73,23 @@ pub(crate) struct Client {
 enum Way {
     /// By the socket in a data folder.
     Near(DataFolder),
+    /// In this process.
+    Here(Here),
     /// By TLS.
     #[cfg(feature = "hub")]
     Far(Box<FarHub>),
 }
 
+/// The body of a request.
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
+
 /// What is asked beside the target.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Ask<'a> {
     /// The body, JSON text.
     pub(crate) json: Option<String>,
+    /// A body that is sent as it is read, in place of JSON.
+    pub(crate) stream: Option<Body>,
     /// The value of `If-Match`.
     pub(crate) etag: Option<&'a str>,
     /// Further headers; their values are what a header can hold.
@@ -117,6 +130,11 @@ impl Client {
         Ok(Self::over(Way::Near(folder)))
     }
 
+    /// A client of what this process serves without a socket.
+    pub(crate) fn of_here(here: Here) -> Self {
+        Self::over(Way::Here(here))
+    }
+
     /// A client of a hub on the network; connects at each request.
     #[cfg(feature = "hub")]
     pub(crate) fn of_hub(hub: FarHub) -> Self {
@@ -134,7 +152,7 @@ impl Client {
     #[cfg(feature = "hub")]
     pub(crate) fn far(&self) -> Option<&FarHub> {
         match &self.way {
-            Way::Near(_) => None,
+            Way::Near(_) | Way::Here(_) => None,
             Way::Far(hub) => Some(hub),
         }
     }
@@ -210,7 +228,30 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub(crate) async fn stream(&self, target: &Target) -> Result<Lines, ClientError> {
+        self.stream_of(Method::GET, target, Ask::default()).await
+    }
+
+    /// Asks for content that is not held in memory as a whole.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn content(&self, target: &Target) -> Result<Content, ClientError> {
         let exchange = self.exchange(Method::GET, target, Ask::default()).await?;
+        let body = exchange.response.into_body();
+        Ok(Content::new(body, exchange.driver, exchange.peer))
+    }
+
+    /// Asks anything that is answered by a stream of JSON lines.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn stream_of(
+        &self,
+        method: Method,
+        target: &Target,
+        ask: Ask<'_>,
+    ) -> Result<Lines, ClientError> {
+        let exchange = self.exchange(method, target, ask).await?;
         Ok(Lines::new(
             exchange.response,
             exchange.driver,
@@ -245,10 +286,9 @@ impl Client {
         Err(exchange.refusal().await)
     }
 
-    async fn connect(
-        &self,
-    ) -> Result<(SendRequest<Full<Bytes>>, AbortOnDropHandle<()>), ClientError> {
+    async fn connect(&self) -> Result<(SendRequest<Body>, AbortOnDropHandle<()>), ClientError> {
         match &self.way {
+            Way::Here(here) => handshake(Peer::Device, here.connect()).await,
             Way::Near(folder) => {
                 let connecting = UnixStream::connect(folder.socket_path());
                 let what = "accept the connection";
@@ -267,13 +307,13 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, target: &Target, ask: Ask<'_>) -> Request<Full<Bytes>> {
+    fn request(&self, method: Method, target: &Target, ask: Ask<'_>) -> Request<Body> {
         let mut request = Request::builder()
             .method(method)
             .uri(target.as_str())
             .header(USER_AGENT, concat!("wasm-edge/", env!("CARGO_PKG_VERSION")));
         request = match &self.way {
-            Way::Near(_) => request.header(HOST, "localhost"),
+            Way::Near(_) | Way::Here(_) => request.header(HOST, "localhost"),
             #[cfg(feature = "hub")]
             Way::Far(hub) => request.header(HOST, hub.host().to_string()).header(
                 AUTHORIZATION,
@@ -286,21 +326,22 @@ impl Client {
         for (name, value) in ask.headers {
             request = request.header(name, value);
         }
-        let bytes = match ask.json {
-            Some(json) => {
+        let body = match (ask.json, ask.stream) {
+            (Some(json), _) => {
                 request = request.header(CONTENT_TYPE, "application/json; charset=utf-8");
-                Bytes::from(json)
+                whole(json.into())
             }
-            None => Bytes::new(),
+            (None, Some(stream)) => stream,
+            (None, None) => whole(Bytes::new()),
         };
         request
-            .body(Full::new(bytes))
+            .body(body)
             .expect("targets are encoded, etags and headers are checked where they are given")
     }
 
     fn peer(&self) -> Peer {
         match &self.way {
-            Way::Near(_) => Peer::Device,
+            Way::Near(_) | Way::Here(_) => Peer::Device,
             #[cfg(feature = "hub")]
             Way::Far(_) => Peer::Hub,
         }
@@ -370,7 +411,7 @@ impl Exchange {
 async fn handshake(
     peer: Peer,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<(SendRequest<Full<Bytes>>, AbortOnDropHandle<()>), ClientError> {
+) -> Result<(SendRequest<Body>, AbortOnDropHandle<()>), ClientError> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_SIZE_MAX_BYTES)
         .handshake(TokioIo::new(stream))
@@ -379,6 +420,13 @@ async fn handshake(
     // What goes wrong on the connection is reported by the request and by the body as well.
     let driver = tokio::spawn(async move { drop(connection.await) });
     Ok((sender, AbortOnDropHandle::new(driver)))
+}
+
+/// A body that is in memory.
+fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 fn unreachable(folder: &DataFolder, source: io::Error) -> ClientError {

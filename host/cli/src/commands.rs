@@ -14,6 +14,7 @@ mod far_hub;
 mod foreground;
 #[cfg(feature = "hub")]
 mod hub;
+mod image;
 mod inspect;
 mod list;
 mod logs;
@@ -84,6 +85,7 @@ fn dispatch(cli: Cli, output: &Output) -> anyhow::Result<ExitStatus> {
 
         Command::Upstream(command) => wait(upstream::execute(command, global, output)),
         Command::Deploy(command) => deploy::execute(command, global, output),
+        Command::Image(command) => image::execute(command, global, output),
         Command::Route(command) => route::execute(command, output),
         #[cfg(feature = "hub")]
         Command::Hub(command) => hub::execute(command, global, output),

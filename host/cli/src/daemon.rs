@@ -211,7 +211,8 @@ impl Running {
             outside.host_name(),
             &own_folder,
             code,
-        );
+        )
+        .merge(api::images::router(images.clone()));
         let socket =
             ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
         let view = vec![device.view().clone()];

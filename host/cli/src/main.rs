@@ -21,6 +21,7 @@ mod hub_server;
 mod lines_file;
 mod live;
 mod logging;
+mod logins;
 mod metrics_server;
 mod open_files;
 mod output;

@@ -6,6 +6,7 @@
 
 pub(crate) mod escape;
 pub(crate) mod human;
+pub(crate) mod progress;
 pub(crate) mod table;
 pub(crate) mod text;
 

@@ -10,6 +10,8 @@ use wasm_edge_daemon::config::Config;
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::images::{ImageSupply, OpenError};
 use wasm_edge_images::credentials::{DOCKER_CONFIG_BYTES_MAX, DockerConfig};
+#[cfg(feature = "compiler")]
+use wasm_edge_images::registry::error::RegistryError;
 use wasm_edge_images::registry::{Registry, RegistryOptions};
 use wasm_edge_images::store::StoreLimits;
 use wasm_edge_net::clock::HubClock;
@@ -75,13 +77,28 @@ pub(crate) fn supply(
 }
 
 /// The logins that Docker's tools keep in a file.
-fn logins(path: &Path) -> Result<DockerConfig, Failure> {
+///
+/// # Errors
+/// It cannot be read, or is no such file.
+pub(crate) fn logins(path: &Path) -> Result<DockerConfig, Failure> {
     let text =
         text_file::read(path, DOCKER_CONFIG_BYTES_MAX).map_err(TextFileError::into_failure)?;
     DockerConfig::read(&text).map_err(|err| {
         let what = format!("the logins in `{}` cannot be read", path.display());
         Failure::new(ExitStatus::BadConfig, what)
-            .hint("correct `docker_config` in `[images]`")
+            .hint("correct it, or name another one as `docker_config` in `[images]`, or by its folder in `DOCKER_CONFIG`")
             .caused_by(err)
     })
+}
+
+/// Why a registry did not do what a command wanted, as the command's failure.
+#[cfg(feature = "compiler")]
+pub(crate) fn failure(err: RegistryError, cannot: String) -> Failure {
+    let status = match &err {
+        RegistryError::NotFound { .. } => ExitStatus::NotFound,
+        err if err.is_passing() => ExitStatus::TryLater,
+        _ => ExitStatus::Failure,
+    };
+    let hint = err.hint();
+    Failure::new(status, cannot).hint(hint).caused_by(err)
 }

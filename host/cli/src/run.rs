@@ -174,8 +174,9 @@ async fn start(
         stop,
     );
     let counted = Metrics::new(views.clone(), HUB_HOST_NAME.to_owned(), folder.path());
-    let router =
-        api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code.clone()).merge(hub.rest());
+    let router = api::router(views, HUB_HOST_NAME.to_owned(), &own_folder, code.clone())
+        .merge(api::images::router(images.clone()))
+        .merge(hub.rest());
     let socket = ControlSocket::serve(&folder, router).context("cannot open the control socket")?;
     let metrics = metrics_server::start(&config.metrics, counted).await?;
     let announcement = live::announce(folder.path(), output);

@@ -5,6 +5,7 @@
 pub mod socket;
 
 mod deployments;
+pub mod images;
 mod logs;
 mod messages;
 mod methods;
@@ -14,6 +15,7 @@ mod telemetry;
 mod twins;
 mod upstream;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -198,7 +200,7 @@ pub(crate) struct ApiError {
     status: StatusCode,
     error: String,
     causes: Vec<String>,
-    hint: Option<&'static str>,
+    hint: Option<Cow<'static, str>>,
 }
 
 impl ApiError {
@@ -225,9 +227,21 @@ impl ApiError {
     }
 
     /// What the caller may do instead.
-    pub(crate) fn with_hint(self, hint: &'static str) -> Self {
-        let hint = Some(hint);
+    pub(crate) fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        let hint = Some(hint.into());
         Self { hint, ..self }
+    }
+
+    /// The same, as the cause of another error.
+    pub(crate) fn under(mut self, error: String) -> Self {
+        let cause = std::mem::replace(&mut self.error, error);
+        self.causes.insert(0, cause);
+        self
+    }
+
+    /// The JSON form.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "error": self.error, "causes": self.causes, "hint": self.hint })
     }
 
     pub(crate) fn new(status: StatusCode, error: String) -> Self {
@@ -242,10 +256,6 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (
-            self.status,
-            Json(json!({ "error": self.error, "causes": self.causes, "hint": self.hint })),
-        )
-            .into_response()
+        (self.status, Json(self.to_json())).into_response()
     }
 }

@@ -10,7 +10,7 @@ use wasm_edge_images::image::ModuleImage;
 use wasm_edge_model::error::chain;
 use wasm_edge_runtime::engine::{Engine, EngineError};
 #[cfg(feature = "compiler")]
-use wasm_edge_runtime::inspection::{self, ComponentFacts};
+use wasm_edge_runtime::inspection;
 use wasm_edge_runtime::precompiled::{
     ComponentDigest, Found, ModuleCode, PrecompiledCache, PrecompiledError, UnusableCode,
 };
@@ -18,6 +18,8 @@ use wasm_edge_store::keys::{KeyError, MasterKey};
 
 use crate::keys::Keyring;
 
+#[cfg(feature = "compiler")]
+pub use wasm_edge_runtime::inspection::ComponentFacts;
 pub use wasm_edge_runtime::precompiled::{ENGINE_VERSION, Origin};
 pub use wasm_edge_runtime::profile::INSTANCE_RESERVATION_BYTES;
 

@@ -21,6 +21,7 @@ pub mod logs;
 pub mod measure;
 pub mod methods;
 pub mod metrics;
+pub mod pieces;
 pub mod provisioning;
 pub mod pulse;
 pub mod queues;

@@ -7,6 +7,7 @@
 //!
 //! Source: OCI image specification, *Image Layout*.
 
+pub mod convert;
 pub mod error;
 mod load;
 mod tar;

@@ -80,6 +80,11 @@ impl Realm {
         Self { port, shared }
     }
 
+    /// Its port on 127.0.0.1.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where tokens are asked for.
     pub(super) fn url(&self) -> String {
         format!("https://localhost:{}/token", self.port)

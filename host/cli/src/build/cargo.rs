@@ -128,8 +128,16 @@ impl Cargo {
 
     /// Asks for the workspace of the crate. Resolves no dependencies, so needs no network.
     pub(super) fn workspace(&self) -> Result<Workspace, CargoError> {
+        let answer = self.metadata(Stdio::inherit())?;
+        Workspace::of(&answer).map_err(CargoError::Answer)
+    }
+
+    /// What cargo says of the crate's workspace; why it does not goes to `stderr`.
+    pub(super) fn metadata(&self, stderr: Stdio) -> Result<Vec<u8>, CargoError> {
         let mut command = self.command();
-        command.args(["metadata", "--format-version", "1", "--no-deps", "--quiet"]);
+        command
+            .args(["metadata", "--format-version", "1", "--no-deps", "--quiet"])
+            .stderr(stderr);
         let mut child = self.start(&mut command)?;
         let stdout = child.stdout.take().expect("standard output is piped");
         let mut answer = Vec::new();
@@ -137,7 +145,7 @@ impl Cargo {
         let status = child.wait();
         read.map_err(|err| self.failed(err))?;
         match status.map_err(|err| self.failed(err))? {
-            status if status.success() => Workspace::of(&answer).map_err(CargoError::Answer),
+            status if status.success() => Ok(answer),
             status => Err(CargoError::Failed { status }),
         }
     }

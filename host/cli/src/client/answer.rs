@@ -53,7 +53,7 @@ struct HubError {
 
 impl Refusal {
     /// Understands the body as far as it can; an unreadable one leaves the status.
-    pub(super) fn parse(peer: Peer, status: StatusCode, code: Option<String>, body: &[u8]) -> Self {
+    pub(crate) fn parse(peer: Peer, status: StatusCode, code: Option<String>, body: &[u8]) -> Self {
         if let Ok(error) = serde_json::from_slice::<ManagementError>(body) {
             return Self {
                 status,

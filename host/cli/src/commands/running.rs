@@ -3,6 +3,7 @@
 //! Turns the client's errors into failures with an exit status, and settles which device is meant. A hub on the network
 //! is found by `far_hub`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::args::far_hub::FarHubArgs;
 #[cfg(feature = "hub")]
 use crate::client::far::FarHub;
 use crate::client::lines::Lines;
+use crate::client::socket::DataFolder;
 use crate::client::target::Target;
 use crate::client::{Ask, Client, ClientError};
 use crate::exit_codes::ExitStatus;
@@ -290,6 +292,23 @@ pub(super) async fn client(global: &GlobalArgs) -> anyhow::Result<Client> {
         None => only_live(live_data_folders()?).await?,
     };
     Ok(Client::open(&data_folder).map_err(Failure::from)?)
+}
+
+/// A client of the process that holds this data folder; none where nobody listens there.
+///
+/// # Errors
+/// The folder is there and cannot be looked at.
+pub(super) fn listening(data_folder: &Path) -> anyhow::Result<Option<Client>> {
+    let nobody = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    match DataFolder::open(data_folder).and_then(|folder| folder.is_listening()) {
+        Ok(true) => Ok(Some(Client::open(data_folder).map_err(Failure::from)?)),
+        Ok(false) => Ok(None),
+        Err(err) if nobody.contains(&err.kind()) => Ok(None),
+        Err(source) => {
+            let path = data_folder.to_owned();
+            Err(Failure::from(ClientError::DataFolder { path, source }).into())
+        }
+    }
 }
 
 /// The data folder that `--data-dir` names, or that of the only live process; `None` when none lives.

@@ -1,0 +1,172 @@
+//! Arguments of the commands under `image`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use wasm_edge_images::reference::Reference;
+
+/// The heading over what is said of an image beside its component.
+#[cfg(feature = "compiler")]
+const ANNOTATIONS: &str = "What the image says of itself";
+
+/// The commands under `image`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Push a component to a registry, as an image that devices and other tools pull
+    #[cfg(feature = "compiler")]
+    Push(Box<ImagePushArgs>),
+    /// Pull images from their registries into the image store
+    Pull(ImagePullArgs),
+    /// List the images of the image store, and who holds them
+    List,
+    /// Show all about one image of the image store
+    Inspect(ImageInspectArgs),
+    /// Remove images that no deployment holds
+    Prune(ImagePruneArgs),
+    /// Remove images by name
+    Remove(ImageRemoveArgs),
+    /// Take images from a folder or tar of the OCI image layout into the image store
+    Load(ImageLoadArgs),
+    /// Write images of the image store as a folder or tar of the OCI image layout
+    Save(ImageSaveArgs),
+}
+
+/// Arguments of `image push`.
+#[cfg(feature = "compiler")]
+#[derive(Debug, Args)]
+pub(crate) struct ImagePushArgs {
+    /// The component (WebAssembly)
+    pub(crate) file: PathBuf,
+
+    /// Where it goes: HOST[:PORT]/NAME[:TAG]
+    #[arg(value_name = "IMAGE")]
+    pub(crate) reference: Reference,
+
+    /// Where its sources are; by default the `repository` of its crate
+    #[arg(long, value_name = "URL", help_heading = ANNOTATIONS)]
+    pub(crate) source: Option<String>,
+
+    /// Its version; by default that of its crate
+    #[arg(long = "image-version", value_name = "VERSION", help_heading = ANNOTATIONS)]
+    pub(crate) image_version: Option<String>,
+
+    /// Its licence, as an SPDX expression; by default that of its crate
+    #[arg(long, value_name = "LICENCE", help_heading = ANNOTATIONS)]
+    pub(crate) licence: Option<String>,
+
+    /// An annotation of the image; may be repeated, and wins over the others
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = parse_annotation, help_heading = ANNOTATIONS)]
+    pub(crate) annotations: Vec<Annotation>,
+
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
+}
+
+/// Arguments of `image pull`.
+#[derive(Debug, Args)]
+pub(crate) struct ImagePullArgs {
+    /// Images in registries: HOST[:PORT]/NAME[:TAG][@DIGEST]
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) references: Vec<Reference>,
+
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
+}
+
+/// How registries are reached, where this process does that.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArgs {
+    /// The configuration (TOML) with `[registries]`; a running device has its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Arguments of `image inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageInspectArgs {
+    /// The image, by its name or the digest of its manifest
+    pub(crate) image: String,
+}
+
+/// Arguments of `image prune`.
+#[derive(Debug, Args)]
+pub(crate) struct ImagePruneArgs {
+    /// All that nothing holds, and not only what was not used for `unused_max_days`
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Arguments of `image remove`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageRemoveArgs {
+    /// Images, by their names or the digests of their manifests
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// Arguments of `image load`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageLoadArgs {
+    /// A folder or a tar of the OCI image layout
+    pub(crate) path: PathBuf,
+
+    /// The name of its one image, where the layout has none
+    #[arg(long = "as", value_name = "IMAGE")]
+    pub(crate) name: Option<Reference>,
+}
+
+/// Arguments of `image save`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageSaveArgs {
+    /// Images, by their names or the digests of their manifests
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+
+    /// What to write: a tar if it ends in `.tar`, else a folder, which is empty or not there
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: PathBuf,
+}
+
+/// An annotation of `--annotation`.
+#[cfg(feature = "compiler")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Annotation {
+    /// Its name, as `org.opencontainers.image.vendor`.
+    pub(crate) name: String,
+    /// Its value, which may be empty.
+    pub(crate) value: String,
+}
+
+#[cfg(feature = "compiler")]
+fn parse_annotation(text: &str) -> Result<Annotation, String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err("expected NAME=VALUE".to_owned());
+    };
+    if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("the name before `=` is empty or has a space in it".to_owned());
+    }
+    Ok(Annotation {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
+}
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_have_a_name() {
+        let check = |text, expected: Option<(&str, &str)>| {
+            let parsed = parse_annotation(text).ok();
+            let parsed = parsed.as_ref();
+            let parts = parsed.map(|found| (found.name.as_str(), found.value.as_str()));
+            assert_eq!(parts, expected, "{text}");
+        };
+        check("a.b=c=d", Some(("a.b", "c=d")));
+        check("a=", Some(("a", "")));
+        check("a", None);
+        check("=b", None);
+        check("a b=c", None);
+    }
+}

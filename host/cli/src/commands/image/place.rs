@@ -1,0 +1,127 @@
+//! Whom the commands under `image` ask: the process that holds the data folder, or this one in its place.
+
+use std::path::Path;
+
+use hyper::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use wasm_edge_daemon::api;
+use wasm_edge_daemon::folder::DataFolder;
+use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::traffic::Counter;
+
+use super::super::running;
+use crate::args::GlobalArgs;
+use crate::client::content::Content;
+use crate::client::here::Here;
+use crate::client::lines::Lines;
+use crate::client::target::Target;
+use crate::client::{Ask, Client, ClientError};
+use crate::exit_codes::ExitStatus;
+use crate::failure::{self, Failure};
+use crate::output::Output;
+use crate::{config_file, data_folder, logins, registries};
+
+/// An image store that can be asked.
+pub(super) struct Place {
+    client: Client,
+    /// The folder that this process holds as long as it answers itself.
+    folder: Option<DataFolder>,
+}
+
+impl Place {
+    /// The store of the data folder that `--data-dir` names, or of the only live process. `config` is how registries are
+    /// reached where no process has its own.
+    ///
+    /// # Errors
+    /// When there is none, or several, or the folder cannot be used.
+    pub(super) async fn find(
+        global: &GlobalArgs,
+        config: Option<&Path>,
+        output: &Output,
+    ) -> anyhow::Result<Self> {
+        let Some(path) = &global.data_dir else {
+            let client = running::client(global).await.map_err(with_data_dir_hint)?;
+            return Ok(Self::of(client, None));
+        };
+        if let Some(client) = running::listening(path)? {
+            return Ok(Self::of(client, None));
+        }
+        let folder = data_folder::open(path)?;
+        let config = logins::added_to(config_file::read(config, output)?);
+        let registry = registries::open(&config, HubClock::new(None), Counter::default())?;
+        let supply = registries::supply(&folder, &config, registry)?;
+        let here = Here::new(api::images::router(supply));
+        Ok(Self::of(Client::of_here(here), Some(folder)))
+    }
+
+    fn of(client: Client, folder: Option<DataFolder>) -> Self {
+        Self { client, folder }
+    }
+
+    /// Whether a process of its own answers, with a configuration of its own.
+    pub(super) fn is_process(&self) -> bool {
+        self.folder.is_none()
+    }
+
+    /// Asks for what is answered by one document.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &Target,
+        ask: Ask<'_>,
+    ) -> anyhow::Result<T> {
+        let answer = self.client.ask(method, target, ask).await;
+        let document = answer.map_err(Failure::from)?.document;
+        let read = serde_json::from_value(document);
+        Ok(read.map_err(|err| Failure::from(ClientError::NotJson(err)))?)
+    }
+
+    /// Reads a document.
+    pub(super) async fn get(&self, target: &Target) -> anyhow::Result<Value> {
+        self.ask(Method::GET, target, Ask::default()).await
+    }
+
+    /// Asks for what is answered by lines.
+    pub(super) async fn stream(
+        &self,
+        method: Method,
+        target: &Target,
+        ask: Ask<'_>,
+    ) -> anyhow::Result<Lines> {
+        let lines = self.client.stream_of(method, target, ask).await;
+        Ok(lines.map_err(Failure::from)?)
+    }
+
+    /// Asks for bytes as they come.
+    pub(super) async fn content(&self, target: &Target) -> anyhow::Result<Content> {
+        Ok(self.client.content(target).await.map_err(Failure::from)?)
+    }
+}
+
+/// What is asked of one image.
+pub(super) fn target_of(image: &str) -> Target {
+    Target::path(&["v1", "images", image])
+}
+
+/// The hint that follows when an image is not there.
+pub(super) fn with_list_hint(err: anyhow::Error) -> anyhow::Error {
+    if failure::exit_status(&err) != ExitStatus::NotFound || failure::hint(&err).is_some() {
+        return err;
+    }
+    err.context(
+        Failure::new(ExitStatus::NotFound, "the image cannot be used")
+            .hint("see which there are with `wasm-edge image list`"),
+    )
+}
+
+/// A store needs no device that runs.
+fn with_data_dir_hint(err: anyhow::Error) -> anyhow::Error {
+    if failure::exit_status(&err) != ExitStatus::NotRunning {
+        return err;
+    }
+    err.context(
+        Failure::new(ExitStatus::NotRunning, "there is no image store to use")
+            .hint("name the data folder that has it with `--data-dir DIR`; a new one is made"),
+    )
+}

@@ -1,0 +1,133 @@
+//! `image pull`: images from registries into the image store.
+
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wasm_edge_images::credentials::Credentials;
+use wasm_edge_images::reference::Reference;
+
+use super::place::Place;
+use super::view::{self, Image};
+use crate::args::GlobalArgs;
+use crate::args::image::ImagePullArgs;
+use crate::client::answer::Refusal;
+use crate::client::target::Target;
+use crate::client::{Ask, ClientError, Peer};
+use crate::exit_codes::ExitStatus;
+use crate::failure::Failure;
+use crate::logins;
+use crate::output::text::Text;
+use crate::output::{Output, human};
+
+/// A line of the answer of `POST /v1/images/pull`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    /// So many bytes of the image are there.
+    #[serde(default)]
+    done_bytes: Option<u64>,
+    /// So many it has.
+    #[serde(default)]
+    size_bytes: Option<u64>,
+    /// The image, when it is there.
+    #[serde(default)]
+    image: Option<Image>,
+    /// How many bytes came for it.
+    #[serde(default)]
+    received_bytes: u64,
+    /// The status that goes with an error.
+    #[serde(default)]
+    status: Option<u16>,
+    /// Why it cannot be had.
+    #[serde(default)]
+    failure: Option<Value>,
+}
+
+/// Pulls one after another, up to the first that cannot be had, and prints what is there.
+pub(super) async fn execute(
+    args: ImagePullArgs,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    let place = Place::find(global, args.way.config.as_deref(), output).await?;
+    if place.is_process() && args.way.config.is_some() {
+        output
+            .warn("`--config` is not used: the process that runs there has its own configuration");
+    }
+    for reference in &args.references {
+        let credentials = match place.is_process() {
+            true => logins::of_person_for(reference, output),
+            // The registry client of this process knows them.
+            false => Credentials::Anonymous,
+        };
+        let (image, received_bytes) = pull(&place, reference, &credentials, output).await?;
+        print(reference, &image, received_bytes, output)?;
+    }
+    Ok(ExitStatus::Ok)
+}
+
+async fn pull(
+    place: &Place,
+    reference: &Reference,
+    credentials: &Credentials,
+    output: &Output,
+) -> anyhow::Result<(Image, u64)> {
+    let mut body = json!({ "reference": reference.to_string() });
+    if let Credentials::Basic { username, password } = credentials {
+        body["credentials"] = json!({ "username": username, "password": password.as_str() });
+    }
+    let ask = Ask {
+        json: Some(body.to_string()),
+        ..Ask::default()
+    };
+    let target = Target::path(&["v1", "images", "pull"]);
+    let progress = output.progress(&format!("pulling {reference}"));
+    let mut lines = place.stream(Method::POST, &target, ask).await?;
+    while let Some(line) = lines.next::<Line>().await.map_err(Failure::from)? {
+        if let (Some(done), Some(size)) = (line.done_bytes, line.size_bytes) {
+            progress.at(done, size);
+        }
+        if let Some(failure) = line.failure {
+            progress.end();
+            return Err(refused(line.status, &failure).into());
+        }
+        if let Some(image) = line.image {
+            progress.end();
+            return Ok((image, line.received_bytes));
+        }
+    }
+    let what = "the device ended before the image was there";
+    Err(Failure::new(ExitStatus::NotRunning, what).into())
+}
+
+/// A failure in the middle of an answer, as if it were the answer.
+fn refused(status: Option<u16>, failure: &Value) -> Failure {
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = failure.to_string();
+    let refusal = Refusal::parse(Peer::Device, status, None, body.as_bytes());
+    ClientError::Refused(refusal).into()
+}
+
+fn print(
+    reference: &Reference,
+    image: &Image,
+    received_bytes: u64,
+    output: &Output,
+) -> anyhow::Result<()> {
+    if output.is_json() {
+        let mut value = json!(image);
+        value["reference"] = json!(reference.to_string());
+        value["receivedBytes"] = json!(received_bytes);
+        output.json_line(&value)?;
+        return Ok(());
+    }
+    let (size, digest) = (human::size(image.size_bytes), &image.digest);
+    let how = match received_bytes {
+        0 => "was there".to_owned(),
+        bytes => format!("{} received", human::size(bytes)),
+    };
+    let text = format!("{reference}  {}  {size}, {how}", view::short(digest));
+    output.line(&Text::new().plain(&text))?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! `/v1/images`: what the image store has, and what an operator does with it.
+//!
+//! It stands alone, too: a command that finds a data folder without a process serves this part itself.
+
+mod shown;
+mod transfer;
+
+use std::borrow::Cow;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wasm_edge_images::store::error::StoreError;
+use wasm_edge_images::store::{ImageName, ImageStore, Prune, Pruned, StoredImage};
+
+use super::ApiError;
+use crate::clock;
+use crate::images::ImageSupply;
+
+/// Digits of a digest that are enough to name an image, if only one has them.
+const DIGITS_MIN: usize = 6;
+
+/// What is to be pruned.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct PruneBody {
+    all: bool,
+}
+
+/// The images of a process, to be served beside the rest of the API or alone.
+pub fn router(supply: ImageSupply) -> Router {
+    Router::new()
+        .route("/v1/images", get(list))
+        .route("/v1/images/pull", post(transfer::pull))
+        .route("/v1/images/prune", post(prune))
+        .route("/v1/images/load", post(transfer::load))
+        .route("/v1/images/save", get(transfer::save))
+        .route("/v1/images/{image}", get(show).delete(remove))
+        .with_state(supply)
+}
+
+async fn list(State(supply): State<ImageSupply>) -> Json<Value> {
+    let store = supply.store();
+    let usage = store.usage();
+    let images: Vec<Value> = store.list().iter().map(shown::image).collect();
+    Json(json!({
+        "images": images,
+        "sizeBytes": usage.size_bytes,
+        "maxBytes": usage.max_bytes,
+    }))
+}
+
+async fn show(
+    State(supply): State<ImageSupply>,
+    Path(image): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let store = supply.store().clone();
+    let found = find(&store, &image)?;
+    let shown = blocking(move || shown::whole(&store, &found)).await?;
+    Ok(Json(shown))
+}
+
+async fn remove(
+    State(supply): State<ImageSupply>,
+    Path(image): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let store = supply.store().clone();
+    let found = find(&store, &image)?;
+    // By the name that was given, or all of it.
+    let name = match image.parse() {
+        Ok(reference) if store.resolve(&reference).is_some() => ImageName::Reference(reference),
+        _ => ImageName::Digest(found.manifest_digest),
+    };
+    let gone = blocking(move || store.remove(&name)).await?;
+    tracing::info!(image, "an image was removed by an operator");
+    Ok(Json(removed(&gone)))
+}
+
+async fn prune(
+    State(supply): State<ImageSupply>,
+    body: axum::body::Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let asked: PruneBody = match body.is_empty() {
+        true => PruneBody::default(),
+        false => serde_json::from_slice(&body)
+            .map_err(|err| ApiError::bad_request(format!("the body is not understood: {err}")))?,
+    };
+    let which = match asked.all {
+        true => Prune::Unheld,
+        false => Prune::Expired,
+    };
+    let store = supply.store().clone();
+    let gone = blocking(move || store.prune(which, clock::now())).await?;
+    Ok(Json(removed(&gone)))
+}
+
+fn removed(gone: &Pruned) -> Value {
+    let images: Vec<Value> = gone.images.iter().map(shown::image).collect();
+    json!({ "removed": images, "freedBytes": gone.freed_bytes })
+}
+
+/// The image that a text means: a reference, the digest of a manifest, or the first digits of one.
+fn find(store: &ImageStore, text: &str) -> Result<StoredImage, ApiError> {
+    if let Ok(digest) = text.parse() {
+        let found = store.by_digest(&digest);
+        return found.ok_or_else(|| missing(text));
+    }
+    let named = text.parse().ok();
+    if let Some(found) = named.and_then(|reference| store.resolve(&reference)) {
+        return Ok(found);
+    }
+    let is_digits = text.len() >= DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let all = if is_digits { store.list() } else { Vec::new() };
+    let mut found = all
+        .into_iter()
+        .filter(|image| image.manifest_digest.hex().starts_with(text));
+    match (found.next(), found.next()) {
+        (Some(image), None) => Ok(image),
+        (Some(_), Some(_)) => Err(ApiError::conflict(format!(
+            "several images have digests that begin with `{text}`"
+        ))),
+        _ => Err(missing(text)),
+    }
+}
+
+fn missing(text: &str) -> ApiError {
+    ApiError::not_found(format!(
+        "the image store does not have `{}`",
+        text.escape_debug()
+    ))
+}
+
+/// Runs on a thread where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done =
+        done.map_err(|err| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, err.to_string()))?;
+    done.map_err(|err| of_store(&err))
+}
+
+/// What the store could not do, as it is answered.
+fn of_store(err: &StoreError) -> ApiError {
+    let status = match err {
+        StoreError::Missing { .. } => StatusCode::NOT_FOUND,
+        StoreError::Held { .. } | StoreError::Busy { .. } => StatusCode::CONFLICT,
+        StoreError::DiskFull { .. } | StoreError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
+        StoreError::Manifest { .. } | StoreError::Digest { .. } | StoreError::Size { .. } => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    of_error(status, err, err.hint().map(Cow::Borrowed))
+}
+
+/// An error with its causes, the nearest first.
+fn of_error(
+    status: StatusCode,
+    err: &dyn std::error::Error,
+    hint: Option<Cow<'static, str>>,
+) -> ApiError {
+    let causes = std::iter::successors(err.source(), |cause| cause.source());
+    let causes = causes.map(ToString::to_string).collect();
+    let answer = ApiError::new(status, err.to_string()).with_causes(causes);
+    match hint {
+        Some(hint) => answer.with_hint(hint),
+        None => answer,
+    }
+}

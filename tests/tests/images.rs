@@ -1,0 +1,299 @@
+//! `wasm-edge image`: to a real registry and back, by the process that holds the store and by none, and in archives.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use wasm_edge_tests::home::Home;
+use wasm_edge_tests::line::{Conduct, Line};
+use wasm_edge_tests::oci_clients::{Oras, Place, Skopeo};
+use wasm_edge_tests::outcome::Outcome;
+use wasm_edge_tests::paths;
+use wasm_edge_tests::registry::{self, Door, Registry, RegistryOptions};
+
+/// A home with a configuration for a registry.
+struct Desk {
+    home: Home,
+    config: PathBuf,
+}
+
+impl Desk {
+    fn for_tables(tables: &[String]) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = Home::new();
+        let config = home.write("registries.toml", tables.join("\n"));
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        Self { home, config }
+    }
+
+    fn of(registry: &Registry) -> Self {
+        Self::for_tables(&[registry.table()])
+    }
+
+    fn config(&self) -> &str {
+        self.config.to_str().expect("a path of tests is text")
+    }
+
+    fn push(&self, file: &Path, image: &str, args: &[&str]) -> Outcome {
+        let file = file.to_str().expect("a path of tests is text");
+        let push = ["image", "push", file, image, "--output", "json", "--config"];
+        self.home
+            .verb(&[&push[..], &[self.config()], args].concat())
+    }
+
+    /// A command under `image` about this home's store.
+    fn image(&self, args: &[&str]) -> Outcome {
+        let data = self.home.data();
+        let data = data.to_str().expect("a path of tests is text");
+        let rest = ["--data-dir", data, "--output", "json"];
+        self.home.verb(&[&["image"], args, &rest].concat())
+    }
+
+    fn pull(&self, image: &str) -> Outcome {
+        self.image(&["pull", image, "--config", self.config()])
+    }
+
+    fn list(&self) -> Value {
+        self.image(&["list"]).ok().json()
+    }
+}
+
+/// A component of about so many bytes: that of `echo` with a section that nobody reads.
+fn large_component(home: &Home, size_bytes: usize) -> PathBuf {
+    let mut bytes = fs::read(paths::guest("echo")).expect("it was built");
+    // Not to be compressed by anybody, and the same each time.
+    let mut state = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    });
+    let content: Vec<u8> = [5]
+        .into_iter()
+        .chain(*b"noise")
+        .chain(noise.take(size_bytes))
+        .collect();
+    bytes.push(0);
+    let mut length = content.len();
+    while length >= 0x80 {
+        bytes.push((length & 0x7f | 0x80) as u8);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend(content);
+    home.write("large.wasm", bytes)
+}
+
+#[test]
+fn what_is_pushed_is_copied_by_others_and_comes_back_the_same_by_each_door() {
+    let doors = [
+        (Door::Open, true),
+        (Door::Open, false),
+        (Door::Password, true),
+        (Door::Token, true),
+    ];
+    for (door, tls) in doors {
+        let Some(registry) = Registry::start_with(RegistryOptions { door, tls }) else {
+            return;
+        };
+        // The realm of tokens is another host, with the same authority.
+        let mut tables = vec![registry.table()];
+        tables.extend(registry.realm_table());
+        let desk = Desk::for_tables(&tables);
+        let image = registry.reference("tools/echo:1.0");
+        let licence = ["--licence", "MIT", "--annotation", "com.example.line=7"];
+        let pushed = desk
+            .push(&paths::guest("echo"), &image, &licence)
+            .ok()
+            .json();
+        let digest = pushed["digest"].as_str().expect("a digest");
+        assert_eq!(
+            pushed["annotations"]["org.opencontainers.image.licenses"],
+            "MIT"
+        );
+
+        let (Some(skopeo), Some(oras)) = (Skopeo::find(&desk.home), Oras::find(&desk.home)) else {
+            return;
+        };
+        let ours = Place::Registry(&registry, "tools/echo:1.0");
+        let copied = Place::Registry(&registry, "copies/echo:1.0");
+        skopeo.copy(ours, copied).ok();
+        let manifest = skopeo.raw_manifest(ours).ok().json();
+        assert_eq!(manifest["annotations"]["com.example.line"], "7");
+        assert_eq!(manifest["layers"][0]["mediaType"], "application/wasm");
+        oras.run(&["pull"], &registry, "tools/echo:1.0", &[]).ok();
+        let component = fs::read(paths::guest("echo")).expect("it was built");
+        assert!(fs::read(desk.home.path().join("echo.wasm")).expect("oras wrote it") == component);
+
+        let copy = registry.reference("copies/echo:1.0");
+        let pulled = desk.pull(&copy).ok().json();
+        assert_eq!(pulled["digest"], digest);
+        assert_eq!(pulled["componentDigest"], pushed["componentDigest"]);
+        assert!(pulled["receivedBytes"].as_u64() > Some(component.len() as u64));
+        // Under another name nothing comes again.
+        let again = desk.pull(&image).ok().json();
+        assert_eq!(again["receivedBytes"], 0);
+        assert_eq!(again["names"], json!([copy, image]));
+        let pinned = format!("{image}@{digest}");
+        assert_eq!(desk.pull(&pinned).ok().json()["digest"], digest);
+        let shown = desk.image(&["inspect", &digest[7..17]]).ok().json();
+        assert_eq!(shown["annotations"]["com.example.line"], "7");
+        assert_eq!(shown["config"]["architecture"], "wasm");
+    }
+}
+
+#[test]
+fn a_login_that_other_tools_left_counts() {
+    let Some(registry) = Registry::behind(Door::Password) else {
+        return;
+    };
+    let without = registry.table();
+    let without: Vec<&str> = without.lines().take(2).collect();
+    let desk = Desk::for_tables(&[without.join("\n")]);
+    let image = registry.reference("tools/echo:1.0");
+    desk.push(&paths::guest("echo"), &image, &[])
+        .ended_with(1)
+        .says(&["does not let somebody without a name", "docker login"]);
+    registry::docker_config(
+        &desk.home.path().join(".docker"),
+        &registry.host(),
+        registry::LOGIN,
+    );
+    desk.push(&paths::guest("echo"), &image, &[]).ok();
+    desk.pull(&image).ok();
+}
+
+#[test]
+fn images_go_to_places_without_a_network_and_other_tools_read_and_write_them() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let desk = Desk::of(&registry);
+    let Some(skopeo) = Skopeo::find(&desk.home) else {
+        return;
+    };
+    let image = registry.reference("tools/echo:1.0");
+    let digest = desk.push(&paths::guest("echo"), &image, &[]).ok().json()["digest"].clone();
+    desk.pull(&image).ok();
+    let place = |name: &str| desk.home.path().join(name);
+    let text = |path: &Path| path.to_str().expect("a path of tests is text").to_owned();
+    for name in ["saved.tar", "saved"] {
+        let path = place(name);
+        let saved = desk
+            .image(&["save", &image, "--to", &text(&path)])
+            .ok()
+            .json();
+        assert_eq!(saved["images"][0]["digest"], digest);
+        let from = match name {
+            "saved" => Place::Folder(&path, &image),
+            _ => Place::Archive(&path, &image),
+        };
+        skopeo.raw_manifest(from).ok();
+        let by_skopeo = place(&format!("{name}-by-skopeo"));
+        skopeo.copy(from, Place::Folder(&by_skopeo, &image)).ok();
+        let archive = place(&format!("{name}-by-skopeo.tar"));
+        skopeo.copy(from, Place::Archive(&archive, "1.0")).ok();
+        for (path, named) in [(&path, None), (&by_skopeo, None), (&archive, Some(&image))] {
+            let there = Desk::of(&registry);
+            let path = text(path);
+            let mut args = vec!["load", &path];
+            args.extend(named.iter().flat_map(|name| ["--as", name.as_str()]));
+            let loaded = there.image(&args).ok().json();
+            assert_eq!(loaded["images"][0]["digest"], digest, "{path}");
+            assert_eq!(loaded["images"][0]["names"], json!([image]), "{path}");
+        }
+    }
+    // What is there is not written over.
+    desk.image(&["save", &image, "--to", &text(&place("saved"))])
+        .ended_with(1)
+        .says(&["not empty"]);
+    fs::write(place("none.tar"), "no tar").expect("it can be written");
+    desk.image(&["load", &text(&place("none.tar"))])
+        .ended_with(7);
+}
+
+#[test]
+fn a_pull_that_is_cut_goes_on_where_it_was() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let line = Line::to(registry.port());
+    let host = format!("localhost:{}", line.port());
+    let desk = Desk::for_tables(&[registry.table(), registry.table_as(&host)]);
+    let component = large_component(&desk.home, 3_000_000);
+    let size = fs::metadata(&component).expect("it was written").len();
+    let name = "tools/large:1.0";
+    let pushed = desk
+        .push(&component, &registry.reference(name), &[])
+        .ok()
+        .json();
+    line.set(Conduct::Torn(1_500_000));
+    let pulled = desk.pull(&format!("{host}/{name}")).ok().json();
+    assert_eq!(pulled["digest"], pushed["digest"]);
+    // In the middle of the layer, whose rest alone was asked for then.
+    let layer = pushed["componentDigest"].as_str().expect("a digest");
+    let mut sent = Vec::new();
+    wasm_edge_tests::wait::until_so("the registry to tell of both requests", || {
+        sent = registry.answered_with(layer);
+        sent.retain(|answered| answered.method == "GET");
+        sent.len() >= 2
+    });
+    assert_eq!(sent.last().map(|last| last.status), Some(206), "{sent:#?}");
+    let rest = sent.last().map_or(0, |last| last.sent_bytes);
+    assert!(rest < size - 1_000_000, "{rest} of {size}: {sent:#?}");
+    // All that went over the line is once the image, and what TLS and requests take.
+    let carried = line.carried_bytes();
+    assert!(carried < size + 200_000, "{carried} of {size}");
+}
+
+#[test]
+fn images_that_are_not_held_go_when_they_are_told_to() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let desk = Desk::of(&registry);
+    let [one, two] = ["tools/one:1.0", "tools/two:1.0"].map(|name| registry.reference(name));
+    desk.push(&paths::guest("echo"), &one, &[]).ok();
+    desk.push(&paths::example("relay"), &two, &[]).ok();
+    for image in [&one, &two] {
+        desk.pull(image).ok();
+    }
+    assert_eq!(desk.list()["images"].as_array().map(Vec::len), Some(2));
+    let kept = desk.image(&["prune"]).ok().json();
+    assert_eq!(kept["removed"], json!([]), "both were used just now");
+    let removed = desk.image(&["remove", &one]).ok().json();
+    assert_eq!(removed["removed"][0]["names"], json!([one]));
+    assert!(removed["freedBytes"].as_u64() > Some(10_000));
+    desk.image(&["remove", &one])
+        .ended_with(4)
+        .says(&["does not have", "image list"]);
+    let removed = desk.image(&["prune", "--all"]).ok().json();
+    assert_eq!(removed["removed"][0]["names"], json!([two]));
+    assert_eq!(desk.list()["sizeBytes"], 0);
+}
+
+#[test]
+fn what_cannot_be_pulled_or_pushed_says_why() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let desk = Desk::of(&registry);
+    desk.pull(&registry.reference("tools/none:1.0"))
+        .ended_with(4)
+        .says(&["tools/none", "push the image first"]);
+    let nobody = wasm_edge_tests::wait::free_port();
+    desk.pull(&format!("localhost:{nobody}/tools/none:1.0"))
+        .ended_with(9)
+        .says(&["cannot pull"]);
+    desk.push(
+        &paths::text_component("no-exports"),
+        &registry.reference("a/b:1"),
+        &[],
+    )
+    .ended_with(7);
+    let pinned = format!("{}@sha256:{}", registry.reference("a/b"), "0".repeat(64));
+    desk.push(&paths::guest("echo"), &pinned, &[]).ended_with(2);
+    // Nothing of it is left.
+    assert_eq!(desk.list()["sizeBytes"], 0);
+    let outcome = desk.home.verb(&["image", "list"]).ended_with(3);
+    assert!(outcome.stderr.contains("--data-dir"), "{}", outcome.stderr);
+}
