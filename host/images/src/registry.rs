@@ -409,7 +409,14 @@ impl Repository {
             return Err(err);
         }
         let failed = self.stations.remove(0);
-        tracing::warn!(%err, mirror = failed.host(), "a mirror failed, the next place is asked");
+        let mirror = failed.host();
+        match err {
+            // A mirror need not have everything.
+            RegistryError::NotFound { .. } => {
+                tracing::debug!(%err, mirror, "the next place is asked")
+            }
+            _ => tracing::warn!(%err, mirror, "a mirror failed, the next place is asked"),
+        }
         Ok(())
     }
 }
