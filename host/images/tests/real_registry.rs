@@ -15,6 +15,8 @@ use wasm_edge_images::registry::error::RegistryError;
 use wasm_edge_images::registry::{HostSettings, Mirror, Registry, RegistryOptions};
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::traffic::Counter;
+use wasm_edge_tests::home::Home;
+use wasm_edge_tests::proxy::Proxy;
 use wasm_edge_tests::registry::{self as real, Door, LOGIN};
 
 /// A blob in memory.
@@ -328,4 +330,31 @@ async fn a_docker_config_opens_a_registry_and_a_policy_closes_it() {
     });
     let err = closed.repository(&name, &login()).unwrap_err();
     assert!(matches!(err, RegistryError::NotAllowed { .. }), "{err}");
+}
+
+#[tokio::test]
+async fn a_registry_is_asked_through_the_proxy() {
+    let home = Home::new();
+    let (Some(real), Some(proxy)) = (
+        real::Registry::start(),
+        Proxy::start(&home, Some(("u", "p"))),
+    ) else {
+        return;
+    };
+    let hosts = [(host(&real), settings(&real))];
+    let through = |login: &str| {
+        Registry::new(RegistryOptions {
+            proxy: Some(proxy.url(login).parse().unwrap()),
+            ..options(hosts.clone())
+        })
+    };
+    let name = reference(&real, "filter:1");
+    push(&through("u:p@"), &name, 1000).await.unwrap();
+    let pulled = pull(&through("u:p@"), &name, &Credentials::Anonymous).await;
+    assert_eq!(pulled.unwrap().len(), 1000);
+    assert_eq!(proxy.tunnels(real.port()), 2, "one for each repository");
+    let err = pull(&through(""), &name, &Credentials::Anonymous).await;
+    let err = err.unwrap_err();
+    assert!(matches!(err, RegistryError::Http { .. }), "{err}");
+    assert!(err.is_passing());
 }
