@@ -7,7 +7,7 @@ wasm := --target wasm32-wasip2
 guest_workspaces := examples tests/guests bench/guests
 workspaces := . sdk-guest tests/peers $(guest_workspaces)
 
-.PHONY: help demo test guests lint bench bench-hub peers soak device deb bench-board board-functions audit fuzz-check
+.PHONY: help demo test guests lint bench bench-hub bench-images peers soak device deb bench-board board-functions audit fuzz-check
 
 help:
 	@echo "make demo [FOR=20s]  run the example deployment on this machine, for ever or so long"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint            formatting, clippy and documentation, warnings denied"
 	@echo "make bench           measure on this machine, with the release build"
 	@echo "make bench-hub       put thousands of connections on a hub, and on mosquitto beside it"
+	@echo "make bench-images    pull an image of 20 MB from a registry, beside skopeo, and run one"
 	@echo "make soak            kill, starve and fill it for long: hundreds of kills, a million messages without a hub"
 	@echo "make device          build the program for boards, which has no compiler and no hub; RELEASE=1 as it is shipped"
 	@echo "make deb             make the Debian package, with the release build or that of PROFILE=dev"
@@ -67,6 +68,14 @@ bench-hub:
 	scripts/unpack-debian.sh mosquitto /usr/sbin/mosquitto $(peers)/mosquitto
 	TMPDIR=$(abspath $(target)) scripts/bench-hub.sh $(target)/release/wasm-edge $(peers)/mosquitto \
 		--json $(target)/bench-hub.json $(LOAD)
+
+bench-images: guests
+	cargo build --release -p wasm-edge-cli
+	scripts/unpack-debian.sh docker-registry /usr/bin/docker-registry $(abspath $(target))/docker-registry
+	scripts/unpack-debian.sh skopeo /usr/bin/skopeo $(abspath $(target))/skopeo
+	TMPDIR=$(abspath $(target)) scripts/bench-images.sh $(target)/release/wasm-edge \
+		target/guests/components/examples/hello.wasm $(abspath $(target))/docker-registry \
+		$(abspath $(target))/skopeo --json $(target)/bench-images.json
 
 # What the message store is compared with, beside the figures that `make bench` has just taken.
 peers:

@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::line::{Conduct, Line};
 use wasm_edge_tests::oci_clients::{Oras, Place, Skopeo};
 use wasm_edge_tests::outcome::Outcome;
 use wasm_edge_tests::paths;
+use wasm_edge_tests::process::Process;
 use wasm_edge_tests::registry::{self, Door, Registry, RegistryOptions};
 
 /// A home with a configuration for a registry.
@@ -296,4 +298,100 @@ fn what_cannot_be_pulled_or_pushed_says_why() {
     assert_eq!(desk.list()["sizeBytes"], 0);
     let outcome = desk.home.verb(&["image", "list"]).ended_with(3);
     assert!(outcome.stderr.contains("--data-dir"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_image_that_another_tool_made_runs_and_is_held_while_it_does() {
+    let Some(registry) = Registry::behind(Door::Password) else {
+        return;
+    };
+    let desk = Desk::of(&registry);
+    let Some(oras) = Oras::find(&desk.home) else {
+        return;
+    };
+    let made = desk.home.path().join("hello.wasm");
+    fs::copy(paths::example("hello"), made).expect("it can be copied");
+    let file = ["hello.wasm:application/wasm"];
+    // As its manual has it: a config of its own, and the type of the artifact.
+    let push = [
+        "push",
+        "--artifact-type",
+        "application/vnd.wasm.config.v0+json",
+    ];
+    oras.run(&push, &registry, "tools/hello:1.0", &file).ok();
+    let image = registry.reference("tools/hello:1.0");
+    let data = desk.home.data();
+    let messages = desk.home.write("messages.ndjson", "{\"body\": \"Ada\"}\n");
+    let mut command = desk
+        .home
+        .command(["run", &image, "--config", desk.config()]);
+    command.args([
+        "--name", "hello", "--output", "json", "--for", "10m", "--input",
+    ]);
+    command.arg(messages).arg("--data-dir").arg(&data);
+    let mut run = Process::start(command);
+    run.find_json("the module's greeting", 0, |line| {
+        let text = line["text"].as_str()?;
+        (line["stream"] == "upstream" && text.starts_with("Hello, ")).then_some(())
+    });
+    // This is asked of the process.
+    let listed = desk.list();
+    assert_eq!(listed["images"][0]["names"], json!([image]));
+    assert_ne!(listed["images"][0]["heldBy"], json!([]), "{listed}");
+    desk.image(&["remove", &image])
+        .ended_with(1)
+        .says(&["held by"]);
+    assert_eq!(
+        desk.image(&["prune", "--all"]).ok().json()["removed"],
+        json!([])
+    );
+    // So is a pull, with the process's own password, and an archive either way.
+    let other = registry.reference("tools/echo:1.0");
+    desk.push(&paths::guest("echo"), &other, &[]).ok();
+    let pulled = desk.image(&["pull", &other]).ok().json();
+    let tar = desk.home.path().join("echo.tar");
+    let tar = tar.to_str().expect("a path of tests is text");
+    desk.image(&["save", &other, "--to", tar]).ok();
+    desk.image(&["remove", &other]).ok();
+    let loaded = desk.image(&["load", tar]).ok().json();
+    assert_eq!(loaded["images"][0]["digest"], pulled["digest"]);
+    run.signal(Signal::TERM);
+    run.wait().ok();
+}
+
+#[test]
+fn code_is_made_of_images_of_registries_too() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let desk = Desk::of(&registry);
+    let image = registry.reference("tools/echo:1.0");
+    let pushed = desk.push(&paths::guest("echo"), &image, &[]).ok().json();
+    let module = json!({
+        "type": "docker", "status": "running", "restartPolicy": "always", "settings": { "image": image },
+    });
+    let manifest = json!({ "modulesContent": {
+        "$edgeAgent": { "properties.desired": {
+            "schemaVersion": "1.1", "runtime": { "type": "docker", "settings": {} }, "modules": { "echo": module },
+        } },
+        "$edgeHub": { "properties.desired": { "schemaVersion": "1.1", "routes": {} } },
+    } });
+    let manifest = desk.home.write("deployment.json", manifest.to_string());
+    let manifest = manifest.to_str().expect("a path of tests is text");
+    let data = desk.home.data();
+    let data = data.to_str().expect("a path of tests is text");
+    let args = [
+        "precompile",
+        manifest,
+        "--config",
+        desk.config(),
+        "--data-dir",
+        data,
+        "--output",
+        "json",
+    ];
+    let made = desk.home.verb(&args).ok().json();
+    assert_eq!(made["images"][0]["digest"], pushed["componentDigest"]);
+    assert_eq!(made["images"][0]["origin"], "compiled");
+    assert_eq!(desk.list()["images"][0]["digest"], pushed["digest"]);
 }

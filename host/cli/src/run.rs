@@ -46,7 +46,9 @@ use crate::failure::Failure;
 use crate::live;
 use crate::output::Output;
 use crate::output::text::Text;
-use crate::{config_file, data_folder, deployment_file, metrics_server, registries, uploads};
+use crate::{
+    config_file, data_folder, deployment_file, logins, metrics_server, registries, uploads,
+};
 use console::Console;
 use narrator::Narrator;
 use target::Loaded;
@@ -81,7 +83,7 @@ pub(crate) async fn run(
     output: &Output,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitStatus> {
-    let config = config_file::read(args.config.as_deref(), output)?;
+    let config = logins::added_to(config_file::read(args.config.as_deref(), output)?);
     let compatibility = config.router.compatibility;
     let mut targets = Vec::new();
     let mut watched = Vec::new();

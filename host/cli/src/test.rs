@@ -149,7 +149,7 @@ fn start(
         grants: &args.grants,
         twin: args.twin.as_deref(),
     };
-    let text = target::component_manifest(&file, &name, &component)?;
+    let text = target::component_manifest(&format!("file:{}", file.display()), &name, &component)?;
     let manifest = target::check(&text, &args.component, Compatibility::default(), output)?;
     let device = DeviceId::new(DEVICE).expect("a valid id");
     let own_folder = std::fs::canonicalize(folders.data().path())?;

@@ -15,6 +15,10 @@ pub(crate) struct PrecompileArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
 
+    /// The configuration (TOML) with `[registries]`, for images of registries
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// Remove the code of all other images from the data folder
     #[arg(long)]
     pub(crate) prune: bool,

@@ -18,7 +18,8 @@ const HUB: &str = "A hub on the network";
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A deployment manifest (JSON), a component (WebAssembly), or the folder of a crate, which is built first
+    /// A deployment manifest (JSON), a component (WebAssembly), an image of a registry (HOST/NAME:TAG), or the folder of a
+    /// crate, which is built first
     #[arg(required_unless_present_any = ["devices", "hub"])]
     pub(crate) file: Option<PathBuf>,
 

@@ -8,11 +8,16 @@ use std::time::Instant;
 
 use serde::Serialize;
 use wasm_edge_daemon::code::{CodeStore, ENGINE_VERSION, Origin};
+use wasm_edge_daemon::images::ImageSupply;
+use wasm_edge_images::credentials::Credentials;
 use wasm_edge_images::image::ModuleImage;
+use wasm_edge_images::reference::Reference;
 use wasm_edge_images::source::{ImageError, ImageSource};
 use wasm_edge_model::error::chain;
 use wasm_edge_model::manifest::ImageReference;
 use wasm_edge_model::route::condition::Compatibility;
+use wasm_edge_net::clock::HubClock;
+use wasm_edge_net::traffic::Counter;
 
 use crate::args::precompile::PrecompileArgs;
 use crate::deployment_file::{self, TEXT_MAX_BYTES};
@@ -22,7 +27,7 @@ use crate::output::table::{Align, Table};
 use crate::output::text::Text;
 use crate::output::{Output, OutputError, human};
 use crate::text_file::{self, TextFileError};
-use crate::{component_file, data_folder};
+use crate::{component_file, config_file, data_folder, logins, registries};
 
 /// A component of this size takes about a second; a larger one is announced before it is compiled.
 const ANNOUNCED_BYTES: usize = 1 << 20;
@@ -62,7 +67,7 @@ struct Line {
 /// Why an image has no code.
 struct Refusal {
     reason: String,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 /// Compiles what the files name into the data folder, and prints what is there.
@@ -86,6 +91,9 @@ pub(super) async fn execute(
     }
     let folder = data_folder::open(data_dir)?;
     let code = CodeStore::open(&folder.precompiled()?)?;
+    let config = logins::added_to(config_file::read(args.config.as_deref(), output)?);
+    let registry = registries::open(&config, HubClock::new(None), Counter::default())?;
+    let images = registries::supply(&folder, &config, registry)?;
     let mut report = Report {
         data_dir: data_dir.display().to_string(),
         profile: code.profile(),
@@ -94,7 +102,7 @@ pub(super) async fn execute(
     };
     let mut refusals = Vec::new();
     for wanted in &wanted {
-        if let Err(refusal) = report.add(wanted, &code, output).await {
+        if let Err(refusal) = report.add(wanted, &images, &code, output).await {
             output.warn(&format!("{}: {}", wanted.name, refusal.reason));
             refusals.push(refusal);
         }
@@ -106,10 +114,12 @@ pub(super) async fn execute(
             human::count(wanted.len(), "image")
         );
         let failure = Failure::new(ExitStatus::BadConfig, what);
-        return Err(match refusals.iter().find_map(|refusal| refusal.hint) {
-            Some(hint) => failure.hint(hint).into(),
-            None => failure.into(),
-        });
+        return Err(
+            match refusals.into_iter().find_map(|refusal| refusal.hint) {
+                Some(hint) => failure.hint(hint).into(),
+                None => failure.into(),
+            },
+        );
     }
     if args.prune {
         code.drop_unused()?;
@@ -164,10 +174,11 @@ impl Report {
     async fn add(
         &mut self,
         wanted: &Wanted,
+        images: &ImageSupply,
         code: &CodeStore,
         output: &Output,
     ) -> Result<(), Refusal> {
-        let image = load(wanted).await?;
+        let image = load(wanted, images, output).await?;
         let (digest, size_bytes) = (image.digest.to_string(), image.bytes.len());
         if size_bytes >= ANNOUNCED_BYTES {
             let size = human::size(size_bytes as u64);
@@ -229,7 +240,14 @@ impl Report {
     }
 }
 
-async fn load(wanted: &Wanted) -> Result<ModuleImage, Refusal> {
+async fn load(
+    wanted: &Wanted,
+    images: &ImageSupply,
+    output: &Output,
+) -> Result<ModuleImage, Refusal> {
+    if let ImageReference::Registry { .. } = &wanted.reference {
+        return pull(wanted, images, output).await;
+    }
     let (reference, folder) = (wanted.reference.clone(), wanted.folder.clone());
     let loaded =
         tokio::task::spawn_blocking(move || ImageSource::new(&folder).load(&reference, None));
@@ -238,8 +256,39 @@ async fn load(wanted: &Wanted) -> Result<ModuleImage, Refusal> {
         .expect("reading a file does not panic, and the runtime outlives the command")
         .map_err(|err: ImageError| Refusal {
             reason: chain(&err),
-            hint: Some(err.hint()),
+            hint: Some(err.hint().to_owned()),
         })
+}
+
+/// An image of a registry, out of the image store.
+async fn pull(
+    wanted: &Wanted,
+    images: &ImageSupply,
+    output: &Output,
+) -> Result<ModuleImage, Refusal> {
+    let told = |err: &dyn std::error::Error, hint| Refusal {
+        reason: chain(err),
+        hint,
+    };
+    let reference = Reference::try_from(&wanted.reference).map_err(|err| told(&err, None))?;
+    let pinned = reference
+        .digest()
+        .and_then(|_| images.store().resolve(&reference));
+    let image = match pinned {
+        Some(image) => image,
+        None => {
+            let progress = output.progress(&format!("pulling {reference}"));
+            let tell = |done_bytes, size_bytes| progress.at(done_bytes, size_bytes);
+            let pulled = images
+                .pull(&reference, &Credentials::Anonymous, &tell)
+                .await;
+            pulled.map_err(|err| told(&err, err.hint()))?.image
+        }
+    };
+    let store = images.store().clone();
+    let read = tokio::task::spawn_blocking(move || store.component(&image.component.digest)).await;
+    read.expect("the store does not panic, and the runtime outlives the command")
+        .map_err(|err| told(&err, err.hint().map(str::to_owned)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
+use wasm_edge_images::reference::Reference;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::manifest::Manifest;
 use wasm_edge_model::route::condition::Compatibility;
@@ -50,23 +51,32 @@ impl Loaded {
         compatibility: Compatibility,
         output: &Output,
     ) -> anyhow::Result<Self> {
-        let file = whole_path(
-            &target.file,
-            "give a deployment manifest (JSON) or a component (.wasm)",
-        )?;
-        let device = match target.device {
+        let device = match target.device.clone() {
             Some(device) => device,
             None => device_name::of_host("give one with `--device`")?,
         };
-        let (text, component) = if is_component(&file)? {
+        let image = image(&target.file);
+        let file = match &image {
+            Some(image) => PathBuf::from(image.to_string()),
+            None => whole_path(
+                &target.file,
+                "give a deployment manifest (JSON), a component (.wasm), or an image: HOST/NAME:TAG",
+            )?,
+        };
+        let component = Component {
+            env: &args.env,
+            args: &args.args,
+            grants: &args.grants,
+            twin: args.twin.as_deref(),
+        };
+        let (text, component) = if let Some(image) = &image {
+            let name = image_name(image, args.name.as_ref())?;
+            let text = component_manifest(&image.to_string(), &name, &component)?;
+            (text, Some(name))
+        } else if is_component(&file)? {
             let name = component_name(&file, args.name.as_ref())?;
-            let component = Component {
-                env: &args.env,
-                args: &args.args,
-                grants: &args.grants,
-                twin: args.twin.as_deref(),
-            };
-            (component_manifest(&file, &name, &component)?, Some(name))
+            let image = format!("file:{}", file.display());
+            (component_manifest(&image, &name, &component)?, Some(name))
         } else {
             if let Some(option) = args.component_option() {
                 let what = format!(
@@ -93,6 +103,28 @@ impl Loaded {
             file,
         })
     }
+}
+
+/// The image of a registry that a person means in place of a file: no such file is there, and the text begins with the
+/// name of a host. What ends as files do that are run is a file that is missing.
+pub(super) fn image(file: &Path) -> Option<Reference> {
+    let text = file.to_str()?;
+    let host = text.split_once('/')?.0;
+    let is_host = host == "localhost" || (!host.starts_with('.') && host.contains(['.', ':']));
+    let is_file = [".json", ".wasm"]
+        .iter()
+        .any(|ending| text.ends_with(ending));
+    if !is_host || is_file || file.exists() {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// The id of the module of an image: the one that was given, or the last part of the image's name.
+fn image_name(image: &Reference, given: Option<&ModuleId>) -> anyhow::Result<ModuleId> {
+    let last = image.repository().rsplit('/').next().unwrap_or_default();
+    // An ending after a dot is a part of this name.
+    component_name(Path::new(&format!("{last}.wasm")), given)
 }
 
 /// Checks a manifest; all its faults and warnings are printed.
@@ -127,7 +159,7 @@ pub(crate) fn component_name(file: &Path, given: Option<&ModuleId>) -> anyhow::R
 
 /// The manifest for a single component: all that it sends goes upstream.
 pub(crate) fn component_manifest(
-    file: &Path,
+    image: &str,
     name: &ModuleId,
     component: &Component<'_>,
 ) -> anyhow::Result<String> {
@@ -156,7 +188,7 @@ pub(crate) fn component_manifest(
                 "type": "wasm",
                 "env": env,
                 "settings": {
-                    "image": format!("file:{}", file.display()),
+                    "image": image,
                     "wasm": { "grants": grants, "args": component.args },
                 },
             } },
@@ -178,4 +210,38 @@ pub(crate) fn component_manifest(
         content[name.as_str()] = json!({ "properties.desired": desired });
     }
     Ok(json!({ "modulesContent": content }).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_told_from_a_file_that_is_not_there() {
+        let check = |text: &str, expected: Option<&str>| {
+            let found = image(Path::new(text)).map(|image| image.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("ghcr.io/a/b", Some("ghcr.io/a/b:latest"));
+        check("localhost:5000/b:1.0", Some("localhost:5000/b:1.0"));
+        check("localhost/b", Some("localhost/b:latest"));
+        for file in [
+            "b",
+            "b:1.0",
+            "a/b",
+            "./a.b/c",
+            "../a/b",
+            "/a.b/c",
+            "a.b/c.json",
+            "a.b/c.wasm",
+        ] {
+            check(file, None);
+        }
+        let name = |text: &str| {
+            image_name(&text.parse().unwrap(), None)
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(name("ghcr.io/tools/v1.sensor:2"), "v1.sensor");
+    }
 }
