@@ -203,7 +203,6 @@ impl Agent {
             hub: parts.twins.of(&ModuleId::edge_hub())?,
         };
         let ledger = Ledger::open(parts.file.clone());
-        images.hold([ledger.current(), ledger.last_good()].into_iter().flatten());
         let agent = Self {
             images,
             shared: Arc::clone(handle.shared()),
@@ -291,6 +290,7 @@ impl Agent {
 
     async fn follow(&mut self) {
         let mut changes = Changes::new(&self.own, &self.shared, &self.parts.sessions);
+        self.hold_images().await;
         self.hold_last_good().await;
         let own_links = self.own_links.iter();
         futures_util::future::join_all(own_links.map(|link| link.synced(SYNC_TIMEOUT))).await;
@@ -299,7 +299,7 @@ impl Agent {
         loop {
             force |= changes.see();
             let passed = self.pursue(&changes, force).await;
-            self.hold_images();
+            self.hold_images().await;
             force = false;
             match passed {
                 Pursued::Settled => {

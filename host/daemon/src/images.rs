@@ -4,7 +4,7 @@
 //! and how bytes are kept to the images crate, which image a module runs to the agent, and `file:` images to
 //! [`wasm_edge_images::source`]. Used by agents and the management API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -259,23 +259,23 @@ impl ImageSupply {
             holder,
         } = wanted;
         self.check_allowed(reference)?;
-        let stored = self.store().resolve(reference);
-        let take = |image: StoredImage, warning| {
-            self.store().hold_also(holder, image.manifest_digest);
+        let stored = self.stored(reference).await;
+        let take = async |image: StoredImage, warning| {
+            self.hold_also(holder, image.manifest_digest).await;
             Ok(Obtained { image, warning })
         };
         match (policy, stored) {
             (PullPolicy::Never, None) => Err(SupplyError::NotStored {
                 reference: reference.to_string(),
             }),
-            (PullPolicy::Never, Some(image)) => take(image, None),
+            (PullPolicy::Never, Some(image)) => take(image, None).await,
             (PullPolicy::OnCreate, Some(image)) if reference.digest().is_some() => {
-                take(image, None)
+                take(image, None).await
             }
             (PullPolicy::OnCreate, stored) => {
                 let fetched = self.fetch(reference, credentials, Some(holder), tell).await;
                 match (fetched, stored) {
-                    (Ok(pulled), _) => take(pulled.image, None),
+                    (Ok(pulled), _) => take(pulled.image, None).await,
                     (Err(err), Some(image)) if err.is_out_of_reach() => {
                         let warning = format!(
                             "the image `{reference}` is the one pulled before, `{}`: {}",
@@ -283,7 +283,7 @@ impl ImageSupply {
                             chain(&err)
                         );
                         tracing::warn!(image = %reference, err = %chain(&err), "the registry is out of reach, and the image pulled before is taken");
-                        take(image, Some(warning))
+                        take(image, Some(warning)).await
                     }
                     (Err(err), _) => Err(err),
                 }
@@ -320,12 +320,36 @@ impl ImageSupply {
         }
         tracing::warn!(image = %wanted.reference, err = %chain(&err), "a component is pulled again");
         // What cannot be read is of no more use than what is damaged.
-        self.store().discard(component);
+        let (store, digest) = (self.store().clone(), *component);
+        on_thread(move || store.discard(&digest)).await;
         let pinned = wanted.reference.pinned(*manifest);
         let holder = Some(wanted.holder);
         self.fetch(&pinned, wanted.credentials, holder, tell)
             .await?;
         read().await.map_err(failed)
+    }
+
+    /// The image that a reference leads to in the store.
+    async fn stored(&self, reference: &Reference) -> Option<StoredImage> {
+        let (store, reference) = (self.store().clone(), reference.clone());
+        on_thread(move || store.resolve(&reference)).await
+    }
+
+    /// Whether the image with this manifest is in the store, whole.
+    pub async fn has(&self, manifest: Digest) -> bool {
+        let store = self.store().clone();
+        on_thread(move || store.by_digest(&manifest).is_some()).await
+    }
+
+    /// Says which images somebody holds in the store, and no others.
+    pub async fn hold(&self, holder: &str, manifests: BTreeSet<Digest>) {
+        let (store, holder) = (self.store().clone(), holder.to_owned());
+        on_thread(move || store.hold(&holder, manifests)).await;
+    }
+
+    async fn hold_also(&self, holder: &str, manifest: Digest) {
+        let (store, holder) = (self.store().clone(), holder.to_owned());
+        on_thread(move || store.hold_also(&holder, manifest)).await;
     }
 
     /// Lets images go from time to time that nobody holds and nobody used for long.
@@ -438,7 +462,7 @@ impl Transfer<'_> {
             let tell = |bytes| (self.tell)(before_bytes + bytes, self.size_bytes);
             tell(resumed_bytes);
             if let Err(err) = repository.pull_blob(blob, &mut sink, &tell).await {
-                return Err(match sink.into_failure() {
+                return Err(match sink.give_up().await {
                     Some(failure) => store_failed(failure),
                     None => SupplyError::registry(self.reference)(err),
                 });

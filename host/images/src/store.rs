@@ -83,6 +83,16 @@ struct Inner {
     limits: StoreLimits,
     /// Written and read by whoever calls; held while files are written, so that each change is one.
     state: Mutex<State>,
+    /// Written by pulls, read where blobs are swept away; never held while files are written, and taken after `state`.
+    pulls: Mutex<Pulls>,
+}
+
+/// The pulls that are under way.
+#[derive(Debug, Default)]
+struct Pulls {
+    count: usize,
+    /// Blobs that they asked for, which may belong to no image yet.
+    wanted: BTreeSet<Digest>,
 }
 
 /// An image that is in the store, whole.
@@ -164,6 +174,7 @@ impl ImageStore {
                 files,
                 limits,
                 state: Mutex::new(state),
+                pulls: Mutex::default(),
             }),
         })
     }
@@ -255,12 +266,12 @@ impl ImageStore {
 
     /// Removes what belongs to no image and to no pull under way, as after a pull that failed.
     pub fn tidy(&self) {
-        self.state().sweep_blobs(&self.inner.files);
+        self.sweep_blobs(&mut self.state());
     }
 
     /// Keeps what is put here from now on, until its image is there and held.
     pub fn pulling(&self) -> PullGuard {
-        self.state().pulls += 1;
+        self.pulls().count += 1;
         PullGuard {
             store: self.clone(),
         }
@@ -386,6 +397,17 @@ impl ImageStore {
         }
     }
 
+    /// Removes blobs of no image, but those that a pull under way asked for.
+    fn sweep_blobs(&self, state: &mut State) {
+        let wanted = self.pulls().wanted.clone();
+        state.sweep_blobs(&self.inner.files, wanted);
+    }
+
+    fn pulls(&self) -> MutexGuard<'_, Pulls> {
+        let pulls = self.inner.pulls.lock();
+        pulls.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner
             .state
@@ -429,7 +451,12 @@ impl fmt::Display for ImageName {
 
 impl Drop for PullGuard {
     fn drop(&mut self) {
-        self.store.state().end_pull();
+        let mut pulls = self.store.pulls();
+        pulls.count -= 1;
+        if pulls.count == 0 {
+            // What was asked for stays if it belongs to an image by now.
+            pulls.wanted.clear();
+        }
     }
 }
 

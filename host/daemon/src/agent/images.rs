@@ -19,7 +19,7 @@ use super::error::ModuleError;
 use super::handle::image_folder;
 use super::progress::Progress;
 use crate::code::CodeStore;
-use crate::deployment::sealed::{ImageDigests, StoredDeployment};
+use crate::deployment::sealed::ImageDigests;
 use crate::images::{ImageSupply, Wanted};
 
 /// How many times it is told at most how far a pull is.
@@ -124,10 +124,11 @@ impl Images {
             self.supply
                 .check_allowed(&Reference::try_from(&spec.image)?)?;
         }
-        let in_store = before
-            .manifest
-            .and_then(|manifest| self.supply.store().by_digest(&manifest));
-        if in_store.is_some() || self.find(&before.component).await.is_some() {
+        let in_store = match before.manifest {
+            Some(manifest) => self.supply.has(manifest).await,
+            None => false,
+        };
+        if in_store || self.find(&before.component).await.is_some() {
             return Ok(before.into());
         }
         let Some(manifest) = before.manifest else {
@@ -171,13 +172,9 @@ impl Images {
         }
     }
 
-    /// Holds the images of these deployments in the store, and of none beside them.
-    pub(super) fn hold<'a>(&self, deployments: impl IntoIterator<Item = &'a StoredDeployment>) {
-        let deployments = deployments.into_iter();
-        let held: BTreeSet<Digest> = deployments
-            .flat_map(StoredDeployment::manifest_digests)
-            .collect();
-        self.supply.store().hold(&self.holder, held);
+    /// Holds the images with these manifests in the store, and no others.
+    pub(super) async fn hold(&self, manifests: BTreeSet<Digest>) {
+        self.supply.hold(&self.holder, manifests).await;
     }
 
     /// The code of an image by the digest of its component alone, if this device has it.
@@ -238,7 +235,7 @@ impl Images {
         };
         let tried = tried.await;
         // It may be let go again, and was used just now, so stays for some days.
-        images.hold([]);
+        images.hold(BTreeSet::new()).await;
         tried
     }
 

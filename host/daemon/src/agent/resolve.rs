@@ -139,7 +139,7 @@ impl Agent {
     }
 
     /// Holds the images of all that runs or may come to run: others may be let go.
-    pub(super) fn hold_images(&self) {
+    pub(super) async fn hold_images(&self) {
         let resolved = self.resolved.to_stored();
         let in_memory = [&self.running, &self.last_good].map(|deployment| {
             let deployment = deployment.as_ref();
@@ -150,7 +150,10 @@ impl Agent {
             .into_iter()
             .chain(in_memory.iter().map(Option::as_ref))
             .flatten();
-        self.images.hold(all.chain([&resolved]));
+        let manifests = all
+            .chain([&resolved])
+            .flat_map(StoredDeployment::manifest_digests);
+        self.images.hold(manifests.collect()).await;
     }
 }
 

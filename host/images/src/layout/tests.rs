@@ -349,3 +349,25 @@ fn an_archive_larger_than_the_store_may_be_is_refused() {
     assert!(told.contains("do not fit into the image store"), "{told}");
     assert_eq!(store.usage().size_bytes, 0);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+
+    /// Whatever is changed of an archive, it is loaded whole or not at all.
+    #[test]
+    fn an_archive_with_bytes_changed_is_loaded_whole_or_leaves_nothing(
+        changes in proptest::collection::vec((0.0..1.0_f64, proptest::prelude::any::<u8>()), 1..8),
+        end in 0.0..2.0_f64,
+    ) {
+        let mut archive = archive(&parts("example.org/a:1"));
+        let place = |share: f64, length: usize| (share * length as f64) as usize;
+        for (share, byte) in changes {
+            // Headers and documents are in the first blocks, the rest is one large blob.
+            let at = place(share, archive.len().min(8192));
+            archive[at] = byte;
+        }
+        archive.truncate(place(end, archive.len()));
+        let loaded = load(&archive);
+        proptest::prop_assert!(loaded.is_err() || loaded.is_ok_and(|images| images.len() == 1));
+    }
+}

@@ -55,7 +55,7 @@ impl ImageStore {
         // Before the lock, so that it is let go after it.
         let guard = self.pulling();
         let mut state = self.state();
-        state.wanted.insert(digest);
+        self.pulls().wanted.insert(digest);
         if let Some(size_bytes) = state.blobs.get(&digest).copied() {
             if size_bytes == descriptor.size_bytes {
                 return Ok(None);

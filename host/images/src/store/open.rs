@@ -3,7 +3,7 @@
 //! Owns what becomes of each file that is found. An index that cannot be read is made anew of the manifests that are
 //! here: their names are lost, and deployments find their images by digest all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wasm_edge_model::time::Timestamp;
 use wasm_edge_store::file::TEMPORARY_PREFIX;
@@ -51,7 +51,7 @@ pub(super) fn open(files: &Files) -> Result<State, StoreError> {
             "the index of the image store cannot be written"
         );
     }
-    state.sweep_blobs(files);
+    state.sweep_blobs(files, BTreeSet::new());
     Ok(state)
 }
 

@@ -95,7 +95,7 @@ impl ImageStore {
         let before = state.size_bytes();
         let listed = state.list();
         state.change_entries(&self.inner.files, entries)?;
-        state.sweep_blobs(&self.inner.files);
+        self.sweep_blobs(state);
         let images = listed
             .into_iter()
             .filter(|image| !state.images.contains_key(&image.manifest_digest))

@@ -52,8 +52,11 @@ impl StoreSink {
         on_thread(move || download.map_or(Ok(()), Download::finish)).await
     }
 
-    /// Why the store did not take what came, where that ended a transfer.
-    pub fn into_failure(self) -> Option<StoreError> {
+    /// Gives a transfer up: what came of use is kept. Answers why the store did not take what came, where that ended
+    /// it.
+    pub async fn give_up(mut self) -> Option<StoreError> {
+        let download = self.download.take();
+        on_thread(move || drop(download)).await;
         self.failure
     }
 

@@ -38,10 +38,6 @@ pub(super) struct State {
     pub(super) partials: BTreeMap<Digest, Partial>,
     /// Downloads that are under way.
     pub(super) active: BTreeSet<Digest>,
-    /// How many pulls are under way.
-    pub(super) pulls: usize,
-    /// Blobs that they asked for, which may belong to no image yet.
-    pub(super) wanted: BTreeSet<Digest>,
     /// Who holds which images.
     pub(super) holds: BTreeMap<String, BTreeSet<Digest>>,
 }
@@ -140,14 +136,6 @@ impl State {
         })
     }
 
-    /// A pull is over: what it asked for stays if it belongs to an image by now.
-    pub(super) fn end_pull(&mut self) {
-        self.pulls -= 1;
-        if self.pulls == 0 {
-            self.wanted.clear();
-        }
-    }
-
     pub(super) fn hold(&mut self, holder: &str, manifest: Digest) {
         let held = self.holds.entry(holder.to_owned()).or_default();
         held.insert(manifest);
@@ -227,13 +215,13 @@ impl State {
         Ok(())
     }
 
-    /// Removes blobs that the index does not speak of, and that no pull under way asked for.
-    pub(super) fn sweep_blobs(&mut self, files: &Files) {
+    /// Removes blobs that the index does not speak of, and that are not wanted.
+    pub(super) fn sweep_blobs(&mut self, files: &Files, wanted: BTreeSet<Digest>) {
         // The index on disk may speak of what that in memory does not.
         if self.index_in_doubt {
             return;
         }
-        let mut named = self.wanted.clone();
+        let mut named = wanted;
         named.extend(self.images.keys());
         for parts in self.images.values() {
             named.extend([parts.config.digest, parts.component.digest]);
