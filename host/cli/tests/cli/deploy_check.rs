@@ -75,9 +75,11 @@ fn a_valid_manifest_gives_its_warnings_and_a_summary() {
     let expected = "\
 d.json: valid, 2 modules, 2 routes, 1 warning
 
-MODULE  DESIRED  ORDER    MEMORY  GRANTS  IMAGE
-filter  stopped      -  32.0 MiB       0  registry.example.com/filter:1
-sensor  running      1  16.0 MiB       1  file:sensor.wasm
+MODULE  DESIRED  ORDER  NEEDS    MEMORY      HOST  GRANTS  IMAGE
+filter  stopped      -      -  32.0 MiB  4.00 MiB       0  registry.example.com/filter:1
+sensor  running      1      -  16.0 MiB  4.00 MiB       1  file:sensor.wasm
+
+memory: 20.0 MiB at most
 
 ROUTE             FROM                                    TO
 sensor-to-filter  /messages/modules/sensor/*              filter/in
