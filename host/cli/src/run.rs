@@ -139,14 +139,15 @@ async fn start(
     let hub = Hub::open(&folder.hub()?, hub_options(args)).await?;
     let upstream = HubUpstream::new(hub.clone());
     let own_folder = std::fs::canonicalize(folder.path())?;
+    let way = Way::Embedded(Arc::new(upstream.clone()));
     let mut devices = Vec::new();
     for target in targets {
         hub.ensure_device(&target.device).await?;
-        let config = DeviceConfig {
+        let device = Device::start(DeviceConfig {
             device: target.device.clone(),
             folder: folder.device(&target.device)?,
             own_folder: own_folder.clone(),
-            upstream: Way::Embedded(Arc::new(upstream.clone())),
+            upstream: way.clone(),
             code: code.clone(),
             images: images.clone(),
             restart_waits: RestartWaits {
@@ -154,19 +155,13 @@ async fn start(
                 ..RestartWaits::default()
             },
             health_checks: HealthChecks::default(),
-            agent: AgentSettings {
-                // Whoever reaches the hub of this process is its user.
-                file_images: true,
-                health_timeout: args.health_timeout,
-                ..AgentSettings::default()
-            },
+            agent: agent_settings(args),
             router: config.router,
             uploads: uploads::of(folder.path(), HubClock::new(None)),
             ledger: None,
-        };
-        let device = Device::start(config);
-        devices
-            .push(device.with_context(|| format!("cannot start the device `{}`", target.device))?);
+        });
+        let device = device.with_context(|| format!("cannot start the device `{}`", target.device));
+        devices.push(device?);
     }
     let views: Vec<_> = devices.iter().map(|device| device.view().clone()).collect();
     let console = Console::open(
@@ -201,6 +196,15 @@ async fn start(
         _folder: folder,
     };
     Ok((running, console))
+}
+
+fn agent_settings(args: &RunArgs) -> AgentSettings {
+    AgentSettings {
+        // Whoever reaches the hub of this process is its user.
+        file_images: true,
+        health_timeout: args.health_timeout,
+        ..AgentSettings::default()
+    }
 }
 
 fn hub_options(args: &RunArgs) -> HubOptions {

@@ -104,32 +104,12 @@ impl Device {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: DeviceConfig) -> Result<Self, StartError> {
-        let DeviceConfig {
-            device,
-            folder,
-            own_folder,
-            upstream,
-            code,
-            images,
-            restart_waits,
-            health_checks,
-            agent: settings,
-            router: routing,
-            uploads,
-            ledger,
-        } = config;
+        let (device, routing) = (config.device, config.router);
         let (gate, pumped) = (Gate::default(), PumpCounters::default());
-        let keys = Keyring::new(&MasterKey::open(&folder.keys()?)?);
-        let folder = Arc::new(folder);
+        let keys = Keyring::new(&MasterKey::open(&config.folder.keys()?)?);
+        let folder = Arc::new(config.folder);
         let twins = Twins::open(&folder.store()?, &keys)?;
-        let (upstream, hub): (Arc<dyn Upstream>, HubPlace) = match upstream {
-            Way::Embedded(upstream) => (upstream, HubPlace::Embedded),
-            Way::Network(upstream) => (upstream, HubPlace::Network),
-            Way::None => {
-                let local = LocalHub::open(twins.database(), &keys)?;
-                (Arc::new(local.clone()), HubPlace::Local(local))
-            }
-        };
+        let (upstream, hub) = hub_at(config.upstream, &twins, &keys)?;
         let upstream: Arc<dyn Upstream> = Arc::new(GatedUpstream::new(upstream, gate.clone()));
         let file = SealedFile::new(Arc::clone(&folder), &keys);
         let router = queues::open(&device, &folder, &routing)?;
@@ -143,9 +123,9 @@ impl Device {
             methods: methods.clone(),
             keys,
             folder: Arc::clone(&folder),
-            own_folder,
-            restart_waits,
-            health_checks,
+            own_folder: config.own_folder,
+            restart_waits: config.restart_waits,
+            health_checks: config.health_checks,
             interposer: None,
         });
         let (stop, stop_agent) = (CancellationToken::new(), CancellationToken::new());
@@ -162,12 +142,12 @@ impl Device {
             logs: logs.clone(),
             upstream: Arc::clone(&upstream),
             sessions: sessions.clone(),
-            code,
-            images,
+            code: config.code,
+            images: config.images,
             file,
             folder: Arc::clone(&folder),
-            settings,
-            uploads,
+            settings: config.agent,
+            uploads: config.uploads,
             routing,
         })?;
         let view = DeviceView {
@@ -183,7 +163,7 @@ impl Device {
             upstream,
             hub,
             sessions,
-            ledger,
+            ledger: config.ledger,
         };
         let (agent_pulse, heart) = pulse::pulse();
         Ok(Self {
@@ -246,4 +226,20 @@ impl Device {
         self.view.router.close().await;
         self.view.logs.close().await;
     }
+}
+
+/// The device's way to its hub, and where that hub is; a device without one has its own.
+fn hub_at(
+    way: Way,
+    twins: &Twins,
+    keys: &Keyring,
+) -> Result<(Arc<dyn Upstream>, HubPlace), StartError> {
+    Ok(match way {
+        Way::Embedded(upstream) => (upstream, HubPlace::Embedded),
+        Way::Network(upstream) => (upstream, HubPlace::Network),
+        Way::None => {
+            let local = LocalHub::open(twins.database(), keys)?;
+            (Arc::new(local.clone()), HubPlace::Local(local))
+        }
+    })
 }

@@ -21,6 +21,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_clock::virtual_clock::{Entered, VirtualClock};
@@ -242,28 +243,20 @@ impl Testbed {
         (runtime, clock, entered): (Runtime, VirtualClock, Entered),
     ) -> Result<Self, TestbedError> {
         let failed = |err: &dyn std::fmt::Display| TestbedError::Device(err.to_string());
-        let TestbedConfig {
-            device,
-            folder,
-            own_folder,
-            manifest,
-            stubs,
-            seed,
-            ..
-        } = config;
+        let (device, manifest) = (config.device, config.manifest);
         let id = spec.id.clone();
-        let (record, faults) = (Record::default(), Faults::default());
-        let desired = manifest.module_twins.get(&id).cloned().unwrap_or_default();
-        let hub = TestHub::new(desired, record.clone(), faults.clone());
         let between = Between {
-            record,
-            faults,
-            stubs: stubs.into(),
-            seed,
+            record: Record::default(),
+            faults: Faults::default(),
+            stubs: config.stubs.into(),
+            seed: config.seed,
             message: Arc::new(AtomicU64::new(0)),
         };
-        let keys = Keyring::new(&MasterKey::open(&folder.keys()?).map_err(|err| failed(&err))?);
-        let twins = Twins::open(&folder.store()?, &keys).map_err(|err| failed(&err))?;
+        let desired = manifest.module_twins.get(&id).cloned().unwrap_or_default();
+        let hub = TestHub::new(desired, between.record.clone(), between.faults.clone());
+        let master = MasterKey::open(&config.folder.keys()?).map_err(|err| failed(&err))?;
+        let keys = Keyring::new(&master);
+        let twins = Twins::open(&config.folder.store()?, &keys).map_err(|err| failed(&err))?;
         let twin = twins.of(&id).map_err(|err| failed(&err))?;
         let router = Router::new(device.clone(), Limits::default());
         let table = RouteTable::new(&manifest.routes, manifest.store_and_forward.time_to_live);
@@ -276,12 +269,14 @@ impl Testbed {
             logs: Logs::without_files(device.clone()),
             methods: methods.clone(),
             keys,
-            folder: Arc::new(folder),
-            own_folder,
+            folder: Arc::new(config.folder),
+            own_folder: config.own_folder,
             restart_waits: RestartWaits::default(),
             health_checks: HealthChecks::default(),
             interposer: Some(Arc::new(between.clone())),
         });
+        let rest_max = spec.limits.call_deadline + steps::REST_MARGIN;
+        let stop = CancellationToken::new();
         let sync = Sync {
             identity: ModuleIdentity {
                 device,
@@ -298,20 +293,7 @@ impl Testbed {
             generation_id: None,
             retry_max: UNREACHABLE_MAX,
         };
-        let rest_max = spec.limits.call_deadline + steps::REST_MARGIN;
-        let stop = CancellationToken::new();
-        let (told, synced) = tokio::sync::watch::channel(false);
-        let parts = vec![
-            runtime.spawn(sync.run(told, stop.clone())),
-            runtime.spawn(pump::run(
-                router.upstream_inbox(),
-                sessions,
-                PumpCounters::default(),
-                // Nobody watches over it.
-                crate::pulse::pulse().1,
-                stop.clone(),
-            )),
-        ];
+        let (parts, synced) = follow(&runtime, sync, &router, sessions, &stop);
         let module = Module {
             spec,
             code: code.clone(),
@@ -320,13 +302,7 @@ impl Testbed {
             credentials: TestHub::credentials(),
             twin,
         };
-        runtime.block_on(async {
-            let mut synced = synced;
-            // The hub of a test bed answers at once.
-            let _ = synced.wait_for(|synced| *synced).await;
-            supervisor.add(module);
-            supervisor.start(&id).await;
-        });
+        runtime.block_on(begin(&supervisor, module, synced));
         Ok(Self {
             injector: Injector::new(router.clone()),
             runtime,
@@ -400,4 +376,35 @@ fn open_private(path: &Path) -> std::io::Result<Dir> {
         }
     }
     Dir::open_ambient_dir(path, ambient_authority())
+}
+
+/// Starts what connects the module with the hub of the test bed. Tells when the twin is there.
+fn follow(
+    runtime: &Runtime,
+    sync: Sync,
+    router: &Router,
+    sessions: Sessions,
+    stop: &CancellationToken,
+) -> (Vec<JoinHandle<()>>, watch::Receiver<bool>) {
+    let (told, synced) = watch::channel(false);
+    let parts = vec![
+        runtime.spawn(sync.run(told, stop.clone())),
+        runtime.spawn(pump::run(
+            router.upstream_inbox(),
+            sessions,
+            PumpCounters::default(),
+            // Nobody watches over it.
+            crate::pulse::pulse().1,
+            stop.clone(),
+        )),
+    ];
+    (parts, synced)
+}
+
+/// Starts the module when its twin is there; the hub of a test bed answers at once.
+async fn begin(supervisor: &Supervisor, module: Module, mut synced: watch::Receiver<bool>) {
+    let id = module.spec.id.clone();
+    let _ = synced.wait_for(|synced| *synced).await;
+    supervisor.add(module);
+    supervisor.start(&id).await;
 }

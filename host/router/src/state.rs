@@ -228,10 +228,13 @@ impl State {
                 true => queue.place(sender, target.priority, &self.ledger),
                 false => None,
             };
+            let time_to_live = target.time_to_live;
             targets.extend(place.map(|place| NewTarget {
                 place,
-                time_to_live: target.time_to_live,
+                time_to_live,
             }));
+            // A time to live beyond what the clock can tell never ends.
+            let expires_at = time_to_live.and_then(|ttl| held.taken_at.checked_add(ttl));
             let entry = Entry {
                 sequence,
                 id: sequence,
@@ -241,10 +244,7 @@ impl State {
                 place,
                 durability: path.durability,
                 taken_at: held.taken_at,
-                // A time to live beyond what the clock can tell never ends.
-                expires_at: target
-                    .time_to_live
-                    .and_then(|ttl| held.taken_at.checked_add(ttl)),
+                expires_at,
                 not_before: None,
                 tries: Tries::default(),
                 // A message that somebody asks about has one endpoint.

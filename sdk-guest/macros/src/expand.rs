@@ -119,14 +119,10 @@ impl Form {
         };
         let (handle, none) = (quote!(handle), TokenStream::new());
         match kind {
-            Kind::Init => form(
-                quote!(init),
-                quote!(init),
-                quote!(init),
-                none.clone(),
-                none,
-                failed,
-            ),
+            Kind::Init => {
+                let init = quote!(init);
+                form(init.clone(), init.clone(), init, none.clone(), none, failed)
+            }
             Kind::Message => form(
                 quote!(message_handler),
                 handle,

@@ -97,22 +97,11 @@ impl OfHub {
                 let hub = time_of(endpoint, endpoint.port().unwrap_or(config.hub.https_port));
                 timekeeping::wait_set(&clock, &config.clock, hub).await;
             }
-            std::future::pending::<()>().await
-        };
-        let waiting = async {
-            loop {
-                tokio::time::sleep(PATIENCE).await;
-                manager.starting("waiting for the provisioning service", PATIENCE * 3);
-            }
         };
         let Provisioned {
             assignment,
             credential,
-        } = tokio::select! {
-            provisioned = provisioner.provision() => provisioned,
-            () = set => unreachable!("it goes on for ever"),
-            () = waiting => unreachable!("it goes on for ever"),
-        };
+        } = provision(&provisioner, set, manager).await;
         let device = assignment.device.clone();
         let device_folder = folder.device(&device)?;
         let keys = Keyring::open(&device_folder)?;
@@ -252,6 +241,30 @@ async fn narrate(mut standing: watch::Receiver<Standing>, hub: &str) {
         if standing.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Asks which hub the device belongs to, until there is an answer. Meanwhile the clock is waited for, and the service
+/// manager told why the start takes its time.
+async fn provision(
+    provisioner: &Provisioner,
+    set: impl Future<Output = ()>,
+    manager: &ServiceManager,
+) -> Provisioned {
+    let set = async {
+        set.await;
+        std::future::pending::<()>().await
+    };
+    let waiting = async {
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            manager.starting("waiting for the provisioning service", PATIENCE * 3);
+        }
+    };
+    tokio::select! {
+        provisioned = provisioner.provision() => provisioned,
+        () = set => unreachable!("it goes on for ever"),
+        () = waiting => unreachable!("it goes on for ever"),
     }
 }
 
