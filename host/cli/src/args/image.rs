@@ -38,7 +38,7 @@ pub(crate) struct ImagePushArgs {
     /// The component (WebAssembly)
     pub(crate) file: PathBuf,
 
-    /// Where it goes: HOST[:PORT]/NAME[:TAG]
+    /// Where it goes: `HOST[:PORT]/NAME[:TAG]`
     #[arg(value_name = "IMAGE")]
     pub(crate) reference: Reference,
 
@@ -65,7 +65,7 @@ pub(crate) struct ImagePushArgs {
 /// Arguments of `image pull`.
 #[derive(Debug, Args)]
 pub(crate) struct ImagePullArgs {
-    /// Images in registries: HOST[:PORT]/NAME[:TAG][@DIGEST]
+    /// Images in registries: `HOST[:PORT]/NAME[:TAG][@DIGEST]`
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) references: Vec<Reference>,
 
