@@ -118,11 +118,12 @@ fn what_cannot_be_compiled_is_refused_by_name_and_prunes_nothing() {
         .says(&[broken, "1 of 1 image cannot be compiled"]);
     let registry = Deployment::new().module(Module::of("far", "x.wasm".as_ref()));
     let text = registry.json().to_string();
-    let text = text.replace("file:x.wasm", "example.org/far:1");
+    // Nobody listens there.
+    let text = text.replace("file:x.wasm", "127.0.0.1:1/far:1");
     let manifest = home.write("far.json", text);
     precompile(&home, &[manifest.to_str().unwrap()])
-        .ended_with(78)
-        .says(&["far: pulling from a registry is not in this version"]);
+        .ended_with(9)
+        .says(&["far: cannot pull the image `127.0.0.1:1/far:1`"]);
     let faulty = home.write("faulty.json", "{");
     precompile(&home, &[faulty.to_str().unwrap()]).ended_with(78);
     precompile(&home, &["no-such.json"]).ended_with(4);

@@ -39,8 +39,9 @@ fn wait_another(hub: &HubServe<'_>, module: &str, before: &str) -> String {
 /// Waits until the module itself says that it is of this generation, by a message at the hub.
 fn wait_is(daemon: &Daemon<'_>, telemetry: &mut Telemetry, generation: &str) {
     wait::until_so("the module to run under its identity", || {
-        daemon.verb(&["send", "whoami", "--wait"]).ok();
-        body(&telemetry.next("whoami"))["generation"] == generation
+        // A device that has just started may not have it yet.
+        let sent = daemon.verb(&["send", "whoami", "--wait"]);
+        sent.status == Some(0) && body(&telemetry.next("whoami"))["generation"] == generation
     });
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use wasm_edge_daemon::code::{CodeStore, ENGINE_VERSION, Origin};
-use wasm_edge_daemon::images::ImageSupply;
+use wasm_edge_daemon::images::{ImageSupply, SupplyError};
 use wasm_edge_images::credentials::Credentials;
 use wasm_edge_images::image::ModuleImage;
 use wasm_edge_images::reference::Reference;
@@ -68,6 +68,8 @@ struct Line {
 struct Refusal {
     reason: String,
     hint: Option<String>,
+    /// Whether it may be there another time.
+    is_passing: bool,
 }
 
 /// Compiles what the files name into the data folder, and prints what is there.
@@ -113,7 +115,12 @@ pub(super) async fn execute(
             refusals.len(),
             human::count(wanted.len(), "image")
         );
-        let failure = Failure::new(ExitStatus::BadConfig, what);
+        let passing = refusals.iter().all(|refusal| refusal.is_passing);
+        let status = match passing {
+            true => ExitStatus::TryLater,
+            false => ExitStatus::BadConfig,
+        };
+        let failure = Failure::new(status, what);
         return Err(
             match refusals.into_iter().find_map(|refusal| refusal.hint) {
                 Some(hint) => failure.hint(hint).into(),
@@ -188,6 +195,7 @@ impl Report {
         let (_, origin) = code.load(image).await.map_err(|err| Refusal {
             reason: chain(&err),
             hint: None,
+            is_passing: false,
         })?;
         if origin == Origin::Compiled {
             let took = begun.elapsed().as_secs_f64();
@@ -257,6 +265,7 @@ async fn load(
         .map_err(|err: ImageError| Refusal {
             reason: chain(&err),
             hint: Some(err.hint().to_owned()),
+            is_passing: false,
         })
 }
 
@@ -269,6 +278,7 @@ async fn pull(
     let told = |err: &dyn std::error::Error, hint| Refusal {
         reason: chain(err),
         hint,
+        is_passing: false,
     };
     let reference = Reference::try_from(&wanted.reference).map_err(|err| told(&err, None))?;
     let pinned = reference
@@ -282,7 +292,11 @@ async fn pull(
             let pulled = images
                 .pull(&reference, &Credentials::Anonymous, &tell)
                 .await;
-            pulled.map_err(|err| told(&err, err.hint()))?.image
+            let refused = |err: SupplyError| Refusal {
+                is_passing: err.is_passing(),
+                ..told(&err, err.hint())
+            };
+            pulled.map_err(refused)?.image
         }
     };
     let store = images.store().clone();
