@@ -155,7 +155,7 @@ async fn start(
                 ..RestartWaits::default()
             },
             health_checks: HealthChecks::default(),
-            agent: agent_settings(args),
+            agent: agent_settings(args, config),
             router: config.router,
             uploads: uploads::of(folder.path(), HubClock::new(None)),
             ledger: None,
@@ -198,11 +198,12 @@ async fn start(
     Ok((running, console))
 }
 
-fn agent_settings(args: &RunArgs) -> AgentSettings {
+fn agent_settings(args: &RunArgs, config: &Config) -> AgentSettings {
     AgentSettings {
         // Whoever reaches the hub of this process is its user.
         file_images: true,
         health_timeout: args.health_timeout,
+        memory_max_bytes: config.policy.memory_max_bytes,
         ..AgentSettings::default()
     }
 }

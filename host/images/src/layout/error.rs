@@ -70,6 +70,14 @@ pub enum LayoutError {
         /// How many.
         count: usize,
     },
+    /// The name that was given has the digest of another image.
+    #[error("`{name}` names another image than this one, whose digest is `{digest}`")]
+    OtherDigest {
+        /// The name.
+        name: String,
+        /// The image.
+        digest: Digest,
+    },
     /// The store did not take a part.
     #[error("cannot keep `{digest}`")]
     Store {
@@ -89,6 +97,7 @@ impl LayoutError {
             Self::NoIndex => Some(
                 "make one with `wasm-edge image save`, or with `skopeo copy docker://IMAGE oci-archive:FILE`",
             ),
+            Self::OtherDigest { .. } => Some("leave the digest out of the name, or correct it"),
             Self::OneName { .. } => Some("load it without a name, and its own names hold"),
             Self::Document {
                 source:

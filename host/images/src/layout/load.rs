@@ -78,8 +78,20 @@ pub(super) fn images(
     }
     let mut loaded = Vec::new();
     let mut refused = None;
-    for (descriptor, names) in named.into_values() {
-        let names = name.map_or(names, |name| vec![name.clone()]);
+    for (descriptor, mut names) in named.into_values() {
+        let is_another =
+            |name: &Reference| name.digest().is_some_and(|own| *own != descriptor.digest);
+        if let Some(name) = name {
+            if is_another(name) {
+                return Err(LayoutError::OtherDigest {
+                    name: name.to_string(),
+                    digest: descriptor.digest,
+                });
+            }
+            names = vec![name.clone()];
+        }
+        // A layout can say what it likes, and a deployment that pins a digest trusts the name.
+        names.retain(|name| !is_another(name));
         match image(store, parts, &descriptor, &names, now) {
             Ok(image) => loaded.push(image),
             // A layout may have others beside.

@@ -192,6 +192,24 @@ fn a_name_that_is_given_takes_the_place_of_the_layouts_own() {
 }
 
 #[test]
+fn no_name_with_the_digest_of_another_image_is_taken() {
+    let pinned = format!("example.org/a@sha256:{}", "0".repeat(64));
+    let place = place();
+    let store = store(&place);
+    let name = reference(&pinned);
+    let whole = archive(&parts(&pinned));
+    let loaded = load_tar(&store, &whole[..], None, now()).unwrap();
+    assert!(loaded[0].names.is_empty(), "{:?}", loaded[0].names);
+    assert!(store.resolve(&name).is_none());
+    let err = load_tar(&store, &whole[..], Some(&name), now()).unwrap_err();
+    assert!(matches!(err, LayoutError::OtherDigest { .. }), "{err}");
+    assert!(store.resolve(&name).is_none());
+    let right = reference(&format!("example.org/a@{}", loaded[0].manifest_digest));
+    load_tar(&store, &whole[..], Some(&right), now()).unwrap();
+    assert!(store.resolve(&right).is_some());
+}
+
+#[test]
 fn a_tag_alone_names_nothing_outside_its_layout() {
     let check = |annotations: &[(&str, &str)], expected: Option<&str>| {
         let annotations = annotations
