@@ -31,9 +31,6 @@ use crate::deployment::sealed;
 /// How often images are let go that nobody used for long: their ages are counted in days.
 pub const PRUNE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often a blob is fetched from its beginning where the part that was here turned out to be wrong.
-const ANEW_MAX: usize = 1;
-
 /// Gets images of registries; clones share it.
 #[derive(Clone)]
 pub struct ImageSupply {
@@ -275,7 +272,11 @@ impl ImageSupply {
             (PullPolicy::OnCreate, stored) => {
                 let fetched = self.fetch(reference, credentials, Some(holder), tell).await;
                 match (fetched, stored) {
-                    (Ok(pulled), _) => take(pulled.image, None).await,
+                    // It is held since it was put into the store.
+                    (Ok(pulled), _) => Ok(Obtained {
+                        image: pulled.image,
+                        warning: None,
+                    }),
                     (Err(err), Some(image)) if err.is_out_of_reach() => {
                         let warning = format!(
                             "the image `{reference}` is the one pulled before, `{}`: {}",
@@ -452,27 +453,22 @@ impl Transfer<'_> {
     ) -> Result<u64, SupplyError> {
         let store = self.supply.store();
         let store_failed = SupplyError::store(self.reference);
-        let mut anew = 0;
-        loop {
-            let sink = StoreSink::begin(store, blob).await.map_err(&store_failed)?;
-            let Some(mut sink) = sink else {
-                return Ok(0);
-            };
-            let resumed_bytes = sink.resumed_bytes();
-            let tell = |bytes| (self.tell)(before_bytes + bytes, self.size_bytes);
-            tell(resumed_bytes);
-            if let Err(err) = repository.pull_blob(blob, &mut sink, &tell).await {
-                return Err(match sink.give_up().await {
-                    Some(failure) => store_failed(failure),
-                    None => SupplyError::registry(self.reference)(err),
-                });
-            }
-            match sink.finish().await {
-                Ok(()) => return Ok(blob.size_bytes.saturating_sub(resumed_bytes)),
-                Err(StoreError::Digest { resumed: true, .. }) if anew < ANEW_MAX => anew += 1,
-                Err(err) => return Err(store_failed(err)),
-            }
+        let sink = StoreSink::begin(store, blob).await.map_err(&store_failed)?;
+        let Some(mut sink) = sink else {
+            return Ok(0);
+        };
+        let resumed_bytes = sink.resumed_bytes();
+        let tell = |bytes| (self.tell)(before_bytes + bytes, self.size_bytes);
+        tell(resumed_bytes);
+        // A part that was here and is damaged is fetched again by it.
+        if let Err(err) = repository.pull_blob(blob, &mut sink, &tell).await {
+            return Err(match sink.give_up().await {
+                Some(failure) => store_failed(failure),
+                None => SupplyError::registry(self.reference)(err),
+            });
         }
+        sink.finish().await.map_err(store_failed)?;
+        Ok(blob.size_bytes.saturating_sub(resumed_bytes))
     }
 }
 

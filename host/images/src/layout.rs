@@ -131,11 +131,10 @@ pub fn save_folder(store: &ImageStore, images: &[StoredImage], folder: &Dir) -> 
 /// The index of a layout with these images: an entry for each name, one for an image without a name.
 fn index(images: &[StoredImage]) -> Vec<u8> {
     let entry = |image: &StoredImage, name: Option<&String>| {
-        let parts = image.config.size_bytes + image.component.size_bytes;
         let mut entry = json!({
             "mediaType": image.media_type,
             "digest": image.manifest_digest.to_string(),
-            "size": image.size_bytes - parts,
+            "size": image.manifest_size_bytes(),
         });
         if let Some(name) = name {
             entry["annotations"] = json!({ NAME_KEY: name });
@@ -155,15 +154,7 @@ fn index(images: &[StoredImage]) -> Vec<u8> {
 
 /// All blobs of images with their sizes, each once.
 fn blobs(images: &[StoredImage]) -> BTreeMap<Digest, u64> {
-    let mut blobs = BTreeMap::new();
-    for image in images {
-        let parts = image.config.size_bytes + image.component.size_bytes;
-        blobs.insert(image.manifest_digest, image.size_bytes - parts);
-        for part in [&image.config, &image.component] {
-            blobs.insert(part.digest, part.size_bytes);
-        }
-    }
-    blobs
+    images.iter().flat_map(StoredImage::blobs).collect()
 }
 
 fn blob_path(digest: &Digest) -> String {

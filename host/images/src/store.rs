@@ -23,7 +23,7 @@ mod retention;
 mod room;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -116,6 +116,22 @@ pub struct StoredImage {
     pub holders: Vec<String>,
 }
 
+impl StoredImage {
+    /// What its manifest alone takes.
+    pub(crate) fn manifest_size_bytes(&self) -> u64 {
+        self.size_bytes - self.config.size_bytes - self.component.size_bytes
+    }
+
+    /// Its blobs with their sizes: the manifest, the config and the component.
+    pub(crate) fn blobs(&self) -> [(Digest, u64); 3] {
+        [
+            (self.manifest_digest, self.manifest_size_bytes()),
+            (self.config.digest, self.config.size_bytes),
+            (self.component.digest, self.component.size_bytes),
+        ]
+    }
+}
+
 /// What a store has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -204,7 +220,12 @@ impl ImageStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Io`].
     pub fn manifest(&self, manifest: &Digest) -> Result<Vec<u8>, StoreError> {
-        self.read_blob(manifest, MANIFEST_BYTES_MAX)
+        let bytes = self.read_unverified(manifest, MANIFEST_BYTES_MAX)?;
+        let found = Digest::of(&bytes);
+        match found == *manifest {
+            true => Ok(bytes),
+            false => Err(self.damaged(manifest, found)),
+        }
     }
 
     /// The component with this digest, read and verified. A damaged one is thrown away, so that it can be had anew.
@@ -212,10 +233,13 @@ impl ImageStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Io`].
     pub fn component(&self, component: &Digest) -> Result<ModuleImage, StoreError> {
-        let bytes = self.read_blob(component, IMAGE_BYTES_MAX)?;
-        ModuleImage::check(bytes.into(), None).map_err(|source| StoreError::Damaged {
-            digest: *component,
-            source,
+        let bytes = self.read_unverified(component, IMAGE_BYTES_MAX)?;
+        ModuleImage::check(bytes.into(), Some(component)).map_err(|source| match source {
+            ImageFault::Digest { found, .. } => self.damaged(component, found),
+            source => StoreError::Damaged {
+                digest: *component,
+                source,
+            },
         })
     }
 
@@ -372,17 +396,11 @@ impl ImageStore {
         self.inner.limits
     }
 
-    fn read_blob(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+    fn read_unverified(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
         let bytes = self.inner.files.read(&blob_name(digest), max_bytes)?;
-        let bytes = bytes.ok_or_else(|| StoreError::Missing {
+        bytes.ok_or_else(|| StoreError::Missing {
             what: digest.to_string(),
-        })?;
-        let found = Digest::of(&bytes);
-        if found == *digest {
-            return Ok(bytes);
-        }
-        drop(bytes);
-        Err(self.damaged(digest, found))
+        })
     }
 
     /// Throws a damaged blob away.
@@ -467,9 +485,6 @@ impl fmt::Debug for ImageStore {
             .finish_non_exhaustive()
     }
 }
-
-/// Names by image.
-type Names = BTreeMap<Digest, Vec<String>>;
 
 #[cfg(test)]
 mod tests;

@@ -38,7 +38,7 @@ pub struct Download {
     /// Whether a part of it is kept, to be gone on with.
     is_kept: bool,
     /// The blob is kept until its image is there.
-    guard: Option<PullGuard>,
+    _guard: PullGuard,
 }
 
 impl ImageStore {
@@ -140,7 +140,7 @@ impl ImageStore {
             resumed_bytes: size_bytes,
             outcome: Outcome::Part,
             is_kept: true,
-            guard: Some(guard),
+            _guard: guard,
         })
     }
 
@@ -281,7 +281,6 @@ impl Drop for Download {
             // Said already, together with its being there.
             Outcome::Blob => {}
         }
-        self.guard.take();
     }
 }
 

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::files::{Files, blob_name, partial_name, site};
 use super::index::{self, Entry};
 use super::retention::{self, Candidate};
-use super::{Names, StoredImage, USED_STEP};
+use super::{StoredImage, USED_STEP};
 use crate::digest::Digest;
 use crate::document::{Descriptor, ImageManifest};
 
@@ -90,17 +90,16 @@ impl State {
 
     /// An image, if it is whole.
     pub(super) fn image(&self, manifest: &Digest) -> Option<StoredImage> {
-        let image = self.describe(manifest, &mut self.names())?;
+        let image = self.describe(manifest)?;
         let whole = |part: &Descriptor| self.blobs.get(&part.digest) == Some(&part.size_bytes);
         (whole(&image.config) && whole(&image.component)).then_some(image)
     }
 
     /// All images, whole or not, by name.
     pub(super) fn list(&self) -> Vec<StoredImage> {
-        let mut names = self.names();
         let images = self.images.keys();
         let mut images: Vec<StoredImage> = images
-            .filter_map(|manifest| self.describe(manifest, &mut names))
+            .filter_map(|manifest| self.describe(manifest))
             .collect();
         images.sort_by(|a, b| {
             let key = |image: &StoredImage| (image.names.is_empty(), image.names.first().cloned());
@@ -109,28 +108,20 @@ impl State {
         images
     }
 
-    fn names(&self) -> Names {
-        let mut names = Names::new();
-        for entry in &self.entries {
-            let of_image = names.entry(entry.manifest).or_default();
-            of_image.extend(entry.name.clone());
-        }
-        names.values_mut().for_each(|names| names.sort());
-        names
-    }
-
-    fn describe(&self, manifest: &Digest, names: &mut Names) -> Option<StoredImage> {
+    fn describe(&self, manifest: &Digest) -> Option<StoredImage> {
         let parts = self.images.get(manifest)?;
         let entries = || self.entries.iter().filter(|e| e.manifest == *manifest);
         let entry = entries().next()?;
         let last_used = entries().map(|entry| entry.last_used).max();
+        let mut names: Vec<String> = entries().filter_map(|entry| entry.name.clone()).collect();
+        names.sort();
         Some(StoredImage {
             manifest_digest: *manifest,
             media_type: entry.media_type.clone(),
             size_bytes: entry.size_bytes + parts.config.size_bytes + parts.component.size_bytes,
             component: parts.component.clone(),
             config: parts.config.clone(),
-            names: names.remove(manifest).unwrap_or_default(),
+            names,
             last_used: last_used.unwrap_or(Timestamp::UNSET),
             holders: self.holders(manifest),
         })
@@ -156,19 +147,11 @@ impl State {
     /// The images as they are judged.
     pub(super) fn candidates(&self) -> Vec<Candidate> {
         let held: BTreeSet<Digest> = self.held().collect();
-        let candidate = |image: StoredImage| {
-            let parts = [&image.config, &image.component];
-            let parts = parts.map(|part| (part.digest, part.size_bytes));
-            let manifest_bytes = image.size_bytes - parts[0].1 - parts[1].1;
-            let blobs = parts
-                .into_iter()
-                .chain([(image.manifest_digest, manifest_bytes)]);
-            Candidate {
-                manifest: image.manifest_digest,
-                last_used: image.last_used,
-                held: held.contains(&image.manifest_digest),
-                blobs: blobs.collect(),
-            }
+        let candidate = |image: StoredImage| Candidate {
+            manifest: image.manifest_digest,
+            last_used: image.last_used,
+            held: held.contains(&image.manifest_digest),
+            blobs: image.blobs().to_vec(),
         };
         self.list().into_iter().map(candidate).collect()
     }
