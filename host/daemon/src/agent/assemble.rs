@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value};
+use wasm_edge_images::digest::Digest;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::{Fault, ImageReference, Manifest, Origin, RegistryCredential};
 use wasm_edge_model::route::condition::Compatibility;
@@ -130,6 +131,12 @@ impl Deployment {
     /// Names what it says and which images it runs; the same for the same.
     pub(super) fn digest(&self) -> String {
         digest(&self.to_stored())
+    }
+
+    /// The manifests of all its images that are of registries.
+    pub(super) fn manifest_digests(&self) -> impl Iterator<Item = Digest> {
+        let modules = self.desired.modules.values();
+        modules.filter_map(|placed| placed.image.manifest)
     }
 
     /// The form that is stored.

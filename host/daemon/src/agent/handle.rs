@@ -106,6 +106,8 @@ pub struct DeploymentView {
 pub struct TriedOut {
     /// Each module, by name.
     pub modules: Vec<TriedOutModule>,
+    /// What all need at their start, in bytes.
+    pub needed_bytes: u64,
     /// What all that are to run may take, in bytes.
     pub may_take_bytes: u64,
     /// What is there for them; that others stop before is not counted.
@@ -236,6 +238,7 @@ impl AgentHandle {
         }
         Ok(TriedOut {
             modules,
+            needed_bytes: memory::needed_bytes(&needs),
             may_take_bytes,
             available,
         })

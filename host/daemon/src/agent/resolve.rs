@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use wasm_edge_images::digest::Digest;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::{ImageReference, Manifest, ModuleSpec};
 
@@ -23,16 +24,9 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// What is known of it, for holding it.
-    pub(super) fn to_stored(&self) -> StoredDeployment {
-        let manifests = self.images.iter().filter_map(|(id, meant)| {
-            let digest = meant.digests.manifest?;
-            Some((id.clone(), digest.to_string()))
-        });
-        StoredDeployment {
-            manifests: manifests.collect(),
-            ..StoredDeployment::default()
-        }
+    fn manifest_digests(&self) -> impl Iterator<Item = Digest> {
+        let images = self.images.values();
+        images.filter_map(|meant| meant.digests.manifest)
     }
 }
 
@@ -140,19 +134,17 @@ impl Agent {
 
     /// Holds the images of all that runs or may come to run: others may be let go.
     pub(super) async fn hold_images(&self) {
-        let resolved = self.resolved.to_stored();
-        let in_memory = [&self.running, &self.last_good].map(|deployment| {
-            let deployment = deployment.as_ref();
-            deployment.map(Deployment::to_stored)
-        });
+        let in_memory = [&self.running, &self.last_good].into_iter().flatten();
         let on_disk = [self.ledger.current(), self.ledger.last_good()];
-        let all = on_disk
-            .into_iter()
-            .chain(in_memory.iter().map(Option::as_ref))
-            .flatten();
-        let manifests = all
-            .chain([&resolved])
-            .flat_map(StoredDeployment::manifest_digests);
+        let manifests = in_memory
+            .flat_map(Deployment::manifest_digests)
+            .chain(self.resolved.manifest_digests())
+            .chain(
+                on_disk
+                    .into_iter()
+                    .flatten()
+                    .flat_map(StoredDeployment::manifest_digests),
+            );
         self.images.hold(manifests.collect()).await;
     }
 }

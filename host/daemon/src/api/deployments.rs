@@ -55,15 +55,12 @@ pub(super) async fn check(
             "hostMemoryLimitBytes": module.memory.host_limit_bytes,
         })
     });
-    let needed_bytes: u64 = tried.modules.iter().fold(0, |sum, module| {
-        sum.saturating_add(module.memory.needed_bytes)
-    });
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     Ok(Json(json!({
         "device": view.device,
         "modules": modules.collect::<Vec<_>>(),
         "memory": {
-            "neededBytes": needed_bytes,
+            "neededBytes": tried.needed_bytes,
             "mayTakeBytes": tried.may_take_bytes,
             "policyMaxBytes": tried.available.policy_max_bytes,
             "freeBytes": tried.available.free_bytes,

@@ -8,14 +8,9 @@ use std::time::Duration;
 use wasm_edge_images::credentials::Credentials;
 use wasm_edge_images::reference::RegistryHost;
 use wasm_edge_images::registry::{HostSettings, Mirror};
+use wasm_edge_images::store::StoreLimits;
 
 use super::read::{Reader, Table};
-
-/// What images may take, unless set: a small part of the flash of a board, and dozens of large images.
-pub const IMAGES_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
-
-/// How long an image that nobody uses is kept, unless set: as IoT Edge does.
-const UNUSED_DAYS_DEFAULT: u64 = 7;
 
 /// From a few small images to more than a board has.
 pub(super) const IMAGES_BYTES: RangeInclusive<u64> = 1024 * 1024..=1 << 40;
@@ -52,9 +47,13 @@ pub struct ImagesConfig {
 
 impl Default for ImagesConfig {
     fn default() -> Self {
+        let StoreLimits {
+            max_bytes,
+            unused_max,
+        } = StoreLimits::default();
         Self {
-            max_bytes: IMAGES_BYTES_DEFAULT,
-            unused_max: days(UNUSED_DAYS_DEFAULT),
+            max_bytes,
+            unused_max,
             docker_config: None,
         }
     }
