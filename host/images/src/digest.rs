@@ -48,6 +48,11 @@ impl Digest {
         &self.0
     }
 
+    /// Reads the digits alone, as [`Digest::hex`] writes them.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        parse_hex(digits.as_bytes()).map(Digest)
+    }
+
     /// The 64 hexadecimal digits alone, as used in names of files.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()

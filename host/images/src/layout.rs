@@ -22,26 +22,12 @@ use wasm_edge_store::disk::Disk;
 use wasm_edge_store::file;
 
 use crate::digest::{Digest, Hasher};
-use crate::document::{INDEX, MANIFEST_BYTES_MAX};
+use crate::document::INDEX;
+use crate::oci_layout::{INDEX_FILE, LAYOUT, LAYOUT_FILE, NAME_KEY, blob_path};
 use crate::reference::Reference;
 use crate::store::{ImageStore, StoredImage};
 use error::LayoutError;
 use load::{Folder, Staged};
-
-/// The file that makes a folder a layout.
-const LAYOUT_FILE: &str = "oci-layout";
-
-/// Its content.
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-
-/// The list of images.
-const INDEX_FILE: &str = "index.json";
-
-/// Where blobs lie.
-const BLOBS: &str = "blobs/sha256/";
-
-/// The name of an image in a layout, as the specification has it: a reference, or a tag alone.
-const NAME_KEY: &str = "org.opencontainers.image.ref.name";
 
 /// How much is copied at once, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -155,10 +141,6 @@ fn index(images: &[StoredImage]) -> Vec<u8> {
 /// All blobs of images with their sizes, each once.
 fn blobs(images: &[StoredImage]) -> BTreeMap<Digest, u64> {
     images.iter().flat_map(StoredImage::blobs).collect()
-}
-
-fn blob_path(digest: &Digest) -> String {
-    format!("{BLOBS}{}", digest.hex())
 }
 
 /// Copies a blob out of the store, and verifies it on its way.

@@ -25,3 +25,5 @@ pub mod reference;
 pub mod image;
 
 pub mod digest;
+
+mod oci_layout;

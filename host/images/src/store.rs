@@ -36,9 +36,10 @@ use wasm_edge_store::volume::Volume;
 use crate::digest::Digest;
 use crate::document::{Descriptor, ImageManifest, MANIFEST_BYTES_MAX};
 use crate::image::{IMAGE_BYTES_MAX, ImageFault, ModuleImage};
+use crate::oci_layout::blob_path;
 use crate::reference::Reference;
 use error::StoreError;
-use files::{Files, blob_name, site};
+use files::{Files, site};
 use folders::StoreFolders;
 use index::Entry;
 use state::State;
@@ -251,7 +252,7 @@ impl ImageStore {
         self.manifest(&image.manifest_digest)?;
         for part in [&image.config, &image.component] {
             let (disk, size_bytes) = self.blob(&part.digest)?;
-            let name = blob_name(&part.digest);
+            let name = blob_path(&part.digest);
             let found = Files::hash(&name, &*disk, size_bytes)?.finish();
             if found != part.digest {
                 return Err(self.damaged(&part.digest, found));
@@ -270,7 +271,7 @@ impl ImageStore {
             what: digest.to_string(),
         };
         let size_bytes = size_bytes.ok_or_else(missing)?;
-        let disk = self.inner.files.open(&blob_name(digest))?;
+        let disk = self.inner.files.open(&blob_path(digest))?;
         Ok((disk.ok_or_else(missing)?, size_bytes))
     }
 
@@ -283,7 +284,7 @@ impl ImageStore {
     /// Throws a blob away that turned out to be of no use; images that need it are no longer whole.
     pub fn discard(&self, digest: &Digest) {
         let mut state = self.state();
-        if self.inner.files.remove(&blob_name(digest)) {
+        if self.inner.files.remove(&blob_path(digest)) {
             state.blobs.remove(digest);
         }
     }
@@ -334,7 +335,7 @@ impl ImageStore {
         let size_bytes = manifest.bytes.len() as u64;
         let files = &self.inner.files;
         if state.blobs.get(&digest) != Some(&size_bytes) {
-            files.replace(&blob_name(&digest), manifest.bytes, site::BLOB)?;
+            files.replace(&blob_path(&digest), manifest.bytes, site::BLOB)?;
             state.blobs.insert(digest, size_bytes);
         }
         let names = manifest.names.iter().map(ToString::to_string);
@@ -397,7 +398,7 @@ impl ImageStore {
     }
 
     fn read_unverified(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.inner.files.read(&blob_name(digest), max_bytes)?;
+        let bytes = self.inner.files.read(&blob_path(digest), max_bytes)?;
         bytes.ok_or_else(|| StoreError::Missing {
             what: digest.to_string(),
         })

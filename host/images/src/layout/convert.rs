@@ -11,8 +11,8 @@ use cap_std::fs::Dir;
 use wasm_edge_store::file;
 
 use super::tar::{self, Archive};
-use super::{BLOBS, CHUNK_BYTES, INDEX_FILE, LAYOUT_FILE};
 use crate::digest::Digest;
+use crate::oci_layout::{BLOBS, INDEX_FILE, LAYOUT_FILE};
 
 /// Writes the folder of a layout as an archive: its two documents first, which say what the rest is.
 ///
@@ -51,13 +51,7 @@ pub fn unpack(archive: impl Read, folder: &Path) -> io::Result<()> {
             _ => continue,
         };
         let mut file = place.create(name)?.into_std();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            match archive.read(&mut chunk)? {
-                0 => break,
-                read => file.write_all(&chunk[..read])?,
-            }
-        }
+        io::copy(&mut archive, &mut file)?;
         file.sync_all()?;
     }
     Ok(())
@@ -76,7 +70,7 @@ fn add(folder: &Dir, name: &str, as_name: &str, archive: &mut dyn Write) -> io::
 }
 
 fn is_blob(name: &str) -> bool {
-    format!("sha256:{name}").parse::<Digest>().is_ok()
+    Digest::from_hex(name).is_some()
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ use wasm_edge_model::error::chain;
 use wasm_edge_model::time::Timestamp;
 
 use super::error::LayoutError;
-use super::{BLOBS, CHUNK_BYTES, INDEX_FILE, MANIFEST_BYTES_MAX, NAME_KEY, blob_path, tar};
+use super::{CHUNK_BYTES, tar};
 use crate::digest::Digest;
 use crate::document::{
-    CONFIG_BYTES_MAX, Descriptor, Document, DocumentFault, INDEX, ImageManifest,
+    CONFIG_BYTES_MAX, Descriptor, Document, DocumentFault, INDEX, ImageManifest, MANIFEST_BYTES_MAX,
 };
 use crate::image::IMAGE_BYTES_MAX;
+use crate::oci_layout::{BLOBS, INDEX_FILE, NAME_KEY, blob_path};
 use crate::reference::Reference;
 use crate::store::error::StoreError;
 use crate::store::{ImageStore, PutManifest, StoredImage};
@@ -243,7 +244,7 @@ impl Parts for Folder<'_> {
         let digest = blob.digest;
         let opened = self.open(&blob_path(&digest))?;
         let (mut file, _) = opened.ok_or(LayoutError::Missing { digest })?;
-        keep(self.store, blob, &mut |buffer| file.read(buffer))
+        keep(self.store, blob, &mut file)
     }
 }
 
@@ -260,7 +261,7 @@ impl<'a> Staged<'a> {
                 return Err(LayoutError::TooManyEntries { max: ENTRIES_MAX });
             }
             let blob = entry.name.strip_prefix(BLOBS);
-            let blob = blob.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+            let blob = blob.and_then(Digest::from_hex);
             if blob.is_none() && entry.name != INDEX_FILE {
                 continue;
             }
@@ -276,13 +277,13 @@ impl<'a> Staged<'a> {
                         digest,
                         size_bytes,
                     };
-                    keep(store, &blob, &mut |buffer| archive.read(buffer))?;
+                    keep(store, &blob, &mut archive)?;
                 }
                 None if index.is_some() => return Err(LayoutError::Twice { name }),
                 None => {
                     check_size(&name, size_bytes, MANIFEST_BYTES_MAX)?;
                     let mut bytes = vec![0; usize::try_from(size_bytes).unwrap_or_default()];
-                    fill(&mut archive, &mut bytes).map_err(LayoutError::Read)?;
+                    archive.read_exact(&mut bytes).map_err(LayoutError::Read)?;
                     index = Some(bytes);
                 }
             }
@@ -321,11 +322,7 @@ impl Parts for Staged<'_> {
 }
 
 /// Puts what is read into the store as a blob, unless it is there.
-fn keep(
-    store: &ImageStore,
-    blob: &Descriptor,
-    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
-) -> Result<(), LayoutError> {
+fn keep(store: &ImageStore, blob: &Descriptor, content: &mut dyn Read) -> Result<(), LayoutError> {
     let failed = refused(blob.digest);
     let Some(mut download) = store.begin(blob).map_err(&failed)? else {
         return Ok(());
@@ -335,21 +332,13 @@ fn keep(
     download.keep_no_part();
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
-        match read(&mut buffer) {
+        match content.read(&mut buffer) {
             Ok(0) => return download.finish().map_err(&failed),
             Ok(read) => download.append(&buffer[..read]).map_err(&failed)?,
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => return Err(LayoutError::Read(err)),
         }
     }
-}
-
-fn fill<R: Read>(archive: &mut tar::Archive<R>, bytes: &mut [u8]) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        filled += archive.read(&mut bytes[filled..])?;
-    }
-    Ok(())
 }
 
 fn of_tar(err: io::Error) -> LayoutError {

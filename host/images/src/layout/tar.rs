@@ -91,12 +91,11 @@ impl<R: Read> Archive<R> {
         self.padding = padding(entry.size_bytes).len() as u64;
         Ok(Some(entry))
     }
+}
 
-    /// Reads the next bytes of the present entry, none at its end.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] where the archive ends in it, and those of reading.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+/// The bytes of the present entry. An archive that ends in it is [`io::ErrorKind::UnexpectedEof`].
+impl<R: Read> Read for Archive<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);
         let most = most.min(buffer.len());
         if most == 0 {

@@ -2,6 +2,7 @@ use cap_std::ambient_authority;
 
 use super::*;
 use crate::document::{ComponentFacts, ImageFacts, PackedImage};
+use crate::oci_layout::BLOBS;
 use crate::store::{PutManifest, StoreLimits};
 
 fn now() -> Timestamp {

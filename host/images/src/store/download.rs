@@ -9,11 +9,12 @@ use std::sync::Arc;
 use wasm_edge_store::disk::Disk;
 
 use super::error::StoreError;
-use super::files::{Files, blob_name, partial_name, site};
+use super::files::{Files, partial_name, site};
 use super::state::Partial;
 use super::{ImageStore, PullGuard};
 use crate::digest::{Digest, Hasher};
 use crate::document::Descriptor;
+use crate::oci_layout::blob_path;
 
 /// What is there of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl ImageStore {
                     found_bytes: size_bytes,
                 });
             }
-            self.inner.files.remove(&blob_name(&digest));
+            self.inner.files.remove(&blob_path(&digest));
             state.blobs.remove(&digest);
         }
         if !state.active.insert(digest) {
@@ -235,7 +236,7 @@ impl Download {
                 resumed: self.resumed_bytes > 0,
             });
         }
-        let (from, to) = (partial_name(&digest), blob_name(&digest));
+        let (from, to) = (partial_name(&digest), blob_path(&digest));
         let files = &self.store.inner.files;
         let named = files.name(&from, &*self.disk, &to, site::BLOB);
         if named.is_err() {

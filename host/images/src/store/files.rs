@@ -10,8 +10,9 @@ use wasm_edge_store::file::TEMPORARY_PREFIX;
 use wasm_edge_store::volume::{SyncSite, Volume};
 
 use super::error::StoreError;
-use super::folders::{BLOBS, PARTIAL};
+use super::folders::PARTIAL;
 use crate::digest::{Digest, Hasher};
+use crate::oci_layout::blob_path;
 
 /// How much is read at once, in bytes: what hashing a blob holds in memory.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -38,11 +39,6 @@ pub(super) mod site {
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     volume: Arc<dyn Volume>,
-}
-
-/// Where a blob lies.
-pub(super) fn blob_name(digest: &Digest) -> String {
-    format!("{BLOBS}{}", digest.hex())
 }
 
 /// Where a blob lies that is not whole yet.
@@ -119,7 +115,7 @@ impl Files {
 
     /// Whether a blob of so many bytes is what its digest says.
     pub(super) fn is_blob(&self, digest: &Digest, size_bytes: u64) -> Result<bool, StoreError> {
-        let name = blob_name(digest);
+        let name = blob_path(digest);
         let Some(disk) = self.open(&name)? else {
             return Ok(false);
         };

@@ -11,8 +11,7 @@ use wasm_edge_store::disk::Disk;
 use wasm_edge_store::file;
 use wasm_edge_store::volume::{FolderVolume, SyncSite, Volume};
 
-/// Where blobs lie, as the OCI image layout has it.
-pub(super) const BLOBS: &str = "blobs/sha256/";
+use crate::oci_layout::BLOBS;
 
 /// Where blobs lie that are not whole yet.
 pub(super) const PARTIAL: &str = "partial/";

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 use wasm_edge_model::time::Timestamp;
 
 use crate::digest::Digest;
-
-/// The file.
-pub(super) const FILE: &str = "index.json";
+use crate::document::INDEX;
+use crate::oci_layout::NAME_KEY;
 
 /// The largest that is read, in bytes: [`ENTRIES_MAX`] entries with the longest names, and room.
 pub(super) const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -18,17 +17,11 @@ pub(super) const BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The most names and images that a store has. The limit of bytes comes first, but for images that are tiny.
 pub(super) const ENTRIES_MAX: usize = 2000;
 
-/// The media type of the file.
-const MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-
 /// The version of what we write beside the specification's keys.
 const VERSION: &str = "1";
 
 /// Has [`VERSION`], on the index.
 const VERSION_KEY: &str = "io.wasm-edge.image-store.version";
-
-/// The name of an entry, as the specification has it.
-const NAME_KEY: &str = "org.opencontainers.image.ref.name";
 
 /// When an entry was used last.
 const LAST_USED_KEY: &str = "io.wasm-edge.image.last-used";
@@ -80,7 +73,7 @@ struct EntryForm {
 pub(super) fn write(entries: &[Entry]) -> Vec<u8> {
     let form = Form {
         schema_version: 2,
-        media_type: MEDIA_TYPE.to_owned(),
+        media_type: INDEX.to_owned(),
         manifests: entries.iter().map(EntryForm::from).collect(),
         annotations: BTreeMap::from([(VERSION_KEY.to_owned(), VERSION.to_owned())]),
     };

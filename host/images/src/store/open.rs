@@ -9,12 +9,13 @@ use wasm_edge_model::time::Timestamp;
 use wasm_edge_store::file::TEMPORARY_PREFIX;
 
 use super::error::StoreError;
-use super::files::{Files, blob_name};
-use super::folders::{BLOBS, PARTIAL};
+use super::files::Files;
+use super::folders::PARTIAL;
 use super::index::{self, Entry, IndexFault};
-use super::state::{LAYOUT_FILE, Partial, State};
+use super::state::{Partial, State};
 use crate::digest::Digest;
 use crate::document::{ImageManifest, MANIFEST_BYTES_MAX};
+use crate::oci_layout::{BLOBS, INDEX_FILE, LAYOUT_FILE, blob_path};
 
 /// Reads what is there, and sweeps away what belongs to nothing.
 pub(super) fn open(files: &Files) -> Result<State, StoreError> {
@@ -60,12 +61,12 @@ fn found(files: &Files) -> Result<State, StoreError> {
     let mut state = State::default();
     for name in files.list()? {
         if let Some(hex) = name.strip_prefix(BLOBS) {
-            match digest_of(hex) {
+            match Digest::from_hex(hex) {
                 Some(digest) => drop(state.blobs.insert(digest, files.size(&name)?)),
                 None => drop(files.remove(&name)),
             }
         } else if let Some(hex) = name.strip_prefix(PARTIAL) {
-            match digest_of(hex) {
+            match Digest::from_hex(hex) {
                 Some(digest) => {
                     let partial = Partial::of(files.size(&name)?);
                     state.partials.insert(digest, partial);
@@ -81,13 +82,9 @@ fn found(files: &Files) -> Result<State, StoreError> {
     Ok(state)
 }
 
-fn digest_of(hex: &str) -> Option<Digest> {
-    format!("sha256:{hex}").parse().ok()
-}
-
 /// The entries of the index; `None` where it has to be made anew.
 fn read_index(files: &Files) -> Result<Option<Vec<Entry>>, StoreError> {
-    let why = match files.read(index::FILE, index::BYTES_MAX) {
+    let why = match files.read(INDEX_FILE, index::BYTES_MAX) {
         Ok(None) => return Ok(Some(Vec::new())),
         Ok(Some(bytes)) => match index::read(&bytes) {
             Ok(entries) => return Ok(Some(entries)),
@@ -126,7 +123,7 @@ fn read_manifest(
     digest: &Digest,
     media_type: Option<&str>,
 ) -> Result<ImageManifest, String> {
-    let bytes = files.read(&blob_name(digest), MANIFEST_BYTES_MAX);
+    let bytes = files.read(&blob_path(digest), MANIFEST_BYTES_MAX);
     let bytes = bytes.map_err(|err| err.told())?;
     let bytes = bytes.ok_or("its manifest is not there")?;
     if Digest::of(&bytes) != *digest {

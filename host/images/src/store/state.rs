@@ -8,18 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasm_edge_model::time::Timestamp;
 
 use super::error::StoreError;
-use super::files::{Files, blob_name, partial_name, site};
+use super::files::{Files, partial_name, site};
 use super::index::{self, Entry};
 use super::retention::{self, Candidate};
 use super::{StoredImage, USED_STEP};
 use crate::digest::Digest;
 use crate::document::{Descriptor, ImageManifest};
-
-/// The file that makes the folder an OCI image layout.
-pub(super) const LAYOUT_FILE: &str = "oci-layout";
-
-/// Its content.
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+use crate::oci_layout::{INDEX_FILE, LAYOUT, LAYOUT_FILE, blob_path};
 
 /// What the store knows.
 #[derive(Debug, Default)]
@@ -189,7 +184,7 @@ impl State {
         files.sync_names(site::BLOB_NAMES)?;
         // From here until both have succeeded, the disk may have either.
         self.index_in_doubt = true;
-        files.replace(index::FILE, &index::write(&entries), site::INDEX)?;
+        files.replace(INDEX_FILE, &index::write(&entries), site::INDEX)?;
         files.sync_names(site::INDEX_NAME)?;
         self.index_in_doubt = false;
         self.entries = entries;
@@ -210,7 +205,7 @@ impl State {
             named.extend([parts.config.digest, parts.component.digest]);
         }
         self.blobs
-            .retain(|digest, _| named.contains(digest) || !files.remove(&blob_name(digest)));
+            .retain(|digest, _| named.contains(digest) || !files.remove(&blob_path(digest)));
     }
 
     /// Removes downloads that were cut: those that lay idle the last time already, or all but those under way.
