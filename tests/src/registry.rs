@@ -48,6 +48,26 @@ pub struct RegistryOptions {
     pub tls: bool,
 }
 
+/// The ways in which registries are met.
+pub const WAYS: [RegistryOptions; 4] = [
+    RegistryOptions {
+        door: Door::Open,
+        tls: true,
+    },
+    RegistryOptions {
+        door: Door::Open,
+        tls: false,
+    },
+    RegistryOptions {
+        door: Door::Password,
+        tls: true,
+    },
+    RegistryOptions {
+        door: Door::Token,
+        tls: true,
+    },
+];
+
 /// A running registry; dropping it ends it and removes what it holds.
 #[derive(Debug)]
 pub struct Registry {

@@ -23,6 +23,16 @@ fn hub(home: &Home) -> HubServe<'_> {
         .start(home)
 }
 
+/// A proxy that knows the hub and lets in those with [`LOGIN`].
+fn proxy_with_login(home: &Home) -> Option<Proxy> {
+    let options = ProxyOptions {
+        login: Some(LOGIN),
+        name: Some(HUB_NAME),
+        ..ProxyOptions::default()
+    };
+    Proxy::start_with(home, options)
+}
+
 /// The device `d1` of a hub that has a deployment for it.
 fn device(hub: &HubServe<'_>) -> DaemonOptions {
     let options = DaemonOptions::of_hub(hub, &hub.make_device("d1"));
@@ -53,12 +63,7 @@ fn connected(daemon: &Daemon<'_>) -> usize {
 #[test]
 fn all_that_leaves_the_device_goes_through_the_proxy_with_its_password() {
     let (hub_home, home) = (Home::new(), Home::new());
-    let options = ProxyOptions {
-        login: Some(LOGIN),
-        name: Some(HUB_NAME),
-        ..ProxyOptions::default()
-    };
-    let Some(proxy) = Proxy::start_with(&home, options) else {
+    let Some(proxy) = proxy_with_login(&home) else {
         return;
     };
     let hub = hub(&hub_home);
@@ -121,12 +126,7 @@ fn a_proxy_that_lets_through_one_port_alone_is_used_for_that() {
 #[test]
 fn a_device_whose_password_the_proxy_does_not_take_says_so_and_shows_it_to_nobody() {
     let (hub_home, home) = (Home::new(), Home::new());
-    let options = ProxyOptions {
-        login: Some(LOGIN),
-        name: Some(HUB_NAME),
-        ..ProxyOptions::default()
-    };
-    let Some(proxy) = Proxy::start_with(&home, options) else {
+    let Some(proxy) = proxy_with_login(&home) else {
         return;
     };
     let hub = hub(&hub_home);

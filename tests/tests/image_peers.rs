@@ -6,7 +6,7 @@ use serde_json::Value;
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::oci_clients::{Oras, Place, Skopeo};
 use wasm_edge_tests::paths;
-use wasm_edge_tests::registry::{Door, Registry, RegistryOptions};
+use wasm_edge_tests::registry::{Door, Registry, WAYS};
 
 /// Pushes a component as an artifact by `oras`, as its manual shows it.
 fn push_by_oras(oras: &Oras<'_>, home: &Home, registry: &Registry, name: &str) {
@@ -23,15 +23,9 @@ fn push_by_oras(oras: &Oras<'_>, home: &Home, registry: &Registry, name: &str) {
 
 #[test]
 fn the_registry_takes_what_other_clients_push_and_gives_it_back_by_each_door() {
-    let doors = [
-        (Door::Open, true),
-        (Door::Open, false),
-        (Door::Password, true),
-        (Door::Token, true),
-    ];
-    for (door, tls) in doors {
+    for options in WAYS {
+        let door = options.door;
         let home = Home::new();
-        let options = RegistryOptions { door, tls };
         let (Some(mut registry), Some(skopeo), Some(oras)) = (
             Registry::start_with(options),
             Skopeo::find(&home),

@@ -11,7 +11,7 @@ use wasm_edge_tests::oci_clients::{Oras, Place, Skopeo};
 use wasm_edge_tests::outcome::Outcome;
 use wasm_edge_tests::paths;
 use wasm_edge_tests::process::Process;
-use wasm_edge_tests::registry::{self, Door, Registry, RegistryOptions};
+use wasm_edge_tests::registry::{self, Door, Registry, WAYS};
 
 /// A home with a configuration for a registry.
 struct Desk {
@@ -87,14 +87,8 @@ fn large_component(home: &Home, size_bytes: usize) -> PathBuf {
 
 #[test]
 fn what_is_pushed_is_copied_by_others_and_comes_back_the_same_by_each_door() {
-    let doors = [
-        (Door::Open, true),
-        (Door::Open, false),
-        (Door::Password, true),
-        (Door::Token, true),
-    ];
-    for (door, tls) in doors {
-        let Some(registry) = Registry::start_with(RegistryOptions { door, tls }) else {
+    for options in WAYS {
+        let Some(registry) = Registry::start_with(options) else {
             return;
         };
         // The realm of tokens is another host, with the same authority.

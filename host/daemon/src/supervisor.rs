@@ -176,7 +176,8 @@ impl Supervisor {
     }
 
     /// Changes what is said of a module, and leaves its instance alone: its desired status, its restart policy,
-    /// how its health is asked, its start order, by which digest its image is named. Start or stop it besides where its desired status has changed.
+    /// how its health is asked, its start order, by which digest its image is named. Start or stop it besides where its
+    /// desired status has changed.
     ///
     /// What an instance runs by, see [`ModuleSpec::runs_as`], holds from its next start on; what is to change
     /// that at once is [`Supervisor::update`]. `false` if there is none of that name.

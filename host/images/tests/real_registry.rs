@@ -2,15 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use wasm_edge_images::credentials::{Credentials, DockerConfig};
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::document::{ComponentFacts, ImageFacts, PackedImage};
 use wasm_edge_images::reference::{Reference, RegistryHost};
-use wasm_edge_images::registry::blob::{BlobSink, BlobSource};
+use wasm_edge_images::registry::blob::BlobSource;
 use wasm_edge_images::registry::error::RegistryError;
 use wasm_edge_images::registry::{HostSettings, Mirror, Registry, RegistryOptions};
 use wasm_edge_net::clock::HubClock;
@@ -18,30 +16,6 @@ use wasm_edge_net::traffic::Counter;
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::proxy::Proxy;
 use wasm_edge_tests::registry::{self as real, Door, LOGIN};
-
-/// A blob in memory.
-#[derive(Default)]
-struct Memory(Vec<u8>);
-
-impl BlobSink for Memory {
-    fn size_bytes(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
-        self.0.extend_from_slice(&bytes);
-        Ok(())
-    }
-
-    async fn digest(&mut self) -> io::Result<Digest> {
-        Ok(Digest::of(&self.0))
-    }
-
-    async fn restart(&mut self) -> io::Result<()> {
-        self.0.clear();
-        Ok(())
-    }
-}
 
 fn host(real: &real::Registry) -> RegistryHost {
     RegistryHost::parse(&real.host()).unwrap()
@@ -108,7 +82,7 @@ async fn pull(
     let mut repository = registry.repository(from, given)?;
     let resolved = repository.resolve().await?;
     assert_eq!(Digest::of(&resolved.manifest), resolved.manifest_digest);
-    let (mut config, mut component) = (Memory::default(), Memory::default());
+    let (mut config, mut component) = (Vec::new(), Vec::new());
     let image = &resolved.image;
     repository
         .pull_blob(&image.config, &mut config, &|_| {})
@@ -116,19 +90,15 @@ async fn pull(
     repository
         .pull_blob(&image.layer, &mut component, &|_| {})
         .await?;
-    assert_eq!(Digest::of(&config.0), image.config.digest);
-    Ok(component.0)
+    assert_eq!(Digest::of(&config), image.config.digest);
+    Ok(component)
 }
 
 #[tokio::test]
 async fn what_is_pushed_is_pulled_through_each_door() {
-    for (door, tls) in [
-        (Door::Open, true),
-        (Door::Open, false),
-        (Door::Password, true),
-        (Door::Token, true),
-    ] {
-        let Some(real) = real::Registry::start_with(real::RegistryOptions { door, tls }) else {
+    for options_of_real in real::WAYS {
+        let door = options_of_real.door;
+        let Some(real) = real::Registry::start_with(options_of_real) else {
             return;
         };
         let mut with_login = settings(&real);
@@ -210,33 +180,33 @@ async fn a_transfer_goes_on_where_it_was_cut() {
     let mut repository = registry.repository(&to, &Credentials::Anonymous).unwrap();
     let layer = repository.resolve().await.unwrap().image.layer;
     let (component, _) = image(500_000);
-    let mut sink = Memory(component[..400_000].to_vec());
+    let mut sink = component[..400_000].to_vec();
     let told = std::sync::Mutex::new(Vec::new());
     let progress = |bytes| told.lock().unwrap().push(bytes);
     repository
         .pull_blob(&layer, &mut sink, &progress)
         .await
         .unwrap();
-    assert_eq!(sink.0, component);
+    assert_eq!(sink, component);
     let sent = real.wait_answered("GET", "/blobs/");
     assert_eq!((sent.status, sent.sent_bytes), (206, 100_000));
     let told = told.into_inner().unwrap();
     assert_eq!((told[0], *told.last().unwrap()), (400_000, 500_000));
     // What was there is damaged: it is thrown away, and all is asked for once.
-    let mut damaged = Memory(vec![7; 400_000]);
+    let mut damaged = vec![7; 400_000];
     repository
         .pull_blob(&layer, &mut damaged, &|_| {})
         .await
         .unwrap();
-    assert_eq!(damaged.0, component);
+    assert_eq!(damaged, component);
     // What was there is too much, or whole and wrong.
     for length in [500_000, 600_000] {
-        let mut wrong = Memory(vec![7; length]);
+        let mut wrong = vec![7; length];
         repository
             .pull_blob(&layer, &mut wrong, &|_| {})
             .await
             .unwrap();
-        assert_eq!(wrong.0, component);
+        assert_eq!(wrong, component);
     }
     // What is there is asked for not at all.
     let before = real.answered_with("/blobs/").len();

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, Config, ImageLayer};
@@ -15,34 +14,11 @@ use wasm_edge_images::document::{
     ComponentFacts, ImageFacts, PackedImage, WASM_CONFIG, WASM_LAYER,
 };
 use wasm_edge_images::reference::{Reference, RegistryHost};
-use wasm_edge_images::registry::blob::{BlobSink, BlobSource};
+use wasm_edge_images::registry::blob::BlobSource;
 use wasm_edge_images::registry::{HostSettings, Registry, RegistryOptions};
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::traffic::Counter;
 use wasm_edge_tests::registry::{self as real, Door, LOGIN};
-
-/// A blob in memory.
-struct Memory(Vec<u8>);
-
-impl BlobSink for Memory {
-    fn size_bytes(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    async fn append(&mut self, bytes: bytes::Bytes) -> io::Result<()> {
-        self.0.extend_from_slice(&bytes);
-        Ok(())
-    }
-
-    async fn digest(&mut self) -> io::Result<Digest> {
-        Ok(Digest::of(&self.0))
-    }
-
-    async fn restart(&mut self) -> io::Result<()> {
-        self.0.clear();
-        Ok(())
-    }
-}
 
 fn ours(real: &real::Registry) -> Registry {
     let settings = HostSettings {
@@ -131,12 +107,12 @@ async fn we_pull_what_it_pushes() {
         let repository = ours(&real).repository(&reference, &Credentials::Anonymous);
         let mut repository = repository.unwrap();
         let image = repository.resolve().await.unwrap().image;
-        let mut pulled = Memory(Vec::new());
+        let mut pulled = Vec::new();
         let progress = |_| {};
         repository
             .pull_blob(&image.layer, &mut pulled, &progress)
             .await
             .unwrap();
-        assert_eq!(pulled.0, component);
+        assert_eq!(pulled, component);
     }
 }

@@ -23,6 +23,27 @@ pub trait BlobSink: Send {
     fn restart(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
+/// In memory.
+impl BlobSink for Vec<u8> {
+    fn size_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn digest(&mut self) -> io::Result<Digest> {
+        Ok(Digest::of(self))
+    }
+
+    async fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
 /// The bytes of a blob that is pushed.
 pub enum BlobSource {
     /// In memory.

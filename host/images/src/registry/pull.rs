@@ -26,7 +26,7 @@ const DOCUMENTS: &str = "application/vnd.oci.image.manifest.v1+json, application
      application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// The header in which registries say the digest of a manifest.
-pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// Finds out what a reference means at this station.
 pub(super) async fn resolve(
@@ -125,14 +125,18 @@ async fn document_once(
     let host = station.host();
     let reading = in_time(answered.answer.whole(limit), &host);
     let bytes = reading.await.map_err(|source| failed(asked, source))?;
-    let text = |name: HeaderName| {
-        let value = answered.answer.headers.get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    let content_type = text(CONTENT_TYPE);
-    let stated = text(CONTENT_DIGEST).and_then(|text| text.parse().ok());
+    let content_type = answered.answer.headers.get(CONTENT_TYPE);
+    let content_type =
+        content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let stated = stated_digest(&answered.answer);
     station.finish(answered).await;
     Ok((bytes.into(), content_type, stated))
+}
+
+/// The digest that a registry says of a manifest.
+pub(super) fn stated_digest(answer: &Answer) -> Option<Digest> {
+    let stated = answer.headers.get(CONTENT_DIGEST)?;
+    stated.to_str().ok()?.parse().ok()
 }
 
 /// Gets what the sink does not hold yet.

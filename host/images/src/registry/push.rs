@@ -14,10 +14,9 @@ use wasm_edge_net::http::Body;
 use super::Progress;
 use super::blob::BlobSource;
 use super::error::RegistryError;
-use super::pull::{CONTENT_DIGEST, again};
+use super::pull::{again, stated_digest};
 use super::retry::Retry;
-use super::station::{Answered, Ask, Station};
-use crate::digest::Digest;
+use super::station::{Ask, Station};
 use crate::document::{Descriptor, MANIFEST, PackedImage};
 
 /// How long nothing may go on of an upload: what the kernel has taken of it may take minutes on a thin line, and a
@@ -100,7 +99,7 @@ pub(super) async fn manifest(
             Err(err) => again(station, &mut retry, err, 0).await?,
         }
     };
-    let stated = stated_digest(&answered);
+    let stated = stated_digest(&answered.answer);
     station.finish(answered).await;
     match stated {
         Some(found) if found != image.digest => Err(RegistryError::Digest {
@@ -110,11 +109,6 @@ pub(super) async fn manifest(
         }),
         _ => Ok(()),
     }
-}
-
-fn stated_digest(answered: &Answered) -> Option<Digest> {
-    let stated = answered.answer.headers.get(CONTENT_DIGEST)?;
-    stated.to_str().ok()?.parse().ok()
 }
 
 /// Tells how much went out while something is waited for.

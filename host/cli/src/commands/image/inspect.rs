@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::place::{self, Place};
-use super::view::Image;
+use super::view::{self, Image, field};
 use crate::args::GlobalArgs;
 use crate::args::image::ImageInspectArgs;
 use crate::client::ClientError;
@@ -14,9 +14,6 @@ use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::text::{Style, Text};
 use crate::output::{Output, OutputError, human};
-
-/// The column that values begin in.
-const VALUE_COLUMN: usize = 13;
 
 /// Of the answer of `GET /v1/images/{image}`, what people are shown.
 #[derive(Default, Deserialize)]
@@ -55,39 +52,30 @@ fn print(
 ) -> Result<(), OutputError> {
     output.line(&Text::new().styled(Style::Bold, image.name()))?;
     for name in image.names.iter().skip(1) {
-        line(output, "also", name)?;
+        field(output, "also", name)?;
     }
-    line(output, "digest", &image.digest)?;
+    field(output, "digest", &image.digest)?;
     let size = human::size(inspected.component_size_bytes);
-    line(
+    field(
         output,
         "component",
         &format!("{} ({size})", image.component_digest),
     )?;
-    line(output, "size", &human::size(image.size_bytes))?;
+    field(output, "size", &human::size(image.size_bytes))?;
     if let Some(time) = image.last_used_time {
-        line(output, "used", &human::relative(time.as_jiff(), now))?;
+        field(output, "used", &human::relative(time.as_jiff(), now))?;
     }
     let holders = match image.held_by.as_slice() {
         [] => "nobody".to_owned(),
         holders => holders.join(", "),
     };
-    line(output, "held by", &holders)?;
+    field(output, "held by", &holders)?;
     for part in ["imports", "exports"] {
         let names = inspected.config["component"][part].as_array();
         let names = names.into_iter().flatten().filter_map(Value::as_str);
         for (index, name) in names.enumerate() {
-            line(output, if index == 0 { part } else { "" }, name)?;
+            field(output, if index == 0 { part } else { "" }, name)?;
         }
     }
-    for (index, (name, value)) in inspected.annotations.iter().enumerate() {
-        let title = if index == 0 { "annotations" } else { "" };
-        line(output, title, &format!("{name}: {value}"))?;
-    }
-    Ok(())
-}
-
-fn line(output: &Output, name: &str, value: &str) -> Result<(), OutputError> {
-    let text = Text::new().plain("  ").plain(name).pad_to(VALUE_COLUMN);
-    output.line(&text.plain(value))
+    view::annotations(output, &inspected.annotations)
 }

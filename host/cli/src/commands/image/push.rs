@@ -16,6 +16,7 @@ use wasm_edge_model::manifest::ImageReference;
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::traffic::Counter;
 
+use super::view;
 use crate::args::image::ImagePushArgs;
 use crate::build::origin;
 use crate::exit_codes::ExitStatus;
@@ -26,9 +27,6 @@ use crate::{component_file, config_file, logins, registries};
 
 /// A component of this size takes seconds to be looked at, which is told before.
 const ANNOUNCED_BYTES: usize = 1 << 20;
-
-/// The column that values begin in.
-const VALUE_COLUMN: usize = 13;
 
 /// What was pushed; the JSON output.
 #[derive(Serialize)]
@@ -135,16 +133,8 @@ fn print(pushed: &Pushed, output: &Output) -> anyhow::Result<()> {
         return Ok(());
     }
     output.line(&Text::new().styled(Style::Bold, &pushed.reference))?;
-    let line = |name: &str, value: &str| {
-        let text = Text::new().plain("  ").plain(name).pad_to(VALUE_COLUMN);
-        output.line(&text.plain(value))
-    };
-    line("digest", &pushed.digest)?;
-    line("component", &pushed.component_digest)?;
-    line("size", &human::size(pushed.size_bytes))?;
-    for (index, (name, value)) in pushed.annotations.iter().enumerate() {
-        let title = if index == 0 { "annotations" } else { "" };
-        line(title, &format!("{name}: {value}"))?;
-    }
-    Ok(())
+    view::field(output, "digest", &pushed.digest)?;
+    view::field(output, "component", &pushed.component_digest)?;
+    view::field(output, "size", &human::size(pushed.size_bytes))?;
+    Ok(view::annotations(output, &pushed.annotations)?)
 }

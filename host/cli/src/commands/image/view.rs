@@ -1,13 +1,19 @@
 //! Images as they are shown.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use wasm_edge_model::time::Timestamp;
 
 use crate::output::table::{Align, Table};
+use crate::output::text::Text;
 use crate::output::{Output, OutputError, human};
 
 /// Digits of a digest that tell images apart for people, as other tools show them.
 const DIGITS_SHOWN: usize = 12;
+
+/// The column that values of fields begin in.
+const VALUE_COLUMN: usize = 13;
 
 /// An image of the store, as it is answered; what a process of another version leaves out reads as empty or zero.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -80,9 +86,26 @@ pub(super) fn table(images: &[Image], now: jiff::Timestamp) -> Table {
     table
 }
 
+/// Prints a field of an image.
+pub(super) fn field(output: &Output, name: &str, value: &str) -> Result<(), OutputError> {
+    let text = Text::new().plain("  ").plain(name).pad_to(VALUE_COLUMN);
+    output.line(&text.plain(value))
+}
+
+/// Prints what an image says of itself.
+pub(super) fn annotations(
+    output: &Output,
+    annotations: &BTreeMap<String, String>,
+) -> Result<(), OutputError> {
+    for (index, (name, value)) in annotations.iter().enumerate() {
+        let title = if index == 0 { "annotations" } else { "" };
+        field(output, title, &format!("{name}: {value}"))?;
+    }
+    Ok(())
+}
+
 /// Prints what went.
 pub(super) fn print_removed(removed: &Removed, output: &Output) -> Result<(), OutputError> {
-    use crate::output::text::Text;
     if output.is_json() {
         return output.json(removed);
     }
