@@ -35,7 +35,8 @@ pub fn of(pid: Option<u32>) -> Option<FreeMemory> {
     })
 }
 
-fn of_process(pid: Option<u32>, file: &str) -> PathBuf {
+/// A file that the kernel has of a process, this one if none is named.
+pub fn of_process(pid: Option<u32>, file: &str) -> PathBuf {
     match pid {
         Some(pid) => PathBuf::from(format!("/proc/{pid}/{file}")),
         None => Path::new("/proc/self").join(file),

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 use rustix::fs::{Access, StatVfsMountFlags};
+use wasm_edge_daemon::free_memory::of_process;
 
 use super::{Clock, Homes, Kernel, Limits, Space};
 use crate::live;
@@ -104,13 +105,6 @@ enum Bound {
     Soft,
     /// The one that a process can raise its own to.
     Hard,
-}
-
-fn of_process(pid: Option<u32>, file: &str) -> PathBuf {
-    match pid {
-        Some(pid) => PathBuf::from(format!("/proc/{pid}/{file}")),
-        None => Path::new("/proc/self").join(file),
-    }
 }
 
 /// The folder itself or the nearest one above it that is there.
