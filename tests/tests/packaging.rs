@@ -208,11 +208,18 @@ fn the_init_script_starts_one_device_tells_of_it_and_stops_it() {
     let first = fs::read_to_string(&pid_file).unwrap();
     script("start").ok();
     assert_eq!(fs::read_to_string(&pid_file).unwrap(), first);
+    Deployment::new().module(Module::guest("feed")).write(&home);
+    script("reload").ok();
+    wait::until_so("the changed deployment to be taken over", || {
+        home.verb(&["twin", "get", "feed"]).status == Some(0)
+    });
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), first);
     script("restart").ok();
     assert_ne!(fs::read_to_string(&pid_file).unwrap(), first);
     script("stop").ok();
     script("status").ended_with(3);
     script("stop").ok();
+    script("reload").ended_with(7);
 
     // What cannot start is told at once, and not looked for in a log.
     home.write("config.toml", "[hub]\nkeep_alive_secs = 1\n");
