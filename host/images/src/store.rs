@@ -13,6 +13,7 @@
 
 pub mod download;
 pub mod error;
+pub mod pulls;
 pub mod sink;
 
 mod files;
@@ -42,6 +43,7 @@ use error::StoreError;
 use files::{Files, site};
 use folders::StoreFolders;
 use index::Entry;
+use pulls::Pulls;
 use state::State;
 
 /// What the store may take unless set: some dozens of interpreters, or thousands of small components.
@@ -88,15 +90,7 @@ struct Inner {
     pulls: Mutex<Pulls>,
 }
 
-/// The pulls that are under way.
-#[derive(Debug, Default)]
-struct Pulls {
-    count: usize,
-    /// Blobs that they asked for, which may belong to no image yet.
-    wanted: BTreeSet<Digest>,
-}
-
-/// An image that is in the store, whole.
+/// An image that is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredImage {
     /// The digest of its manifest, which people and deployments name it by.
@@ -115,6 +109,8 @@ pub struct StoredImage {
     pub last_used: Timestamp,
     /// Who holds it.
     pub holders: Vec<String>,
+    /// Whether all its blobs are here; what one was damaged of, or lost, has to be pulled or loaded again.
+    pub is_whole: bool,
 }
 
 impl StoredImage {
@@ -162,12 +158,6 @@ pub struct Pruned {
     pub freed_bytes: u64,
 }
 
-/// Keeps what belongs to no image yet from being swept away, until it is dropped.
-#[derive(Debug)]
-pub struct PullGuard {
-    store: ImageStore,
-}
-
 impl ImageStore {
     /// Opens the store in `images/` of a data folder that this process holds, and sweeps away what a crash left.
     ///
@@ -206,12 +196,17 @@ impl ImageStore {
         }
     }
 
-    /// The image with this manifest.
+    /// What was found wrong when it was opened: for people, lower-case fragments.
+    pub fn notes(&self) -> Vec<String> {
+        self.state().notes.clone()
+    }
+
+    /// The image with this manifest, if it is whole.
     pub fn by_digest(&self, manifest: &Digest) -> Option<StoredImage> {
         self.state().image(manifest)
     }
 
-    /// All images, by name, those without one last.
+    /// All images, whole or not, by name, those without one last.
     pub fn list(&self) -> Vec<StoredImage> {
         self.state().list()
     }
@@ -247,8 +242,13 @@ impl ImageStore {
     /// Reads all of an image, and verifies it. Of a component only a part is in memory at once.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Io`].
+    /// [`StoreError::NotWhole`], [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Io`].
     pub fn verify(&self, image: &StoredImage) -> Result<(), StoreError> {
+        if let Some(blob) = self.state().missing_of(image) {
+            let digest = || image.manifest_digest.to_string();
+            let what = image.names.first().cloned().unwrap_or_else(digest);
+            return Err(StoreError::NotWhole { what, blob });
+        }
         self.manifest(&image.manifest_digest)?;
         for part in [&image.config, &image.component] {
             let (disk, size_bytes) = self.blob(&part.digest)?;
@@ -292,14 +292,6 @@ impl ImageStore {
     /// Removes what belongs to no image and to no pull under way, as after a pull that failed.
     pub fn tidy(&self) {
         self.sweep_blobs(&mut self.state());
-    }
-
-    /// Keeps what is put here from now on, until its image is there and held.
-    pub fn pulling(&self) -> PullGuard {
-        self.pulls().count += 1;
-        PullGuard {
-            store: self.clone(),
-        }
     }
 
     /// Makes an image of blobs that are here, under these names, which lead elsewhere no more. It is verified that
@@ -422,11 +414,6 @@ impl ImageStore {
         state.sweep_blobs(&self.inner.files, wanted);
     }
 
-    fn pulls(&self) -> MutexGuard<'_, Pulls> {
-        let pulls = self.inner.pulls.lock();
-        pulls.unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner
             .state
@@ -464,17 +451,6 @@ impl fmt::Display for ImageName {
         match self {
             Self::Reference(reference) => reference.fmt(f),
             Self::Digest(digest) => digest.fmt(f),
-        }
-    }
-}
-
-impl Drop for PullGuard {
-    fn drop(&mut self) {
-        let mut pulls = self.store.pulls();
-        pulls.count -= 1;
-        if pulls.count == 0 {
-            // What was asked for stays if it belongs to an image by now.
-            pulls.wanted.clear();
         }
     }
 }

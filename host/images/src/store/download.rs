@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use wasm_edge_store::disk::Disk;
 
+use super::ImageStore;
 use super::error::StoreError;
 use super::files::{Files, partial_name, site};
+use super::pulls::PullGuard;
 use super::state::Partial;
-use super::{ImageStore, PullGuard};
 use crate::digest::{Digest, Hasher};
 use crate::document::Descriptor;
 use crate::oci_layout::blob_path;

@@ -30,14 +30,16 @@ pub enum StoreError {
     },
     /// It would become larger than it may be, with all gone that nobody holds.
     #[error(
-        "{needed_bytes} bytes more do not fit into the image store: it may have {max_bytes} bytes, and deployments \
-         hold {held_bytes} of them"
+        "{needed_bytes} bytes more do not fit into the image store, which may have {max_bytes} bytes: deployments hold \
+         {held_bytes}, and what is being fetched or was fetched with it takes {busy_bytes}"
     )]
     NoRoom {
         /// What was to come.
         needed_bytes: u64,
-        /// What cannot go.
+        /// What deployments hold.
         held_bytes: u64,
+        /// What else cannot go: what is on its way, and images that the same call asked for.
+        busy_bytes: u64,
         /// The limit.
         max_bytes: u64,
     },
@@ -78,6 +80,14 @@ pub enum StoreError {
     Missing {
         /// A reference or a digest.
         what: String,
+    },
+    /// A part of an image is missing.
+    #[error("the image `{what}` is not whole in the image store: `{blob}` is missing")]
+    NotWhole {
+        /// The image, by a name or its digest.
+        what: String,
+        /// What is missing.
+        blob: Digest,
     },
     /// It was damaged, and is thrown away.
     #[error("`{digest}` was damaged in the image store")]
@@ -121,6 +131,9 @@ impl StoreError {
                 Some("free space on that disk, or let images go with `wasm-edge image prune --all`")
             }
             Self::NoRoom { .. } => Some("raise `max_bytes` in `[images]` of the configuration"),
+            Self::Damaged { .. } | Self::NotWhole { .. } => {
+                Some("pull the image again with `wasm-edge image pull`, or load it again")
+            }
             Self::TooManyNames { .. } => Some("let images go with `wasm-edge image prune --all`"),
             Self::Held { .. } => Some("apply a deployment without this image first"),
             Self::Version { .. } => Some(

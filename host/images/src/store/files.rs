@@ -154,6 +154,12 @@ impl Files {
         named.map_err(|err| StoreError::io("write", to, err))
     }
 
+    /// Gives a file another name.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let renamed = self.volume.rename(from, to);
+        renamed.map_err(|err| StoreError::io("rename", from, err))
+    }
+
     pub(super) fn sync_names(&self, site: SyncSite) -> Result<(), StoreError> {
         let synced = self.volume.sync_folder(site);
         synced.map_err(|err| StoreError::io("sync", "the folders", err))

@@ -1,7 +1,7 @@
 //! Opening a store as the last process left it, in order or not.
 //!
-//! Owns what becomes of each file that is found. An index that cannot be read is made anew of the manifests that are
-//! here: their names are lost, and deployments find their images by digest all the same.
+//! Owns what becomes of each file that is found. An index that cannot be read is put aside and made anew of the
+//! manifests that are here: their names are lost, and deployments find their images by digest all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,30 +17,36 @@ use crate::digest::Digest;
 use crate::document::{ImageManifest, MANIFEST_BYTES_MAX};
 use crate::oci_layout::{BLOBS, INDEX_FILE, LAYOUT_FILE, blob_path};
 
+/// Where a list of images is put that cannot be read.
+const DAMAGED_FILE: &str = "index.json.damaged";
+
 /// Reads what is there, and sweeps away what belongs to nothing.
 pub(super) fn open(files: &Files) -> Result<State, StoreError> {
     let mut state = found(files)?;
     let (entries, as_on_disk) = match read_index(files)? {
-        Some(entries) => (entries, true),
-        None => (rebuilt(files, &state.blobs), false),
+        Listed::Entries(entries) => (entries, true),
+        Listed::Nothing => {
+            let entries = rebuilt(files, &state.blobs);
+            if !entries.is_empty() {
+                state.note(anew("was not there", entries.len()));
+            }
+            // One that never was is written with the first image.
+            let is_new = entries.is_empty();
+            (entries, is_new)
+        }
+        Listed::Damaged(why) => {
+            let entries = rebuilt(files, &state.blobs);
+            let mut note = anew(&format!("was damaged ({why})"), entries.len());
+            // Before the new one takes its place, for whoever wants to look at it.
+            match files.rename(INDEX_FILE, DAMAGED_FILE) {
+                Ok(()) => note += &format!("; what was there is `images/{DAMAGED_FILE}` now"),
+                Err(err) => note += &format!("; {}", err.told()),
+            }
+            state.note(note);
+            (entries, false)
+        }
     };
-    let mut usable = Vec::new();
-    for entry in &entries {
-        if state.images.contains_key(&entry.manifest) {
-            usable.push(entry.clone());
-            continue;
-        }
-        match read_manifest(files, &entry.manifest, Some(&entry.media_type)) {
-            Ok(manifest) => {
-                state.images.insert(entry.manifest, (&manifest).into());
-                usable.push(entry.clone());
-            }
-            Err(why) => {
-                let (manifest, name) = (entry.manifest, entry.name.as_deref());
-                tracing::warn!(%manifest, name, why, "an image in the store cannot be used and is forgotten");
-            }
-        }
-    }
+    let usable = usable(files, &mut state, &entries);
     state.index_in_doubt = !as_on_disk || usable.len() != entries.len();
     state.entries.clone_from(&usable);
     if state.index_in_doubt
@@ -54,6 +60,47 @@ pub(super) fn open(files: &Files) -> Result<State, StoreError> {
     }
     state.sweep_blobs(files, BTreeSet::new());
     Ok(state)
+}
+
+/// The entries whose manifests can be read; what these say of images is in the state then.
+fn usable(files: &Files, state: &mut State, entries: &[Entry]) -> Vec<Entry> {
+    let mut usable = Vec::new();
+    for entry in entries {
+        if state.images.contains_key(&entry.manifest) {
+            usable.push(entry.clone());
+            continue;
+        }
+        match read_manifest(files, &entry.manifest, Some(&entry.media_type)) {
+            Ok(manifest) => {
+                state.images.insert(entry.manifest, (&manifest).into());
+                usable.push(entry.clone());
+            }
+            Err(why) => {
+                let digest = entry.manifest.to_string();
+                let name = entry.name.as_ref().unwrap_or(&digest);
+                state.note(format!(
+                    "the image `{name}` in the image store cannot be used and is forgotten: {why}"
+                ));
+            }
+        }
+    }
+    usable
+}
+
+/// What is said of a list that was made anew.
+fn anew(why: &str, images: usize) -> String {
+    format!(
+        "the list of images (`images/{INDEX_FILE}`) {why} and is made anew of the {images} that are here, without \
+         their names: an image has its name again when it is pulled by it, and nothing of it comes again"
+    )
+}
+
+impl State {
+    /// Tells something once: in the log, and to who opened the store.
+    fn note(&mut self, note: String) {
+        tracing::warn!("{note}");
+        self.notes.push(note);
+    }
 }
 
 /// The files, by what their names say they are. What is called like nothing of the store in its folders goes.
@@ -82,32 +129,39 @@ fn found(files: &Files) -> Result<State, StoreError> {
     Ok(state)
 }
 
-/// The entries of the index; `None` where it has to be made anew.
-fn read_index(files: &Files) -> Result<Option<Vec<Entry>>, StoreError> {
-    let why = match files.read(INDEX_FILE, index::BYTES_MAX) {
-        Ok(None) => return Ok(Some(Vec::new())),
-        Ok(Some(bytes)) => match index::read(&bytes) {
-            Ok(entries) => return Ok(Some(entries)),
-            Err(IndexFault::Version(found)) => return Err(StoreError::Version { found }),
-            Err(IndexFault::Damaged(why)) => why,
-        },
-        Err(err) => err.told(),
-    };
-    tracing::error!(
-        why,
-        "the index of the image store is damaged and is made anew without names"
-    );
-    Ok(None)
+/// What the list of images is.
+enum Listed {
+    Entries(Vec<Entry>),
+    /// There is none.
+    Nothing,
+    /// It cannot be read.
+    Damaged(String),
 }
 
-/// An entry for each manifest among the blobs.
+fn read_index(files: &Files) -> Result<Listed, StoreError> {
+    match files.read(INDEX_FILE, index::BYTES_MAX) {
+        Ok(None) => Ok(Listed::Nothing),
+        Ok(Some(bytes)) => match index::read(&bytes) {
+            Ok(entries) => Ok(Listed::Entries(entries)),
+            Err(IndexFault::Version(found)) => Err(StoreError::Version { found }),
+            Err(IndexFault::Damaged(why)) => Ok(Listed::Damaged(why)),
+        },
+        Err(err) => Ok(Listed::Damaged(err.told())),
+    }
+}
+
+/// An entry for each manifest among the blobs whose image is whole.
 fn rebuilt(files: &Files, blobs: &BTreeMap<Digest, u64>) -> Vec<Entry> {
     let small = blobs
         .iter()
         .filter(|(_, size)| **size <= MANIFEST_BYTES_MAX);
     let entry = |(digest, size_bytes): (&Digest, &u64)| {
         let manifest = read_manifest(files, digest, None).ok()?;
-        Some(Entry {
+        let parts = [&manifest.config, &manifest.layer];
+        let is_whole = parts
+            .iter()
+            .all(|part| blobs.get(&part.digest) == Some(&part.size_bytes));
+        is_whole.then(|| Entry {
             name: None,
             manifest: *digest,
             media_type: manifest.media_type.to_owned(),

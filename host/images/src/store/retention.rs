@@ -38,9 +38,11 @@ pub(super) fn plan(candidates: &[Candidate], goal: Goal) -> Vec<Digest> {
     free.sort_by_key(|image| (image.last_used, image.manifest));
     let mut gone = BTreeSet::new();
     for image in free {
-        let expired = goal
-            .unused_max
-            .is_some_and(|max| image.last_used.after(max) <= goal.now);
+        // Nobody knows when it was used: its time begins when that is noted.
+        let expired = image.last_used != Timestamp::UNSET
+            && goal
+                .unused_max
+                .is_some_and(|max| image.last_used.after(max) <= goal.now);
         let staying = candidates
             .iter()
             .filter(|image| !gone.contains(&image.manifest));

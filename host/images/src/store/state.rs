@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) active: BTreeSet<Digest>,
     /// Who holds which images.
     pub(super) holds: BTreeMap<String, BTreeSet<Digest>>,
+    /// What was found wrong when the store was opened, for people.
+    pub(super) notes: Vec<String>,
 }
 
 /// A download that was cut or is under way.
@@ -85,9 +87,7 @@ impl State {
 
     /// An image, if it is whole.
     pub(super) fn image(&self, manifest: &Digest) -> Option<StoredImage> {
-        let image = self.describe(manifest)?;
-        let whole = |part: &Descriptor| self.blobs.get(&part.digest) == Some(&part.size_bytes);
-        (whole(&image.config) && whole(&image.component)).then_some(image)
+        self.describe(manifest).filter(|image| image.is_whole)
     }
 
     /// All images, whole or not, by name.
@@ -110,7 +110,7 @@ impl State {
         let last_used = entries().map(|entry| entry.last_used).max();
         let mut names: Vec<String> = entries().filter_map(|entry| entry.name.clone()).collect();
         names.sort();
-        Some(StoredImage {
+        let mut image = StoredImage {
             manifest_digest: *manifest,
             media_type: entry.media_type.clone(),
             size_bytes: entry.size_bytes + parts.config.size_bytes + parts.component.size_bytes,
@@ -119,7 +119,22 @@ impl State {
             names,
             last_used: last_used.unwrap_or(Timestamp::UNSET),
             holders: self.holders(manifest),
-        })
+            is_whole: false,
+        };
+        image.is_whole = self.missing_of(&image).is_none();
+        Some(image)
+    }
+
+    /// The first blob of an image that is not here.
+    pub(super) fn missing_of(&self, image: &StoredImage) -> Option<Digest> {
+        let mut blobs = image.blobs().into_iter();
+        let missing = blobs.find(|blob| !self.has(blob));
+        missing.map(|(digest, _)| digest)
+    }
+
+    /// Whether a blob is here with this size.
+    fn has(&self, (digest, size_bytes): &(Digest, u64)) -> bool {
+        self.blobs.get(digest) == Some(size_bytes)
     }
 
     pub(super) fn hold(&mut self, holder: &str, manifest: Digest) {
@@ -135,18 +150,18 @@ impl State {
     }
 
     /// All images that somebody holds.
-    pub(super) fn held(&self) -> impl Iterator<Item = Digest> {
-        self.holds.values().flatten().copied()
+    pub(super) fn held(&self) -> BTreeSet<Digest> {
+        self.holds.values().flatten().copied().collect()
     }
 
-    /// The images as they are judged.
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
-        let held: BTreeSet<Digest> = self.held().collect();
+    /// The images as they are judged, of which these may not go.
+    pub(super) fn candidates(&self, held: &BTreeSet<Digest>) -> Vec<Candidate> {
         let candidate = |image: StoredImage| Candidate {
             manifest: image.manifest_digest,
             last_used: image.last_used,
             held: held.contains(&image.manifest_digest),
-            blobs: image.blobs().to_vec(),
+            // Of one that is not whole what is here counts.
+            blobs: Vec::from_iter(image.blobs().into_iter().filter(|blob| self.has(blob))),
         };
         self.list().into_iter().map(candidate).collect()
     }
@@ -160,8 +175,17 @@ impl State {
 
     /// What is taken by files of no image.
     pub(super) fn unnamed_bytes(&self) -> u64 {
-        let named = retention::size_bytes(self.candidates().iter());
+        let named = retention::size_bytes(self.candidates(&BTreeSet::new()).iter());
         self.size_bytes().saturating_sub(named)
+    }
+
+    /// What is taken by downloads that were cut and that nobody goes on with now.
+    pub(super) fn idle_bytes(&self) -> u64 {
+        let idle = self.partials.iter();
+        let idle = idle.filter(|(digest, _)| !self.active.contains(digest));
+        idle.fold(0, |sum, (_, partial)| {
+            sum.saturating_add(partial.size_bytes)
+        })
     }
 
     /// Makes these the entries, on disk too. Nothing is written where nothing changes.
@@ -191,6 +215,57 @@ impl State {
         let named: BTreeSet<Digest> = self.entries.iter().map(|entry| entry.manifest).collect();
         self.images.retain(|manifest, _| named.contains(manifest));
         Ok(())
+    }
+
+    /// Makes these the entries on a disk that has no room for their index, which still speaks of images that are to go:
+    /// their manifests go first, so that an opening forgets them whatever happens, and then what else only they have.
+    /// Answers whether that was done; not where no image goes, or one is wanted again.
+    pub(super) fn let_go_first(
+        &mut self,
+        files: &Files,
+        entries: Vec<Entry>,
+        wanted: &BTreeSet<Digest>,
+    ) -> Result<bool, StoreError> {
+        let staying: BTreeSet<Digest> = entries.iter().map(|entry| entry.manifest).collect();
+        let mut needed = wanted.clone();
+        needed.extend(&staying);
+        let mut going = Vec::new();
+        for (manifest, parts) in &self.images {
+            let parts = [parts.config.digest, parts.component.digest];
+            match staying.contains(manifest) {
+                true => needed.extend(parts),
+                false => going.push((*manifest, parts)),
+            }
+        }
+        let is_wanted = |(manifest, _): &(Digest, _)| needed.contains(manifest);
+        if going.is_empty() || going.iter().any(is_wanted) {
+            return Ok(false);
+        }
+        for (manifest, _) in &going {
+            self.remove_blob(files, manifest);
+        }
+        // Else a power cut could leave an image with its manifest and without its component.
+        files.sync_names(site::INDEX_NAME)?;
+        for (_, parts) in &going {
+            let free = parts.iter().filter(|part| !needed.contains(*part));
+            free.for_each(|part| self.remove_blob(files, part));
+        }
+        self.images.retain(|manifest, _| staying.contains(manifest));
+        self.entries.clone_from(&entries);
+        self.index_in_doubt = true;
+        if let Err(err) = self.change_entries(files, entries) {
+            tracing::warn!(
+                err = err.told(),
+                "the index of the image store cannot be written yet"
+            );
+        }
+        Ok(true)
+    }
+
+    fn remove_blob(&mut self, files: &Files, digest: &Digest) {
+        if files.remove(&blob_path(digest)) {
+            self.blobs.remove(digest);
+        }
     }
 
     /// Removes blobs that the index does not speak of, and that are not wanted.

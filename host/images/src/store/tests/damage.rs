@@ -147,13 +147,61 @@ fn a_damaged_index_is_made_anew_and_deployments_find_their_images_by_digest() {
     for (image, name) in images.iter().zip(["a:1", "b:1"]) {
         image.put(&open(&volume), &[name]).unwrap();
     }
+    let before = volume.files()["index.json"][..100].to_vec();
     let volume = damaged(&volume, "index.json", |bytes| bytes.truncate(100));
-    for store in [open(&volume), open(&volume)] {
+    for (time, store) in [open(&volume), open(&volume)].into_iter().enumerate() {
+        // It is told once, with where the old one is.
+        let notes = store.notes();
+        assert_eq!(notes.len(), 1 - time, "{notes:?}");
+        let told = |part: &str| notes.iter().all(|note| note.contains(part));
+        assert!(told("made anew of the 2 that are here"), "{notes:?}");
+        assert!(told("`images/index.json.damaged`"), "{notes:?}");
+        assert_eq!(volume.files()["index.json.damaged"], before);
         assert_eq!(store.resolve(&reference("a:1")), None);
         for image in &images {
             let found = store.by_digest(&image.packed.digest).unwrap();
             store.component(&found.component.digest).unwrap();
         }
+    }
+}
+
+#[test]
+fn images_outlive_a_list_that_is_gone_and_get_their_names_and_their_days_back() {
+    let volume = SimulatedVolume::new(1);
+    let image = Image::new("1", 1, 1000);
+    image.put(&open(&volume), &["a:1"]).unwrap();
+    let mut files = volume.files();
+    files.remove("index.json");
+    let volume = SimulatedVolume::with(files, 1);
+    let store = open(&volume);
+    let notes = store.notes();
+    assert!(notes[0].contains("was not there"), "{notes:?}");
+    // When it was used is not known, so its days begin now.
+    for (number, gone) in [(100, 0), (106, 0), (107, 1)] {
+        let pruned = store.prune(Prune::Expired, day(number)).unwrap();
+        assert_eq!(pruned.images.len(), gone, "{number}");
+    }
+    assert!(open(&SimulatedVolume::new(1)).notes().is_empty());
+}
+
+#[test]
+fn an_image_without_its_component_is_told_as_not_whole_until_it_is_there_again() {
+    let volume = SimulatedVolume::new(1);
+    let image = Image::new("1", 1, 1000);
+    image.put(&open(&volume), &["a:1"]).unwrap();
+    for part in [
+        image.packed.layer.digest,
+        image.packed.config_descriptor.digest,
+    ] {
+        let mut files = volume.files();
+        files.remove(&blob(&part)).unwrap();
+        let store = open(&SimulatedVolume::with(files, 1));
+        assert_eq!(store.resolve(&reference("a:1")), None);
+        let listed = store.list();
+        assert_eq!(listed[0].names, ["example.org/a:1"]);
+        assert!(!listed[0].is_whole);
+        image.put(&store, &["a:1"]).unwrap();
+        assert!(store.list()[0].is_whole);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Limits: of age, of bytes, of the disk.
 
+use wasm_edge_store::disk::faults::Survivors;
 use wasm_edge_store::volume::simulated::SimulatedVolume;
 
 use super::*;
@@ -171,5 +172,153 @@ fn a_full_disk_is_told_as_that_and_loses_nothing() {
     assert_eq!(
         named(&open(&volume))["example.org/a:1"],
         large.packed.digest
+    );
+}
+
+/// A store with an image that is held and two that are not, on a disk with no room for anything more.
+fn on_a_full_disk(never_room: bool) -> (SimulatedVolume, ImageStore, [Image; 3]) {
+    let volume = SimulatedVolume::new(1);
+    let store = open(&volume);
+    // The second and the third share their component.
+    let images =
+        [("1", 1), ("2", 2), ("3", 2)].map(|(version, seed)| Image::new(version, seed, 900));
+    images[0]
+        .put_at(&store, &["held:1"], Some("a"), day(1))
+        .unwrap();
+    images[1].put(&store, &["free:1", "free:2"]).unwrap();
+    images[2].put(&store, &["free:3"]).unwrap();
+    let room = if never_room { 0 } else { volume.used_bytes() };
+    volume.set_capacity(Some(room));
+    (volume, store, images)
+}
+
+#[test]
+fn what_nobody_holds_goes_from_a_disk_without_a_free_byte() {
+    for never_room in [false, true] {
+        let (volume, store, images) = on_a_full_disk(never_room);
+        let pruned = store.prune(Prune::Unheld, day(3)).unwrap();
+        assert_eq!(
+            names(&pruned.images),
+            [
+                "example.org/free:1",
+                "example.org/free:2",
+                "example.org/free:3"
+            ]
+        );
+        let shared = 900 + images[1].packed.config.len() as u64;
+        let expected = images[1].size_bytes() + images[2].size_bytes() - shared;
+        assert_eq!(pruned.freed_bytes, expected);
+        for store in [store, open(&volume)] {
+            assert_eq!(names(&store.list()), ["example.org/held:1"]);
+            assert_eq!(store.usage().size_bytes, images[0].size_bytes());
+            named(&store);
+        }
+        // Nothing is left that could go, which is no failure.
+        let store = open(&volume);
+        store.hold("a", BTreeSet::from([images[0].packed.digest]));
+        let again = store.prune(Prune::Unheld, day(9)).unwrap();
+        assert_eq!(again, Pruned::default());
+        volume.set_capacity(None);
+        images[1].put(&store, &["free:1"]).unwrap();
+        assert_eq!(named(&open(&volume)).len(), 2);
+    }
+}
+
+#[test]
+fn an_image_is_removed_from_a_disk_without_a_free_byte_and_what_another_has_stays() {
+    for never_room in [false, true] {
+        let (volume, store, images) = on_a_full_disk(never_room);
+        let one = ImageName::Digest(images[1].packed.digest);
+        assert_eq!(store.remove(&one).unwrap().images.len(), 1);
+        for store in [store, open(&volume)] {
+            assert_eq!(
+                names(&store.list()),
+                ["example.org/free:3", "example.org/held:1"]
+            );
+            named(&store);
+        }
+    }
+}
+
+#[test]
+fn a_name_alone_does_not_go_from_a_full_disk_and_is_not_half_gone() {
+    let (volume, store, _) = on_a_full_disk(false);
+    let name = ImageName::Reference(reference("free:1"));
+    let err = store.remove(&name).unwrap_err();
+    assert!(matches!(err, StoreError::DiskFull { .. }), "{err}");
+    assert_eq!(named(&store).len(), 4);
+    assert_eq!(named(&open(&volume)).len(), 4);
+}
+
+#[test]
+fn after_a_power_cut_while_a_full_disk_is_freed_each_image_is_whole_or_gone() {
+    for never_room in [false, true] {
+        let mut operation = 0;
+        loop {
+            let (volume, store, images) = on_a_full_disk(never_room);
+            let first = volume.figures().operations;
+            volume.cut_power_at(first + operation);
+            let done = store.prune(Prune::Unheld, day(3)).is_ok() && !volume.is_dead();
+            let tears = (0..8).map(Survivors::Torn);
+            for survivors in [Survivors::Synced, Survivors::Written]
+                .into_iter()
+                .chain(tears)
+            {
+                let store = open(&volume.after_power_cut(survivors));
+                let found = named(&store);
+                assert_eq!(found["example.org/held:1"], images[0].packed.digest);
+                assert!(store.list().iter().all(|image| image.is_whole));
+                assert!(!done || found.len() == 1, "{found:?}");
+            }
+            operation += 1;
+            if done {
+                break;
+            }
+        }
+        assert!(operation > 5, "{operation}");
+    }
+}
+
+#[test]
+fn where_all_that_can_go_is_not_enough_nothing_goes_and_the_numbers_are_true() {
+    let volume = SimulatedVolume::new(1);
+    let images = [1, 2, 3].map(|seed| Image::new("1", seed, 10_000));
+    let size = images[0].size_bytes();
+    let store = with_limits(&volume, 2 * size + 5000);
+    images[0]
+        .put_at(&store, &["held:1"], Some("a"), day(1))
+        .unwrap();
+    images[1].put(&store, &["asked:1"]).unwrap();
+    let asked = BTreeSet::from([images[1].packed.digest]);
+    let guard = store.pulling_beside(asked.clone());
+    let err = store.begin(&images[2].packed.layer).unwrap_err();
+    let numbers = match &err {
+        StoreError::NoRoom {
+            needed_bytes,
+            held_bytes,
+            busy_bytes,
+            max_bytes,
+        } => [*needed_bytes, *held_bytes, *busy_bytes, *max_bytes],
+        other => panic!("{other}"),
+    };
+    assert_eq!(numbers, [10_000, size, size, 2 * size + 5000]);
+    assert_eq!(store.list().len(), 2);
+    assert_eq!(
+        store.prune(Prune::Unheld, day(1)).unwrap(),
+        Pruned::default()
+    );
+    drop(guard);
+    // More than can ever be: what is there is not given for nothing.
+    let huge = Image::new("1", 9, 40_000);
+    let err = store.begin(&huge.packed.layer).unwrap_err();
+    assert!(
+        matches!(err, StoreError::NoRoom { busy_bytes: 0, .. }),
+        "{err}"
+    );
+    assert_eq!(store.list().len(), 2);
+    images[2].put(&store, &["last:1"]).unwrap();
+    assert_eq!(
+        names(&store.list()),
+        ["example.org/held:1", "example.org/last:1"]
     );
 }
