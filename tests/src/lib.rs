@@ -14,6 +14,7 @@ pub mod console;
 pub mod daemon;
 pub mod debian;
 pub mod deployment;
+pub mod desk;
 pub mod doors;
 pub mod dps_stand_in;
 pub mod home;

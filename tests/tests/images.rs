@@ -1,89 +1,16 @@
 //! `wasm-edge image`: to a real registry and back, by the process that holds the store and by none, and in archives.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
-use wasm_edge_tests::home::Home;
+use serde_json::json;
+use wasm_edge_tests::desk::Desk;
 use wasm_edge_tests::line::{Conduct, Line};
 use wasm_edge_tests::oci_clients::{Oras, Place, Skopeo};
-use wasm_edge_tests::outcome::Outcome;
 use wasm_edge_tests::paths;
 use wasm_edge_tests::process::Process;
 use wasm_edge_tests::registry::{self, Door, Registry, WAYS};
-
-/// A home with a configuration for a registry.
-struct Desk {
-    home: Home,
-    config: PathBuf,
-}
-
-impl Desk {
-    fn for_tables(tables: &[String]) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
-        let home = Home::new();
-        let config = home.write("registries.toml", tables.join("\n"));
-        fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).expect("it is ours");
-        Self { home, config }
-    }
-
-    fn of(registry: &Registry) -> Self {
-        Self::for_tables(&[registry.table()])
-    }
-
-    fn config(&self) -> &str {
-        self.config.to_str().expect("a path of tests is text")
-    }
-
-    fn push(&self, file: &Path, image: &str, args: &[&str]) -> Outcome {
-        let file = file.to_str().expect("a path of tests is text");
-        let push = ["image", "push", file, image, "--output", "json", "--config"];
-        self.home
-            .verb(&[&push[..], &[self.config()], args].concat())
-    }
-
-    /// A command under `image` about this home's store.
-    fn image(&self, args: &[&str]) -> Outcome {
-        let data = self.home.data();
-        let data = data.to_str().expect("a path of tests is text");
-        let rest = ["--data-dir", data, "--output", "json"];
-        self.home.verb(&[&["image"], args, &rest].concat())
-    }
-
-    fn pull(&self, image: &str) -> Outcome {
-        self.image(&["pull", image, "--config", self.config()])
-    }
-
-    fn list(&self) -> Value {
-        self.image(&["list"]).ok().json()
-    }
-}
-
-/// A component of about so many bytes: that of `echo` with a section that nobody reads.
-fn large_component(home: &Home, size_bytes: usize) -> PathBuf {
-    let mut bytes = fs::read(paths::guest("echo")).expect("it was built");
-    // Not to be compressed by anybody, and the same each time.
-    let mut state = 1_u32;
-    let noise = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    });
-    let content: Vec<u8> = [5]
-        .into_iter()
-        .chain(*b"noise")
-        .chain(noise.take(size_bytes))
-        .collect();
-    bytes.push(0);
-    let mut length = content.len();
-    while length >= 0x80 {
-        bytes.push((length & 0x7f | 0x80) as u8);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    bytes.extend(content);
-    home.write("large.wasm", bytes)
-}
 
 #[test]
 fn what_is_pushed_is_copied_by_others_and_comes_back_the_same_by_each_door() {
@@ -215,7 +142,7 @@ fn a_pull_that_is_cut_goes_on_where_it_was() {
     let line = Line::to(registry.port());
     let host = format!("localhost:{}", line.port());
     let desk = Desk::for_tables(&[registry.table(), registry.table_as(&host)]);
-    let component = large_component(&desk.home, 3_000_000);
+    let component = desk.large_component("large.wasm", 3_000_000);
     let size = fs::metadata(&component).expect("it was written").len();
     let name = "tools/large:1.0";
     let pushed = desk

@@ -29,7 +29,7 @@ pub(crate) enum ExitStatus {
     InvalidInput = 7,
     /// A method's status other than 2xx, a message that was put aside.
     Declined = 8,
-    /// A timeout, a full queue.
+    /// A timeout, a full queue, a full disk, a data folder that another process uses for a moment.
     TryLater = 9,
     /// `EX_CONFIG` of `sysexits.h`; for `RestartPreventExitStatus=` of a service manager.
     BadConfig = 78,
@@ -103,7 +103,7 @@ impl ExitStatus {
                 "The module answered a method with a status other than 2xx, or did not complete a message."
             }
             Self::TryLater => {
-                "Not now: no answer in time, or a queue is full; the same may work later."
+                "Not now: no answer in time, or a queue or disk is full; the same may work later."
             }
             Self::BadConfig => {
                 "The deployment manifest or the configuration is wrong; trying again does not help."

@@ -230,6 +230,11 @@ impl Output {
         poll(&mut ends, Some(&at_once)).is_ok() && ends[0].revents().contains(PollFlags::ERR)
     }
 
+    /// Whether what goes to standard output is shown on a terminal, which is no place for data that is no text.
+    pub(crate) fn shows_data(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// A label, then the text; further lines of the text are kept apart, each made harmless.
     fn labelled(&self, page: &mut String, style: Style, label: &str, text: &str) {
         let mut lines = text.lines();

@@ -220,7 +220,8 @@ impl ImageSupply {
             .map_err(SupplyError::registry(reference))
     }
 
-    /// Asks the registry which image a reference means now, and gets what of it is not here.
+    /// Asks the registry which image a reference means now, and gets what of it is not here. Images in `keep` make no room
+    /// for it: who pulls several wants all of them.
     ///
     /// # Errors
     /// [`SupplyError`].
@@ -231,8 +232,10 @@ impl ImageSupply {
         &self,
         reference: &Reference,
         credentials: &Credentials,
+        keep: BTreeSet<Digest>,
         tell: TellReached<'_>,
     ) -> Result<Pulled, SupplyError> {
+        let _kept = self.store().pulling_beside(keep);
         self.fetch(reference, credentials, None, tell).await
     }
 
@@ -387,6 +390,31 @@ impl ImageSupply {
         let _turn = self.inner.transferring.lock().await;
         // Until the image is there, its blobs belong to none.
         let guard = self.store().pulling();
+        let holder = holder.map(str::to_owned);
+        let brought = self
+            .bring(&mut repository, reference, resolved, holder, tell)
+            .await;
+        drop(guard);
+        if brought.is_err() {
+            // A part of a blob is gone on with; a whole one that belongs to no image is of no use.
+            let store = self.store().clone();
+            on_thread(move || store.tidy()).await;
+        }
+        let pulled = brought?;
+        let (digest, received_bytes) = (pulled.image.manifest_digest, pulled.received_bytes);
+        tracing::info!(image = %reference, %digest, received_bytes, "an image was pulled");
+        Ok(pulled)
+    }
+
+    /// Gets the blobs of an image, and makes it one.
+    async fn bring(
+        &self,
+        repository: &mut Repository,
+        reference: &Reference,
+        resolved: Resolved,
+        holder: Option<String>,
+        tell: TellReached<'_>,
+    ) -> Result<Pulled, SupplyError> {
         let transfer = Transfer {
             supply: self,
             reference,
@@ -395,19 +423,10 @@ impl ImageSupply {
         };
         // The small one first: what came of the large one then goes into an image at once.
         let (config, layer) = (&resolved.image.config, &resolved.image.layer);
-        let mut received_bytes = transfer.blob(&mut repository, config, 0).await?;
-        received_bytes += transfer
-            .blob(&mut repository, layer, config.size_bytes)
-            .await?;
-        let put = self.put(reference, resolved, holder.map(str::to_owned));
-        let put = put.await;
-        drop(guard);
-        if put.is_err() {
-            let store = self.store().clone();
-            on_thread(move || store.tidy()).await;
-        }
+        let mut received_bytes = transfer.blob(repository, config, 0).await?;
+        received_bytes += transfer.blob(repository, layer, config.size_bytes).await?;
+        let put = self.put(reference, resolved, holder).await;
         let image = put.map_err(SupplyError::store(reference))?;
-        tracing::info!(image = %reference, digest = %image.manifest_digest, received_bytes, "an image was pulled");
         Ok(Pulled {
             image,
             received_bytes,

@@ -12,7 +12,7 @@ pub mod error;
 mod load;
 mod tar;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 
 use cap_std::fs::Dir;
@@ -25,12 +25,45 @@ use crate::digest::{Digest, Hasher};
 use crate::document::INDEX;
 use crate::oci_layout::{INDEX_FILE, LAYOUT, LAYOUT_FILE, NAME_KEY, blob_path};
 use crate::reference::Reference;
-use crate::store::{ImageStore, StoredImage};
+use crate::store::{ImageName, ImageStore, StoredImage};
 use error::LayoutError;
 use load::{Folder, Staged};
 
 /// How much is copied at once, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// What came of a layout.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The images that are in the store now.
+    pub images: Vec<StoredImage>,
+    /// Those that were left, in the order of their digests.
+    pub passed_over: Vec<PassedOver>,
+    /// What the layout calls its images and they are not called here.
+    pub names_not_taken: Vec<NameNotTaken>,
+}
+
+/// An image of a layout that is none of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// What the layout calls it, as it stands there.
+    pub names: Vec<String>,
+    /// Why it cannot be used, with its causes.
+    pub reason: String,
+}
+
+/// A name of an image in a layout that does not lead to it here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameNotTaken {
+    /// The digest of the image's manifest.
+    pub digest: Digest,
+    /// The name, as it stands there.
+    pub name: String,
+    /// Why not.
+    pub reason: &'static str,
+}
 
 /// Takes the images of a tar archive of a layout into the store, where the archive's names lead to them, or `name`
 /// alone. The archive is read once, from its start to its end.
@@ -42,7 +75,7 @@ pub fn load_tar(
     archive: impl Read,
     name: Option<&Reference>,
     now: Timestamp,
-) -> Result<Vec<StoredImage>, LayoutError> {
+) -> Result<Loaded, LayoutError> {
     let guard = store.pulling();
     let staged = Staged::read(store, archive);
     let loaded = staged.and_then(|staged| load::images(store, &staged, name, now));
@@ -61,12 +94,43 @@ pub fn load_folder(
     folder: &Dir,
     name: Option<&Reference>,
     now: Timestamp,
-) -> Result<Vec<StoredImage>, LayoutError> {
+) -> Result<Loaded, LayoutError> {
     let guard = store.pulling();
     let loaded = load::images(store, &Folder::new(store, folder), name, now);
     drop(guard);
     store.tidy();
     loaded
+}
+
+/// Images as they are saved, where each was asked for by one of its names or as a whole: each once, under the names
+/// that were asked for.
+pub fn selected(asked: impl IntoIterator<Item = (StoredImage, ImageName)>) -> Vec<StoredImage> {
+    let mut selected: Vec<(StoredImage, BTreeSet<String>)> = Vec::new();
+    for (image, by) in asked {
+        let names = match by {
+            ImageName::Reference(reference) => named_by(&image.names, &reference.to_string()),
+            ImageName::Digest(_) => image.names.clone(),
+        };
+        let is_same =
+            |(other, _): &&mut (StoredImage, _)| other.manifest_digest == image.manifest_digest;
+        match selected.iter_mut().find(is_same) {
+            Some((_, all)) => all.extend(names),
+            None => selected.push((image, names.into_iter().collect())),
+        }
+    }
+    let under = |(image, names): (StoredImage, BTreeSet<String>)| StoredImage {
+        names: names.into_iter().collect(),
+        ..image
+    };
+    selected.into_iter().map(under).collect()
+}
+
+/// The names that a reference means: itself, or all of an image that is called so by nobody but for its digest.
+pub fn named_by(names: &[String], reference: &str) -> Vec<String> {
+    match names.iter().any(|name| name == reference) {
+        true => vec![reference.to_owned()],
+        false => names.to_vec(),
+    }
 }
 
 /// Writes images as a tar archive of a layout, with their names.

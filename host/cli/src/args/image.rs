@@ -85,6 +85,7 @@ pub(crate) struct RegistryArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ImageInspectArgs {
     /// The image, by its name or the digest of its manifest
+    #[arg(value_parser = parse_image)]
     pub(crate) image: String,
 }
 
@@ -100,14 +101,14 @@ pub(crate) struct ImagePruneArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ImageRemoveArgs {
     /// Images, by their names or the digests of their manifests
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required = true, value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) images: Vec<String>,
 }
 
 /// Arguments of `image load`.
 #[derive(Debug, Args)]
 pub(crate) struct ImageLoadArgs {
-    /// A folder or a tar of the OCI image layout
+    /// A folder or a tar of the OCI image layout; `-` reads a tar from standard input
     pub(crate) path: PathBuf,
 
     /// The name of its one image, where the layout has none
@@ -119,12 +120,25 @@ pub(crate) struct ImageLoadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ImageSaveArgs {
     /// Images, by their names or the digests of their manifests
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required = true, value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) images: Vec<String>,
 
-    /// What to write: a tar if it ends in `.tar`, else a folder, which is empty or not there
+    /// What to write: a tar if it ends in `.tar`, else a folder, which is empty or not there; `-` is a tar on standard
+    /// output
     #[arg(long, value_name = "PATH")]
     pub(crate) to: PathBuf,
+
+    /// Replace a tar that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// The name of an image or digits of its digest, which the store understands.
+fn parse_image(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() {
+        true => Err("an image has a name or a digest, and this is empty".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// An annotation of `--annotation`.

@@ -99,6 +99,7 @@ impl Refusal {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => ExitStatus::InvalidInput,
             StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::INSUFFICIENT_STORAGE
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => ExitStatus::TryLater,
             StatusCode::FORBIDDEN if self.code.as_deref() == Some(TOO_MANY_CALLS) => {

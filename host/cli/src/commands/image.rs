@@ -13,6 +13,7 @@ mod pull;
 mod push;
 mod remove;
 mod save;
+mod several;
 mod view;
 
 use super::wait;

@@ -3,6 +3,7 @@
 //! Owns which images that is: those of manifests and single components. Leaves compiling and the form on disk to the
 //! daemon's code store, which the device opens later in the same folder.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -290,7 +291,7 @@ async fn pull(
             let progress = output.progress(&format!("pulling {reference}"));
             let tell = |done_bytes, size_bytes| progress.at(done_bytes, size_bytes);
             let pulled = images
-                .pull(&reference, &Credentials::Anonymous, &tell)
+                .pull(&reference, &Credentials::Anonymous, BTreeSet::new(), &tell)
                 .await;
             let refused = |err: SupplyError| Refusal {
                 is_passing: err.is_passing(),
@@ -300,6 +301,8 @@ async fn pull(
         }
     };
     let store = images.store().clone();
+    // One image of this call makes no room for another.
+    store.hold_also("precompile", image.manifest_digest);
     let read = tokio::task::spawn_blocking(move || store.component(&image.component.digest)).await;
     read.expect("the store does not panic, and the runtime outlives the command")
         .map_err(|err| told(&err, err.hint().map(str::to_owned)))

@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wasm_edge_images::reference::Reference;
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_images::store::{ImageName, ImageStore, Prune, Pruned, StoredImage};
 
@@ -58,7 +59,7 @@ async fn show(
     Path(image): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let store = supply.store().clone();
-    let found = find(&store, &image)?;
+    let (found, _) = find(&store, &image)?;
     let shown = blocking(move || shown::whole(&store, &found)).await?;
     Ok(Json(shown))
 }
@@ -68,12 +69,8 @@ async fn remove(
     Path(image): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let store = supply.store().clone();
-    let found = find(&store, &image)?;
     // By the name that was given, or all of it.
-    let name = match image.parse() {
-        Ok(reference) if store.resolve(&reference).is_some() => ImageName::Reference(reference),
-        _ => ImageName::Digest(found.manifest_digest),
-    };
+    let (_, name) = find(&store, &image)?;
     let gone = blocking(move || store.remove(&name)).await?;
     tracing::info!(image, "an image was removed by an operator");
     Ok(Json(removed(&gone)))
@@ -102,23 +99,30 @@ fn removed(gone: &Pruned) -> Value {
     json!({ "removed": images, "freedBytes": gone.freed_bytes })
 }
 
-/// The image that a text means: a reference, the digest of a manifest, or the first digits of one.
-fn find(store: &ImageStore, text: &str) -> Result<StoredImage, ApiError> {
-    if let Ok(digest) = text.parse() {
-        let found = store.by_digest(&digest);
-        return found.ok_or_else(|| missing(text));
+/// The image that a text means, whole or not, and by what: a reference, the digest of a manifest, or the first digits of
+/// one.
+fn find(store: &ImageStore, text: &str) -> Result<(StoredImage, ImageName), ApiError> {
+    let all = store.list();
+    if let Ok(reference) = text.parse::<Reference>() {
+        let name = reference.to_string();
+        let is_meant = |image: &&StoredImage| match reference.digest() {
+            Some(digest) => image.manifest_digest == *digest,
+            None => image.names.contains(&name),
+        };
+        if let Some(image) = all.iter().find(is_meant) {
+            return Ok((image.clone(), ImageName::Reference(reference)));
+        }
     }
-    let named = text.parse().ok();
-    if let Some(found) = named.and_then(|reference| store.resolve(&reference)) {
-        return Ok(found);
-    }
-    let is_digits = text.len() >= DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let all = if is_digits { store.list() } else { Vec::new() };
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let is_digits = digits.len() >= DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_hexdigit());
     let mut found = all
         .into_iter()
-        .filter(|image| image.manifest_digest.hex().starts_with(text));
+        .filter(|image| is_digits && image.manifest_digest.hex().starts_with(digits));
     match (found.next(), found.next()) {
-        (Some(image), None) => Ok(image),
+        (Some(image), None) => {
+            let name = ImageName::Digest(image.manifest_digest);
+            Ok((image, name))
+        }
         (Some(_), Some(_)) => Err(ApiError::conflict(format!(
             "several images have digests that begin with `{text}`"
         ))),
@@ -145,16 +149,22 @@ async fn blocking<T: Send + 'static>(
 
 /// What the store could not do, as it is answered.
 fn of_store(err: &StoreError) -> ApiError {
-    let status = match err {
+    of_error(status_of(err), err, err.hint().map(Cow::Borrowed))
+}
+
+/// The status of what the store could not do, whatever it was asked for.
+fn status_of(err: &StoreError) -> StatusCode {
+    match err {
         StoreError::Missing { .. } => StatusCode::NOT_FOUND,
-        StoreError::Held { .. } | StoreError::Busy { .. } => StatusCode::CONFLICT,
+        StoreError::Held { .. } | StoreError::Busy { .. } | StoreError::NotWhole { .. } => {
+            StatusCode::CONFLICT
+        }
         StoreError::DiskFull { .. } | StoreError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
         StoreError::Manifest { .. } | StoreError::Digest { .. } | StoreError::Size { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    of_error(status, err, err.hint().map(Cow::Borrowed))
+    }
 }
 
 /// An error with its causes, the nearest first.

@@ -10,28 +10,59 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use wasm_edge_store::file;
 
+use super::CHUNK_BYTES;
+use super::error::LayoutError;
+use super::load::{open_part, unreadable};
 use super::tar::{self, Archive};
 use crate::digest::Digest;
 use crate::oci_layout::{BLOBS, INDEX_FILE, LAYOUT_FILE};
 
-/// Writes the folder of a layout as an archive: its two documents first, which say what the rest is.
+/// Why a folder is not written as an archive.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The folder cannot be used, or not read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The archive cannot be written.
+    #[error("cannot write the archive")]
+    Write(#[source] io::Error),
+}
+
+/// Writes the folder of a layout as an archive: its two documents first, which say what the rest is. Links are not
+/// followed.
 ///
 /// # Errors
-/// [`io::ErrorKind::NotFound`] for a folder that is no layout, and those of reading and writing.
-pub fn pack(folder: &Path, archive: &mut dyn Write) -> io::Result<()> {
-    let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
-    for name in [LAYOUT_FILE, INDEX_FILE] {
-        add(&folder, name, name, archive)?;
+/// [`PackError`]; [`LayoutError::NoIndex`] for a folder that is no layout.
+pub fn pack(folder: &Path, archive: &mut dyn Write) -> Result<(), PackError> {
+    let whole = || folder.display().to_string();
+    let opened = Dir::open_ambient_dir(folder, ambient_authority());
+    let folder = opened.map_err(|err| unreadable(&whole())(err))?;
+    add(&folder, LAYOUT_FILE, LAYOUT_FILE, archive)?;
+    if !add(&folder, INDEX_FILE, INDEX_FILE, archive)? {
+        return Err(LayoutError::NoIndex.into());
     }
-    let blobs = folder.open_dir(BLOBS)?;
-    for entry in blobs.entries()? {
-        let name = entry?.file_name();
+    let entries = folder.open_dir(BLOBS).and_then(|blobs| {
+        let entries = blobs.entries()?;
+        Ok((blobs, entries))
+    });
+    let (blobs, entries) = match entries {
+        Ok(found) => found,
+        // Who reads the archive says which blob it misses.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return end(archive),
+        Err(err) => return Err(unreadable(BLOBS)(err).into()),
+    };
+    for entry in entries {
+        let name = entry.map_err(unreadable(BLOBS))?.file_name();
         // What is no blob is passed over, as it is by who reads the archive.
         if let Some(name) = name.to_str().filter(|name| is_blob(name)) {
             add(&blobs, name, &format!("{BLOBS}{name}"), archive)?;
         }
     }
-    archive.write_all(tar::END)
+    end(archive)
+}
+
+fn end(archive: &mut dyn Write) -> Result<(), PackError> {
+    archive.write_all(tar::END).map_err(PackError::Write)
 }
 
 /// Writes the files of an archive of a layout into a folder that has none of them.
@@ -57,16 +88,42 @@ pub fn unpack(archive: impl Read, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds a file that is not changed meanwhile.
-fn add(folder: &Dir, name: &str, as_name: &str, archive: &mut dyn Write) -> io::Result<()> {
-    let file = folder.open(name)?.into_std();
-    let size_bytes = file.metadata()?.len();
-    archive.write_all(&tar::header(as_name, size_bytes))?;
-    let copied = io::copy(&mut file.take(size_bytes), archive)?;
-    if copied < size_bytes {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+/// Adds a file that is not changed meanwhile; answers whether there is one.
+fn add(
+    folder: &Dir,
+    name: &str,
+    as_name: &str,
+    archive: &mut dyn Write,
+) -> Result<bool, PackError> {
+    let opened = open_part(folder, name).map_err(|err| match err {
+        LayoutError::NotAFile { .. } => LayoutError::NotAFile {
+            name: as_name.to_owned(),
+        },
+        err => err,
+    })?;
+    let Some((mut file, size_bytes)) = opened else {
+        return Ok(false);
+    };
+    let header = tar::header(as_name, size_bytes);
+    archive.write_all(&header).map_err(PackError::Write)?;
+    let mut left = size_bytes;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(CHUNK_BYTES);
+        let chunk = &mut buffer[..most.min(CHUNK_BYTES)];
+        let read = file.read(chunk).map_err(unreadable(as_name))?;
+        if read == 0 {
+            let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(unreadable(as_name)(cut).into());
+        }
+        archive
+            .write_all(&chunk[..read])
+            .map_err(PackError::Write)?;
+        left -= read as u64;
     }
-    archive.write_all(tar::padding(size_bytes))
+    let padding = tar::padding(size_bytes);
+    archive.write_all(padding).map_err(PackError::Write)?;
+    Ok(true)
 }
 
 fn is_blob(name: &str) -> bool {
@@ -108,7 +165,31 @@ mod tests {
         }
         let blobs = to.open_dir(BLOBS).unwrap();
         assert_eq!(blobs.entries().unwrap().count(), 1);
-        assert!(pack(folder().0.path(), &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_is_no_layout_or_has_no_files_is_told_as_an_archive_is() {
+        let (place, dir) = folder();
+        let told = || {
+            let err = pack(place.path(), &mut Vec::new()).unwrap_err();
+            err.to_string()
+        };
+        assert_eq!(told(), LayoutError::NoIndex.to_string());
+        dir.write(INDEX_FILE, "{}").unwrap();
+        // Which blobs are missing is said by who reads it.
+        pack(place.path(), &mut Vec::new()).unwrap();
+        let blob = format!("{BLOBS}{}", Digest::of(b"abc").hex());
+        dir.create_dir_all(&blob).unwrap();
+        assert_eq!(
+            told(),
+            format!("`{blob}` in the image layout is not a file")
+        );
+        dir.remove_dir(&blob).unwrap();
+        dir.symlink("../../index.json", &blob).unwrap();
+        assert_eq!(
+            told(),
+            format!("`{blob}` in the image layout is not a file")
+        );
     }
 
     #[test]

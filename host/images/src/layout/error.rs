@@ -12,6 +12,15 @@ pub enum LayoutError {
     /// It cannot be read, or ended too early.
     #[error("cannot read the image layout")]
     Read(#[source] io::Error),
+    /// A part cannot be read.
+    #[error("cannot read `{}` of the image layout", .name.escape_debug())]
+    Part {
+        /// Its name.
+        name: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// It is no tar archive.
     #[error("it is not a tar archive")]
     NotTar,
@@ -64,6 +73,14 @@ pub enum LayoutError {
     /// It has no image at all.
     #[error("the image layout has no images")]
     Empty,
+    /// It has several images, and none of a module.
+    #[error("none of the {count} images in the image layout can be used: {told}")]
+    NoneUsable {
+        /// How many.
+        count: usize,
+        /// The first of them, each with why not.
+        told: String,
+    },
     /// One name was given for several images.
     #[error("the image layout has {count} images, and one name was given")]
     OneName {
@@ -106,6 +123,10 @@ impl LayoutError {
                     | DocumentFault::Platforms { .. },
                 ..
             } => Some("load the image of a module: one with a component as its only layer"),
+            Self::NoneUsable { .. } => {
+                Some("load images of modules: those with a component as their only layer")
+            }
+            Self::Part { .. } => Some("check that this user may read the layout and its folders"),
             Self::Missing { .. } | Self::Read(_) => Some("make the layout anew: it is not whole"),
             Self::Store { source, .. } => match &**source {
                 StoreError::Digest { .. } | StoreError::Size { .. } => {

@@ -9,10 +9,11 @@ use wasm_edge_model::error::chain;
 use wasm_edge_model::time::Timestamp;
 
 use super::error::LayoutError;
-use super::{CHUNK_BYTES, tar};
+use super::{CHUNK_BYTES, Loaded, NameNotTaken, PassedOver, tar};
 use crate::digest::Digest;
 use crate::document::{
-    CONFIG_BYTES_MAX, Descriptor, Document, DocumentFault, INDEX, ImageManifest, MANIFEST_BYTES_MAX,
+    CONFIG_BYTES_MAX, Descriptor, Document, DocumentFault, INDEX, ImageManifest, IndexEntry,
+    MANIFEST_BYTES_MAX,
 };
 use crate::image::IMAGE_BYTES_MAX;
 use crate::oci_layout::{BLOBS, INDEX_FILE, NAME_KEY, blob_path};
@@ -25,6 +26,9 @@ const FULL_NAME_KEY: &str = "io.containerd.image.name";
 
 /// The most entries of an archive: the blobs of hundreds of images.
 const ENTRIES_MAX: usize = 10_000;
+
+/// Images that an error names where none can be used.
+const REFUSED_SHOWN: usize = 5;
 
 /// Where the parts of a layout are.
 pub(super) trait Parts {
@@ -56,7 +60,7 @@ pub(super) fn images(
     parts: &dyn Parts,
     name: Option<&Reference>,
     now: Timestamp,
-) -> Result<Vec<StoredImage>, LayoutError> {
+) -> Result<Loaded, LayoutError> {
     let index = Document::read(&parts.index()?, Some(INDEX));
     let index = match index.map_err(of("the list of images"))? {
         Document::Index(index) => index,
@@ -65,48 +69,107 @@ pub(super) fn images(
             return Err(of("the list of images")(DocumentFault::MediaType { found }));
         }
     };
-    // One image under several names has several entries.
-    let mut named: BTreeMap<Digest, (Descriptor, Vec<Reference>)> = BTreeMap::new();
-    for entry in index.entries {
-        let descriptor = entry.descriptor;
-        let (_, names) = named
-            .entry(descriptor.digest)
-            .or_insert_with(|| (descriptor, Vec::new()));
-        names.extend(name_of(&entry.annotations));
-    }
+    let named = by_image(index.entries);
     if let (Some(_), count @ 2..) = (name, named.len()) {
         return Err(LayoutError::OneName { count });
     }
-    let mut loaded = Vec::new();
-    let mut refused = None;
-    for (descriptor, mut names) in named.into_values() {
-        let is_another =
-            |name: &Reference| name.digest().is_some_and(|own| *own != descriptor.digest);
-        if let Some(name) = name {
-            if is_another(name) {
-                return Err(LayoutError::OtherDigest {
-                    name: name.to_string(),
-                    digest: descriptor.digest,
-                });
+    let mut loaded = Loaded::default();
+    let mut refused = Vec::new();
+    for Named { descriptor, texts } in named {
+        let digest = descriptor.digest;
+        let mut not_taken = Vec::new();
+        let names = match name {
+            Some(name) if is_another(name, &digest) => {
+                let name = name.to_string();
+                return Err(LayoutError::OtherDigest { name, digest });
             }
-            names = vec![name.clone()];
-        }
-        // A layout can say what it likes, and a deployment that pins a digest trusts the name.
-        names.retain(|name| !is_another(name));
+            Some(name) => vec![name.clone()],
+            None => names_of(&texts, &digest, &mut not_taken),
+        };
         match image(store, parts, &descriptor, &names, now) {
-            Ok(image) => loaded.push(image),
+            Ok(image) => {
+                loaded.images.push(image);
+                loaded.names_not_taken.append(&mut not_taken);
+            }
             // A layout may have others beside.
             Err(err @ LayoutError::Document { .. }) => {
-                tracing::warn!(image = %descriptor.digest, err = %chain(&err), "an image of the layout is passed over");
-                refused = Some(err);
+                loaded.passed_over.push(PassedOver {
+                    digest,
+                    names: texts,
+                    reason: chain(&err),
+                });
+                refused.push(err);
             }
             Err(err) => return Err(err),
         }
     }
-    match (loaded.is_empty(), refused) {
+    match (loaded.images.is_empty(), refused.len()) {
         (false, _) => Ok(loaded),
-        (true, Some(err)) => Err(err),
-        (true, None) => Err(LayoutError::Empty),
+        (true, 0) => Err(LayoutError::Empty),
+        (true, 1) => Err(refused.remove(0)),
+        (true, count) => Err(none_usable(count, &loaded.passed_over)),
+    }
+}
+
+/// An image of a layout with all that it calls it.
+struct Named {
+    descriptor: Descriptor,
+    texts: Vec<String>,
+}
+
+/// The images of a list: one under several names has several entries there.
+fn by_image(entries: Vec<IndexEntry>) -> Vec<Named> {
+    let mut named: BTreeMap<Digest, Named> = BTreeMap::new();
+    for entry in entries {
+        let descriptor = entry.descriptor;
+        let image = named.entry(descriptor.digest).or_insert_with(|| Named {
+            descriptor,
+            texts: Vec::new(),
+        });
+        image.texts.extend(text_of(&entry.annotations));
+    }
+    named.into_values().collect()
+}
+
+/// The references among what a layout calls an image; why others are not taken is added.
+pub(super) fn names_of(
+    texts: &[String],
+    digest: &Digest,
+    not_taken: &mut Vec<NameNotTaken>,
+) -> Vec<Reference> {
+    let mut names = Vec::new();
+    for text in texts {
+        let reason = match reference(text) {
+            None => "it is not a full reference, as `HOST/NAME:TAG`",
+            // A layout can say what it likes, and a deployment that pins a digest trusts the name.
+            Some(name) if is_another(&name, digest) => "it has the digest of another image",
+            Some(name) => {
+                names.push(name);
+                continue;
+            }
+        };
+        not_taken.push(NameNotTaken {
+            digest: *digest,
+            name: text.clone(),
+            reason,
+        });
+    }
+    names
+}
+
+fn is_another(name: &Reference, digest: &Digest) -> bool {
+    name.digest().is_some_and(|own| own != digest)
+}
+
+fn none_usable(count: usize, passed_over: &[PassedOver]) -> LayoutError {
+    let shown = passed_over.iter().take(REFUSED_SHOWN);
+    let mut told: Vec<String> = shown.map(|image| image.reason.clone()).collect();
+    if count > told.len() {
+        told.push(format!("{} more", count - told.len()));
+    }
+    LayoutError::NoneUsable {
+        count,
+        told: told.join("; "),
     }
 }
 
@@ -156,12 +219,17 @@ fn manifest(
     }
 }
 
-/// The reference that an entry is called by. A tag alone names nothing outside its layout.
-pub(super) fn name_of(annotations: &BTreeMap<String, String>) -> Option<Reference> {
+/// What an entry is called, by the key that has a reference where one has.
+pub(super) fn text_of(annotations: &BTreeMap<String, String>) -> Option<String> {
     let keys = [NAME_KEY, FULL_NAME_KEY];
-    let names = keys.into_iter().filter_map(|key| annotations.get(key));
-    let mut full = names.filter(|name| name.contains('/'));
-    full.find_map(|name| name.parse().ok())
+    let texts = || keys.into_iter().filter_map(|key| annotations.get(key));
+    let full = texts().find(|text| reference(text).is_some());
+    full.or_else(|| texts().next()).cloned()
+}
+
+/// A reference. A tag alone names nothing outside its layout.
+fn reference(text: &str) -> Option<Reference> {
+    text.contains('/').then(|| text.parse().ok())?
 }
 
 fn of(what: &str) -> impl Fn(DocumentFault) -> LayoutError + use<> {
@@ -184,39 +252,50 @@ impl<'a> Folder<'a> {
         Self { store, folder }
     }
 
-    /// Opens a part that is a file.
-    fn open(&self, name: &str) -> Result<Option<(std::fs::File, u64)>, LayoutError> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        // Of a named pipe nobody waits for the other end.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-        let file = match self.folder.open_with(name, &options) {
-            Ok(file) => file.into_std(),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(err) if err.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                let name = name.to_owned();
-                return Err(LayoutError::NotAFile { name });
-            }
-            Err(err) => return Err(LayoutError::Read(err)),
-        };
-        let metadata = file.metadata().map_err(LayoutError::Read)?;
-        if !metadata.is_file() {
-            let name = name.to_owned();
-            return Err(LayoutError::NotAFile { name });
-        }
-        Ok(Some((file, metadata.len())))
-    }
-
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LayoutError> {
-        let Some((file, size_bytes)) = self.open(name)? else {
+        let Some((file, size_bytes)) = open_part(self.folder, name)? else {
             return Ok(None);
         };
         check_size(name, size_bytes, MANIFEST_BYTES_MAX)?;
         let mut bytes = Vec::new();
         let read = file.take(MANIFEST_BYTES_MAX).read_to_end(&mut bytes);
-        read.map_err(LayoutError::Read)?;
+        read.map_err(unreadable(name))?;
         Ok(Some(bytes))
+    }
+}
+
+/// Opens a part of a folder that is a file; links are not followed.
+pub(super) fn open_part(
+    folder: &Dir,
+    name: &str,
+) -> Result<Option<(std::fs::File, u64)>, LayoutError> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // Of a named pipe nobody waits for the other end.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed());
+    let file = match folder.open_with(name, &options) {
+        Ok(file) => file.into_std(),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) if err.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            let name = name.to_owned();
+            return Err(LayoutError::NotAFile { name });
+        }
+        Err(err) => return Err(unreadable(name)(err)),
+    };
+    let metadata = file.metadata().map_err(unreadable(name))?;
+    if !metadata.is_file() {
+        let name = name.to_owned();
+        return Err(LayoutError::NotAFile { name });
+    }
+    Ok(Some((file, metadata.len())))
+}
+
+/// Why a part of a folder cannot be read.
+pub(super) fn unreadable(name: &str) -> impl Fn(io::Error) -> LayoutError {
+    move |source| LayoutError::Part {
+        name: name.to_owned(),
+        source,
     }
 }
 
@@ -242,7 +321,7 @@ impl Parts for Folder<'_> {
 
     fn bring(&self, blob: &Descriptor) -> Result<(), LayoutError> {
         let digest = blob.digest;
-        let opened = self.open(&blob_path(&digest))?;
+        let opened = open_part(self.folder, &blob_path(&digest))?;
         let (mut file, _) = opened.ok_or(LayoutError::Missing { digest })?;
         keep(self.store, blob, &mut file)
     }

@@ -3,7 +3,7 @@ use cap_std::ambient_authority;
 use super::*;
 use crate::document::{ComponentFacts, ImageFacts, PackedImage};
 use crate::oci_layout::BLOBS;
-use crate::store::{PutManifest, StoreLimits};
+use crate::store::{ImageName, PutManifest, StoreLimits};
 
 fn now() -> Timestamp {
     Timestamp::from_unix_millis(0)
@@ -108,7 +108,7 @@ fn archive(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Loads an archive into a new store, and what it says; nothing is left where it fails.
-fn load(archive: &[u8]) -> Result<Vec<StoredImage>, LayoutError> {
+fn load(archive: &[u8]) -> Result<Loaded, LayoutError> {
     let place = place();
     let store = store(&place);
     let loaded = load_tar(&store, archive, None, now());
@@ -143,7 +143,7 @@ fn what_is_saved_is_loaded_from_archive_and_folder() {
             true => load_folder(&target, &folder.dir, None, now()),
             false => load_tar(&target, &archive[..], None, now()),
         };
-        assert_eq!(loaded.unwrap().len(), 2);
+        assert_eq!(loaded.unwrap().images.len(), 2);
         let sorted = |store: &ImageStore| {
             let mut list = store.list();
             list.sort_by_key(|image| image.manifest_digest);
@@ -153,7 +153,7 @@ fn what_is_saved_is_loaded_from_archive_and_folder() {
         for image in target.list() {
             target.verify(&image).unwrap();
             target
-                .remove(&crate::store::ImageName::Digest(image.manifest_digest))
+                .remove(&ImageName::Digest(image.manifest_digest))
                 .unwrap();
         }
     }
@@ -171,7 +171,8 @@ fn parts_may_come_in_any_order_and_what_is_beside_them_is_passed_over() {
         part.0 = format!("./{}", part.0);
     }
     let loaded = load(&archive(&parts)).unwrap();
-    assert_eq!(loaded[0].names, ["example.org/a:1"]);
+    assert_eq!(loaded.images[0].names, ["example.org/a:1"]);
+    assert!(loaded.passed_over.is_empty() && loaded.names_not_taken.is_empty());
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn a_name_that_is_given_takes_the_place_of_the_layouts_own() {
     let name = reference("example.org/b:7");
     let target = store(&to);
     let loaded = load_tar(&target, &saved(&images[..1])[..], Some(&name), now()).unwrap();
-    assert_eq!(loaded[0].names, ["example.org/b:7"]);
+    assert_eq!(loaded.images[0].names, ["example.org/b:7"]);
     let err = load_tar(&target, &saved(&images)[..], Some(&name), now()).unwrap_err();
     assert!(matches!(err, LayoutError::OneName { count: 2 }), "{err}");
 }
@@ -200,12 +201,20 @@ fn no_name_with_the_digest_of_another_image_is_taken() {
     let name = reference(&pinned);
     let whole = archive(&parts(&pinned));
     let loaded = load_tar(&store, &whole[..], None, now()).unwrap();
-    assert!(loaded[0].names.is_empty(), "{:?}", loaded[0].names);
+    assert!(loaded.images[0].names.is_empty(), "{:?}", loaded.images);
+    assert_eq!(loaded.names_not_taken[0].name, pinned);
+    assert_eq!(
+        loaded.names_not_taken[0].reason,
+        "it has the digest of another image"
+    );
     assert!(store.resolve(&name).is_none());
     let err = load_tar(&store, &whole[..], Some(&name), now()).unwrap_err();
     assert!(matches!(err, LayoutError::OtherDigest { .. }), "{err}");
     assert!(store.resolve(&name).is_none());
-    let right = reference(&format!("example.org/a@{}", loaded[0].manifest_digest));
+    let right = reference(&format!(
+        "example.org/a@{}",
+        loaded.images[0].manifest_digest
+    ));
     load_tar(&store, &whole[..], Some(&right), now()).unwrap();
     assert!(store.resolve(&right).is_some());
 }
@@ -217,8 +226,13 @@ fn a_tag_alone_names_nothing_outside_its_layout() {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        let found = load::name_of(&annotations).map(|name| name.to_string());
-        assert_eq!(found.as_deref(), expected);
+        let text = load::text_of(&annotations);
+        let mut not_taken = Vec::new();
+        let texts: Vec<String> = text.into_iter().collect();
+        let found = load::names_of(&texts, &Digest::of(b""), &mut not_taken);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.first().map(String::as_str), expected);
+        assert_eq!(texts.len(), found.len() + not_taken.len());
     };
     let full = "io.containerd.image.name";
     check(&[], None);
@@ -331,11 +345,11 @@ fn a_folder_with_links_and_pipes_is_refused() {
 
 #[test]
 fn an_image_of_containers_is_told_and_passed_over_beside_others() {
-    let manifest = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":2}]}"#;
-    let digest = Digest::of(manifest);
+    let manifest = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":2}]}"#;
+    let digest = Digest::of(manifest.as_bytes());
     let entry = json!({ "mediaType": crate::document::MANIFEST, "digest": digest.to_string(), "size": manifest.len() });
     let alone = json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
-    let blob = (blob_path(&digest), manifest.to_vec());
+    let blob = (blob_path(&digest), manifest.as_bytes().to_vec());
     let index = |text: String| (INDEX_FILE.to_owned(), text.into_bytes());
     fails(
         &archive(&[index(alone), blob.clone()]),
@@ -351,7 +365,26 @@ fn an_image_of_containers_is_told_and_passed_over_beside_others() {
         *content = index.to_string().into_bytes();
     }
     both.push(blob);
-    assert_eq!(load(&archive(&both)).unwrap().len(), 1);
+    let loaded = load(&archive(&both)).unwrap();
+    assert_eq!(loaded.images.len(), 1);
+    let passed_over = &loaded.passed_over[0];
+    assert_eq!(passed_over.digest, digest);
+    assert!(passed_over.reason.contains("tar+gzip"), "{passed_over:?}");
+    // Two of them, and nothing else.
+    let other = manifest.replace("\"size\":2", "\"size\":3");
+    let second = Digest::of(other.as_bytes());
+    let mut entries = vec![entry.clone(), entry];
+    entries[1]["digest"] = second.to_string().into();
+    let alone = json!({ "schemaVersion": 2, "manifests": entries }).to_string();
+    let foreign = [
+        index(alone),
+        (blob_path(&digest), manifest.as_bytes().to_vec()),
+        (blob_path(&second), other.into_bytes()),
+    ];
+    fails(
+        &archive(&foreign),
+        "none of the 2 images in the image layout can be used: `sha256:",
+    );
 }
 
 #[test]
@@ -387,6 +420,30 @@ proptest::proptest! {
         }
         archive.truncate(place(end, archive.len()));
         let loaded = load(&archive);
-        proptest::prop_assert!(loaded.is_err() || loaded.is_ok_and(|images| images.len() == 1));
+        proptest::prop_assert!(loaded.is_err() || loaded.is_ok_and(|loaded| loaded.images.len() == 1));
     }
+}
+
+#[test]
+fn what_is_saved_has_the_names_that_were_asked_for_and_each_image_once() {
+    let place = place();
+    let store = store(&place);
+    let image = put(&store, 1, &["a.b/c:1", "a.b/c:2", "a.b/c:3"]);
+    let digest = image.manifest_digest;
+    let check = |asked: &[ImageName], expected: &[&str]| {
+        let asked = asked.iter().map(|name| (image.clone(), name.clone()));
+        let selected = selected(asked);
+        assert_eq!(selected.len(), 1);
+        assert_eq!(selected[0].names, expected);
+    };
+    let named = |name: &str| ImageName::Reference(reference(name));
+    let all = ["a.b/c:1", "a.b/c:2", "a.b/c:3"];
+    check(&[named("a.b/c:2")], &["a.b/c:2"]);
+    check(
+        &[named("a.b/c:3"), named("a.b/c:1"), named("a.b/c:3")],
+        &["a.b/c:1", "a.b/c:3"],
+    );
+    check(&[ImageName::Digest(digest)], &all);
+    check(&[named(&format!("a.b/c@{digest}"))], &all);
+    assert!(selected([]).is_empty());
 }

@@ -61,7 +61,7 @@ fn print(
         "component",
         &format!("{} ({size})", image.component_digest),
     )?;
-    field(output, "size", &human::size(image.size_bytes))?;
+    field(output, "size", &image.size())?;
     if let Some(time) = image.last_used_time {
         field(output, "used", &human::relative(time.as_jiff(), now))?;
     }

@@ -1,6 +1,7 @@
 //! Whom the commands under `image` ask: the process that holds the data folder, or this one in its place.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -20,7 +21,15 @@ use crate::client::{Ask, Client, ClientError};
 use crate::exit_codes::ExitStatus;
 use crate::failure::{self, Failure};
 use crate::output::Output;
+use crate::output::text::Text;
 use crate::{config_file, data_folder, logins, registries};
+
+/// How long another command may use the data folder until this one gives up: a pull over a thin line takes longer, and
+/// then it is for the person to wait.
+const TURN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the data folder is free; the lock tells nobody.
+const TURN_LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 /// An image store that can be asked.
 pub(super) struct Place {
@@ -44,13 +53,16 @@ impl Place {
             let client = running::client(global).await.map_err(with_data_dir_hint)?;
             return Ok(Self::of(client, None));
         };
-        if let Some(client) = running::listening(path)? {
-            return Ok(Self::of(client, None));
-        }
-        let folder = data_folder::open(path)?;
+        let folder = match turn_at(path, output).await? {
+            Turn::Process(client) => return Ok(Self::of(client, None)),
+            Turn::Ours(folder) => folder,
+        };
         let config = logins::added_to(config_file::read(config, output)?);
         let registry = registries::open(&config, HubClock::new(None), Counter::default())?;
         let supply = registries::supply(&folder, &config, registry)?;
+        for note in supply.store().notes() {
+            output.warn(&note);
+        }
         let here = Here::new(api::images::router(supply));
         Ok(Self::of(Client::of_here(here), Some(folder)))
     }
@@ -96,6 +108,50 @@ impl Place {
     /// Asks for bytes as they come.
     pub(super) async fn content(&self, target: &Target) -> anyhow::Result<Content> {
         Ok(self.client.content(target).await.map_err(Failure::from)?)
+    }
+}
+
+/// Whose turn it is at a data folder.
+enum Turn {
+    /// Of a process that answers.
+    Process(Client),
+    /// Of this one.
+    Ours(DataFolder),
+}
+
+/// Waits while another command uses the folder, which most do for a moment only, or until a process that starts there
+/// answers.
+async fn turn_at(path: &Path, output: &Output) -> anyhow::Result<Turn> {
+    let mut since = None;
+    loop {
+        if let Some(client) = running::listening(path)? {
+            return Ok(Turn::Process(client));
+        }
+        let pid = match data_folder::try_open(path)? {
+            Ok(folder) => return Ok(Turn::Ours(folder)),
+            Err(pid) => pid,
+        };
+        let holder = pid.map_or_else(
+            || "another process".to_owned(),
+            |pid| format!("process {pid}"),
+        );
+        let begun = *since.get_or_insert_with(|| {
+            let text = format!("waiting for {holder}, which uses `{}`", path.display());
+            output.note(&Text::new().plain(&text));
+            Instant::now()
+        });
+        if begun.elapsed() >= TURN_TIME_MAX {
+            let what = format!("the data folder `{}` is in use by {holder}", path.display());
+            return Err(Failure::new(ExitStatus::TryLater, what)
+                .hint(match pid {
+                    Some(pid) => {
+                        format!("try again when it has ended; `ps -p {pid}` shows what it is")
+                    }
+                    None => "try again when it has ended".to_owned(),
+                })
+                .into());
+        }
+        tokio::time::sleep(TURN_LOOK_PERIOD).await;
     }
 }
 

@@ -7,6 +7,7 @@ use wasm_edge_images::credentials::Credentials;
 use wasm_edge_images::reference::Reference;
 
 use super::place::Place;
+use super::several::Several;
 use super::view::{self, Image};
 use crate::args::GlobalArgs;
 use crate::args::image::ImagePullArgs;
@@ -43,7 +44,7 @@ struct Line {
     failure: Option<Value>,
 }
 
-/// Pulls one after another, up to the first that cannot be had, and prints what is there.
+/// Pulls one after another, all that can be had, and prints what is there.
 pub(super) async fn execute(
     args: ImagePullArgs,
     global: &GlobalArgs,
@@ -54,25 +55,37 @@ pub(super) async fn execute(
         output
             .warn("`--config` is not used: the process that runs there has its own configuration");
     }
+    let mut several = Several::of(args.references.len());
+    // What this command brought makes no room for what it brings next.
+    let mut keep = Vec::new();
     for reference in &args.references {
         let credentials = match place.is_process() {
             true => logins::of_person_for(reference, output),
             // The registry client of this process knows them.
             false => Credentials::Anonymous,
         };
-        let (image, received_bytes) = pull(&place, reference, &credentials, output).await?;
-        print(reference, &image, received_bytes, output)?;
+        match pull(&place, reference, &credentials, &keep, output).await {
+            Ok((image, received_bytes)) => {
+                print(reference, &image, received_bytes, output)?;
+                keep.push(image.digest);
+            }
+            Err(err) => several.add(&reference.to_string(), err, output),
+        }
     }
-    Ok(ExitStatus::Ok)
+    several.result("pulled")
 }
 
 async fn pull(
     place: &Place,
     reference: &Reference,
     credentials: &Credentials,
+    keep: &[String],
     output: &Output,
 ) -> anyhow::Result<(Image, u64)> {
     let mut body = json!({ "reference": reference.to_string() });
+    if !keep.is_empty() {
+        body["keep"] = json!(keep);
+    }
     if let Credentials::Basic { username, password } = credentials {
         body["credentials"] = json!({ "username": username, "password": password.as_str() });
     }

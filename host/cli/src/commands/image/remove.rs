@@ -3,6 +3,7 @@
 use hyper::Method;
 
 use super::place::{self, Place};
+use super::several::Several;
 use super::view::{self, Removed};
 use crate::args::GlobalArgs;
 use crate::args::image::ImageRemoveArgs;
@@ -10,7 +11,7 @@ use crate::client::Ask;
 use crate::exit_codes::ExitStatus;
 use crate::output::Output;
 
-/// Removes one after another, up to the first that cannot go, and prints what went.
+/// Removes one after another, all that can go, and prints what went.
 pub(super) async fn execute(
     args: ImageRemoveArgs,
     global: &GlobalArgs,
@@ -18,28 +19,20 @@ pub(super) async fn execute(
 ) -> anyhow::Result<ExitStatus> {
     let place = Place::find(global, None, output).await?;
     let mut all = Removed::default();
-    let mut failed = None;
+    let mut several = Several::of(args.images.len());
     for image in &args.images {
         let target = place::target_of(image);
-        match place
-            .ask::<Removed>(Method::DELETE, &target, Ask::default())
-            .await
-        {
+        let removed = place.ask::<Removed>(Method::DELETE, &target, Ask::default());
+        match removed.await.map_err(place::with_list_hint) {
             Ok(removed) => {
                 all.removed.extend(removed.removed);
                 all.freed_bytes += removed.freed_bytes;
             }
-            Err(err) => {
-                failed = Some(place::with_list_hint(err));
-                break;
-            }
+            Err(err) => several.add(image, err, output),
         }
     }
-    if failed.is_none() || !all.removed.is_empty() {
+    if !several.is_nothing_done() {
         view::print_removed(&all, output)?;
     }
-    match failed {
-        None => Ok(ExitStatus::Ok),
-        Some(err) => Err(err),
-    }
+    several.result("removed")
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tempfile::NamedTempFile;
-use wasm_edge_images::layout::convert;
+use wasm_edge_images::layout::{self, convert};
+use wasm_edge_images::reference::Reference;
 
 use super::place::{self, Place};
 use super::view::Image;
@@ -21,6 +22,12 @@ use crate::output::{Output, human};
 /// What a tar's name ends in.
 const TAR: &str = "tar";
 
+/// What standard output is called.
+const STANDARD_OUTPUT: &str = "-";
+
+/// How much is copied at once, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+
 /// The JSON output.
 #[derive(Serialize)]
 struct Saved {
@@ -34,22 +41,42 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
+    let goal = Goal::find(&args, output)?;
     let place = Place::find(global, None, output).await?;
     let mut images: Vec<Image> = Vec::new();
     let mut target = Target::path(&["v1", "images", "save"]);
     for name in &args.images {
         let image = place.get(&place::target_of(name)).await;
         let image = image.map_err(place::with_list_hint)?;
-        images.push(serde_json::from_value(image).unwrap_or_default());
+        add(
+            &mut images,
+            serde_json::from_value(image).unwrap_or_default(),
+            name,
+        );
         target = target.query("image", name);
     }
     let content = place.content(&target).await?;
-    let path = args.to.clone();
-    let written = content.read_by(move |reader| write(&path, reader)).await;
-    written.map_err(Failure::from)?.map_err(|err| {
-        let what = format!("cannot write `{}`", args.to.display());
-        Failure::new(ExitStatus::Failure, what).caused_by(err)
-    })?;
+    let written = match &goal {
+        Goal::Output => {
+            let output = output.clone();
+            let copied = content.read_by(move |reader| copy(reader, &output)).await;
+            copied.map_err(Failure::from)??;
+            return Ok(ExitStatus::Ok);
+        }
+        Goal::Archive { path, replace } => {
+            let (path, replace) = (path.clone(), *replace);
+            content
+                .read_by(move |reader| write(&path, replace, reader))
+                .await
+        }
+        Goal::Folder(path) => {
+            let path = path.clone();
+            content.read_by(move |reader| unpack(&path, reader)).await
+        }
+    };
+    written
+        .map_err(Failure::from)?
+        .map_err(|err| cannot_write(&args.to, err))?;
     let saved = Saved {
         path: args.to,
         images,
@@ -64,11 +91,94 @@ pub(super) async fn execute(
     Ok(ExitStatus::Ok)
 }
 
-/// The tar itself, or what is in it. A file gets its name when it is whole.
-fn write(path: &Path, reader: &mut dyn Read) -> io::Result<()> {
-    if path.extension().is_none_or(|ending| ending != TAR) {
-        return unpack(path, reader);
+/// Where images go.
+enum Goal {
+    /// A tar on standard output.
+    Output,
+    Archive {
+        path: PathBuf,
+        replace: bool,
+    },
+    Folder(PathBuf),
+}
+
+impl Goal {
+    /// Looks whether anything is in the way before anything is asked for.
+    fn find(args: &ImageSaveArgs, output: &Output) -> Result<Self, Failure> {
+        let path = args.to.clone();
+        if path == Path::new(STANDARD_OUTPUT) {
+            if output.shows_data() {
+                let what = "standard output is a terminal, and a tar is no text";
+                return Err(Failure::new(ExitStatus::Usage, what)
+                    .hint("give it to another program or a file, as with `--to - > images.tar`"));
+            }
+            return Ok(Self::Output);
+        }
+        if path.extension().is_some_and(|ending| ending == TAR) {
+            return match fs::symlink_metadata(&path) {
+                Ok(_) if !args.force => Err(is_there(&path)),
+                _ => Ok(Self::Archive {
+                    path,
+                    replace: args.force,
+                }),
+            };
+        }
+        match fs::read_dir(&path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => Ok(Self::Folder(path)),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Self::Folder(path)),
+            Ok(false) => {
+                let not_empty = io::Error::other("it is not empty");
+                Err(cannot_write(&path, not_empty).hint("give a folder that is empty or not there"))
+            }
+            Err(err) => Err(cannot_write(&path, err).hint("the name of a tar ends in `.tar`")),
+        }
     }
+}
+
+fn is_there(path: &Path) -> Failure {
+    Failure::new(
+        ExitStatus::Failure,
+        format!("`{}` is there already", path.display()),
+    )
+    .hint("`--force` replaces it")
+}
+
+fn cannot_write(path: &Path, err: io::Error) -> Failure {
+    let status = match err.kind() {
+        io::ErrorKind::AlreadyExists => return is_there(path),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ExitStatus::TryLater,
+        _ => ExitStatus::Failure,
+    };
+    Failure::new(status, format!("cannot write `{}`", path.display())).caused_by(err)
+}
+
+/// Adds an image under the names that it is saved by; one that is there already gets them beside its others.
+fn add(images: &mut Vec<Image>, mut image: Image, asked: &str) {
+    if let Ok(reference) = asked.parse::<Reference>() {
+        image.names = layout::named_by(&image.names, &reference.to_string());
+    }
+    match images.iter_mut().find(|other| other.digest == image.digest) {
+        Some(other) => {
+            other.names.append(&mut image.names);
+            other.names.sort();
+            other.names.dedup();
+        }
+        None => images.push(image),
+    }
+}
+
+fn copy(reader: &mut dyn Read, output: &Output) -> anyhow::Result<()> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => output.bytes(&buffer[..read])?,
+        }
+    }
+}
+
+/// The tar itself. The file gets its name when it is whole.
+fn write(path: &Path, replace: bool, reader: &mut dyn Read) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -79,19 +189,33 @@ fn write(path: &Path, reader: &mut dyn Read) -> io::Result<()> {
     // Like any file that a person makes, and not for its owner alone.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode)?;
-    file.persist(path)?;
+    match replace {
+        true => file.persist(path)?,
+        false => file.persist_noclobber(path)?,
+    };
     Ok(())
 }
 
+/// What is in the tar, into a folder that is empty or not there: all of it, or nothing.
 fn unpack(folder: &Path, reader: &mut dyn Read) -> io::Result<()> {
-    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => {}
-        Ok(false) => {
-            let what = "it is not empty";
-            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, what));
-        }
-        Err(err) if err.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder)?,
-        Err(err) => return Err(err),
+    let is_new = !folder.exists();
+    fs::create_dir_all(folder)?;
+    let unpacked = unpack_within(folder, reader);
+    if unpacked.is_err() && is_new {
+        // Empty, since nothing was moved into it.
+        let _ = fs::remove_dir(folder);
     }
-    convert::unpack(reader, folder)
+    unpacked
+}
+
+fn unpack_within(folder: &Path, reader: &mut dyn Read) -> io::Result<()> {
+    let beside = tempfile::Builder::new()
+        .prefix(".saving-")
+        .tempdir_in(folder)?;
+    convert::unpack(reader, beside.path())?;
+    for entry in fs::read_dir(beside.path())? {
+        let name = entry?.file_name();
+        fs::rename(beside.path().join(&name), folder.join(&name))?;
+    }
+    beside.close()
 }

@@ -31,6 +31,8 @@ pub(super) struct Image {
     pub(super) last_used_time: Option<Timestamp>,
     /// Who holds it.
     pub(super) held_by: Vec<String>,
+    /// Whether all of it is there; not said by a process of an older version.
+    pub(super) whole: Option<bool>,
 }
 
 /// Images that went.
@@ -47,6 +49,15 @@ impl Image {
     /// A name of it; its digest where it has none.
     pub(super) fn name(&self) -> &str {
         self.names.first().unwrap_or(&self.digest)
+    }
+
+    /// What it takes, and whether a part of that is missing.
+    pub(super) fn size(&self) -> String {
+        let size = human::size(self.size_bytes);
+        match self.whole {
+            Some(false) => format!("{size} (not whole)"),
+            _ => size,
+        }
     }
 }
 
@@ -77,7 +88,7 @@ pub(super) fn table(images: &[Image], now: jiff::Timestamp) -> Table {
             table.row([
                 name.clone(),
                 short(&image.digest),
-                human::size(image.size_bytes),
+                image.size(),
                 used.unwrap_or_default(),
                 image.held_by.join(", "),
             ]);

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 use wasm_edge_images::document::{CONFIG_BYTES_MAX, ImageManifest};
+use wasm_edge_images::layout::Loaded;
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_images::store::{ImageStore, StoredImage};
+use wasm_edge_model::time::Timestamp;
 
 /// Of a list.
 pub(super) fn image(image: &StoredImage) -> Value {
@@ -12,8 +14,33 @@ pub(super) fn image(image: &StoredImage) -> Value {
         "componentDigest": image.component.digest.to_string(),
         "names": image.names,
         "sizeBytes": image.size_bytes,
-        "lastUsedTime": image.last_used,
+        "lastUsedTime": (image.last_used != Timestamp::UNSET).then_some(image.last_used),
         "heldBy": image.holders,
+        "whole": image.is_whole,
+    })
+}
+
+/// What came of a layout.
+pub(super) fn loaded(loaded: &Loaded) -> Value {
+    let images: Vec<Value> = loaded.images.iter().map(image).collect();
+    let passed_over = loaded.passed_over.iter().map(|image| {
+        json!({
+            "digest": image.digest.to_string(),
+            "names": image.names,
+            "reason": image.reason,
+        })
+    });
+    let names_not_taken = loaded.names_not_taken.iter().map(|name| {
+        json!({
+            "digest": name.digest.to_string(),
+            "name": name.name,
+            "reason": name.reason,
+        })
+    });
+    json!({
+        "images": images,
+        "passedOver": Vec::from_iter(passed_over),
+        "namesNotTaken": Vec::from_iter(names_not_taken),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Images that come from registries, and those that come and go as archives.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use wasm_edge_images::credentials::Credentials;
-use wasm_edge_images::layout;
+use wasm_edge_images::digest::Digest;
+use wasm_edge_images::layout::{self, error::LayoutError};
 use wasm_edge_images::reference::Reference;
+use wasm_edge_images::store::error::StoreError;
 
-use super::{blocking, find, of_error, shown};
+use super::{blocking, find, of_error, shown, status_of};
 use crate::api::ApiError;
 use crate::clock;
 use crate::images::{ImageSupply, Pulled, SupplyError};
@@ -31,12 +34,18 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// Images that one archive may have.
 const SAVED_MAX: usize = 100;
 
+/// Images that may be kept while another one is pulled: more than anybody names in one command.
+const KEPT_MAX: usize = 1000;
+
 /// What is to be pulled.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PullBody {
     reference: String,
     credentials: Option<Login>,
+    /// Digests of images that make no room for this one.
+    #[serde(default)]
+    keep: Vec<String>,
 }
 
 /// As whom.
@@ -76,12 +85,13 @@ pub(super) async fn pull(
         Some(login) => Credentials::basic(login.username, login.password),
         None => Credentials::Anonymous,
     };
+    let keep = digests(&body.keep)?;
     let (tell, reached) = watch::channel((0, 0));
     let work = Box::pin(async move {
         let tell = move |done_bytes, size_bytes| {
             tell.send_replace((done_bytes, size_bytes));
         };
-        supply.pull(&reference, &credentials, &tell).await
+        supply.pull(&reference, &credentials, keep, &tell).await
     });
     let lines = stream::unfold(Some(Pulling { work, reached }), next_line);
     Ok((
@@ -89,6 +99,18 @@ pub(super) async fn pull(
         Body::from_stream(lines),
     )
         .into_response())
+}
+
+fn digests(texts: &[String]) -> Result<BTreeSet<Digest>, ApiError> {
+    if texts.len() > KEPT_MAX {
+        let what = format!("`keep` has more than {KEPT_MAX} digests");
+        return Err(ApiError::bad_request(what));
+    }
+    let parsed: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+    parsed.map_err(|err| {
+        of_error(StatusCode::BAD_REQUEST, &err, None)
+            .under("`keep` has what is no digest".to_owned())
+    })
 }
 
 async fn next_line(pulling: Option<Pulling>) -> Option<(io::Result<String>, Option<Pulling>)> {
@@ -126,6 +148,9 @@ fn last_line(done: Result<Pulled, SupplyError>) -> Value {
 
 fn of_supply(err: &SupplyError) -> (StatusCode, ApiError) {
     let status = match err {
+        SupplyError::Store { source, .. } if matches!(**source, StoreError::NoRoom { .. }) => {
+            status_of(source)
+        }
         err if err.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
         err if err.is_missing() => StatusCode::NOT_FOUND,
         _ => StatusCode::BAD_GATEWAY,
@@ -161,15 +186,18 @@ pub(super) async fn load(
     let loaded = loading.await;
     let loaded =
         loaded.map_err(|err| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, err.to_string()))?;
-    let images = loaded.map_err(|err| {
-        of_error(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &err,
-            err.hint().map(Cow::Borrowed),
-        )
+    let loaded = loaded.map_err(|err| {
+        let status = match &err {
+            // What the archive is not to blame for.
+            LayoutError::Store { source, .. } => match status_of(source) {
+                StatusCode::INSUFFICIENT_STORAGE => StatusCode::INSUFFICIENT_STORAGE,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            },
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        of_error(status, &err, err.hint().map(Cow::Borrowed))
     })?;
-    let images: Vec<Value> = images.iter().map(shown::image).collect();
-    Ok(Json(json!({ "images": images })))
+    Ok(Json(shown::loaded(&loaded)))
 }
 
 /// Gives images as an archive: a tar of an OCI image layout. They are named by `image`, which may be repeated.
@@ -178,19 +206,18 @@ pub(super) async fn save(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let store = supply.store().clone();
-    let mut images = Vec::new();
-    for image in named(query.as_deref().unwrap_or_default()) {
-        images.push(find(&store, &image)?);
-    }
-    if images.is_empty() || images.len() > SAVED_MAX {
+    let asked: Vec<String> = named(query.as_deref().unwrap_or_default()).collect();
+    if asked.is_empty() || asked.len() > SAVED_MAX {
         let what = format!("`image` names the images, from 1 to {SAVED_MAX}");
         return Err(ApiError::bad_request(what));
     }
-    // What cannot be read is best said before the first byte.
+    let found = asked.iter().map(|image| find(&store, image));
+    let images = layout::selected(found.collect::<Result<Vec<_>, _>>()?);
+    // What cannot be read is said before the first byte: later there is nowhere to say it.
     let (checked, all) = (store.clone(), images.clone());
     blocking(move || {
         let mut all = all.iter();
-        all.try_for_each(|image| checked.manifest(&image.manifest_digest).map(drop))
+        all.try_for_each(|image| checked.verify(image))
     })
     .await?;
     let content = pieces::written(move |writer| layout::save_tar(&store, &images, writer));
