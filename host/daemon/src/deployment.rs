@@ -1,9 +1,10 @@
 //! What the device keeps of its deployment: which manifest's twins were set last, and the deployment itself.
 //!
 //! Owns the two files in the device's `store/`. `deployment.json` is the record of `run`, which sets twins only
-//! when its manifest is another one; [`sealed`] is the agent's, encrypted, for a start without the hub.
+//! when its manifest is another one; [`sealed`] is the agent's, encrypted, for a start without the hub; [`shown`] is what people see of it.
 
 pub mod sealed;
+pub mod shown;
 
 use serde::{Deserialize, Serialize};
 use wasm_edge_store::file;

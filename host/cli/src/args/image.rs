@@ -1,13 +1,36 @@
 //! Arguments of the commands under `image`.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::builder::TypedValueParser;
+use clap::{Arg, Args, Command, Subcommand};
 use wasm_edge_images::reference::Reference;
+use wasm_edge_model::manifest::without_login;
 
 /// The heading over what is said of an image beside its component.
 #[cfg(feature = "compiler")]
 const ANNOTATIONS: &str = "What the image says of itself";
+
+/// Reads the reference of an image. A password that somebody put into it is not repeated in the message.
+#[derive(Clone)]
+struct ReferenceArg;
+
+impl TypedValueParser for ReferenceArg {
+    type Value = Reference;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Reference, clap::Error> {
+        // What is blanked is refused for the reason for which it is.
+        let shown = value.to_str().map(without_login);
+        let value = shown.as_deref().map_or(value, OsStr::new);
+        (|text: &str| text.parse::<Reference>()).parse_ref(command, arg, value)
+    }
+}
 
 /// The commands under `image`.
 #[derive(Debug, Subcommand)]
@@ -39,7 +62,7 @@ pub(crate) struct ImagePushArgs {
     pub(crate) file: PathBuf,
 
     /// Where it goes: `HOST[:PORT]/NAME[:TAG]`
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", value_parser = ReferenceArg)]
     pub(crate) reference: Reference,
 
     /// Where its sources are; by default the `repository` of its crate
@@ -66,7 +89,7 @@ pub(crate) struct ImagePushArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ImagePullArgs {
     /// Images in registries: `HOST[:PORT]/NAME[:TAG][@DIGEST]`
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required = true, value_name = "IMAGE", value_parser = ReferenceArg)]
     pub(crate) references: Vec<Reference>,
 
     #[command(flatten)]
@@ -112,7 +135,7 @@ pub(crate) struct ImageLoadArgs {
     pub(crate) path: PathBuf,
 
     /// The name of its one image, where the layout has none
-    #[arg(long = "as", value_name = "IMAGE")]
+    #[arg(long = "as", value_name = "IMAGE", value_parser = ReferenceArg)]
     pub(crate) name: Option<Reference>,
 }
 

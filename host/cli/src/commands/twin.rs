@@ -7,6 +7,7 @@ mod local;
 mod watch;
 
 use serde_json::{Map, Value, json};
+use wasm_edge_daemon::deployment::shown::blank_twin;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::twin::{PATCH_TEXT_MAX_BYTES, parse_patch};
 
@@ -54,10 +55,11 @@ async fn get(
     if args.tags && owner.at_device {
         return Err(local::only_a_hub("has tags").into());
     }
-    let mut answer = running
+    let answer = running
         .get(&owner.twin())
         .await
         .map_err(|err| owner.hint(err))?;
+    let mut answer = owner.without_secrets(answer);
     let section = match (args.desired, args.reported, args.tags) {
         (true, ..) => Some("desired"),
         (_, true, _) => Some("reported"),
@@ -105,6 +107,7 @@ async fn patch(
         .patch(&owner.twin(), &body, etag)
         .await
         .map_err(|err| owner.hint(err))?;
+    let answer = owner.without_secrets(answer);
     if output.is_json() {
         output.json(&answer)?;
         return Ok(ExitStatus::Ok);
@@ -153,6 +156,14 @@ impl Owner {
             (true, Some(module)) => Target::device_twin(self.device.as_str(), module, &["changes"]),
             _ => Target::twin_changes(self.device.as_str(), module),
         }
+    }
+
+    /// A twin as it is printed: a hub answers the passwords of a deployment, too.
+    fn without_secrets(&self, mut twin: Value) -> Value {
+        if let Some(module) = &self.module {
+            blank_twin(module, &mut twin);
+        }
+        twin
     }
 
     /// A twin for people: a device has no tags.

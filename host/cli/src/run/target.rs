@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use wasm_edge_images::reference::Reference;
+use wasm_edge_images::reference::{Reference, ReferenceError};
 use wasm_edge_model::identity::{DeviceId, ModuleId};
-use wasm_edge_model::manifest::Manifest;
+use wasm_edge_model::manifest::{ImageReferenceError, Manifest, without_login};
 use wasm_edge_model::route::condition::Compatibility;
 
 use crate::args::run::{EnvArg, GrantArg, GrantKind, RunArgs, Target};
@@ -55,6 +55,7 @@ impl Loaded {
             Some(device) => device,
             None => device_name::of_host("give one with `--device`")?,
         };
+        check_login(&target.file)?;
         let image = image(&target.file);
         let file = match &image {
             Some(image) => PathBuf::from(image.to_string()),
@@ -118,6 +119,22 @@ pub(super) fn image(file: &Path) -> Option<Reference> {
         return None;
     }
     text.parse().ok()
+}
+
+/// Refuses what is no file and looks like an image behind a login, without repeating the password.
+fn check_login(file: &Path) -> Result<(), Failure> {
+    let text = file.to_str().unwrap_or_default();
+    let before = text.split_once('@').map(|(before, _)| before);
+    let has_password = before.is_some_and(|before| before.contains(':'));
+    match text.parse::<Reference>() {
+        Err(err @ ReferenceError::Reference(ImageReferenceError::Login))
+            if has_password && !file.exists() =>
+        {
+            let what = format!("`{}` is not the name of an image", without_login(text));
+            Err(Failure::new(ExitStatus::Usage, what).caused_by(err))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The id of the module of an image: the one that was given, or the last part of the image's name.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use wasm_edge_images::reference::Reference;
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_images::store::{ImageName, ImageStore, Prune, Pruned, StoredImage};
+use wasm_edge_model::manifest::without_login;
 
 use super::ApiError;
 use crate::clock;
@@ -133,7 +134,7 @@ fn find(store: &ImageStore, text: &str) -> Result<(StoredImage, ImageName), ApiE
 fn missing(text: &str) -> ApiError {
     ApiError::not_found(format!(
         "the image store does not have `{}`",
-        text.escape_debug()
+        without_login(text).escape_debug()
     ))
 }
 

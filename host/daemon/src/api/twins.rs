@@ -23,6 +23,7 @@ use wasm_edge_model::twin::{PATCH_TEXT_MAX_BYTES, parse_patch};
 use super::socket::Caller;
 use super::{ApiError, ApiState, DeviceView};
 use crate::clock;
+use crate::deployment::shown::blank_twin;
 use crate::twins::Twin;
 use crate::twins::local::LocalChangeError;
 use crate::upstream::HubPlace;
@@ -213,7 +214,7 @@ fn find(state: &ApiState, device: &str, module: &str) -> Result<Found, ApiError>
 }
 
 impl Found {
-    /// The form of IoT Hub's service API, as far as the device knows it, and `local` and `unsent`.
+    /// The form of IoT Hub's service API, as far as the device knows it, and `local` and `unsent`; without secrets.
     fn document(&self) -> Value {
         let module = self.twin.module();
         let mut document = match &self.view.hub {
@@ -230,7 +231,9 @@ impl Found {
             local.map(|local| local.to_json(&desired)).into(),
         );
         document.insert("unsent".to_owned(), self.twin.unsent().into());
-        Value::Object(document)
+        let mut document = Value::Object(document);
+        blank_twin(module, &mut document);
+        document
     }
 
     /// What the device has of the hub's twin, which has no etag and no metadata.

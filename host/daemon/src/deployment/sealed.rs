@@ -15,6 +15,7 @@ use wasm_edge_store::folder::device::DeviceFolder;
 use wasm_edge_store::keys::MasterKey;
 use zeroize::Zeroizing;
 
+use crate::deployment::shown::blank_agent;
 use crate::keys::{Keyring, SealingKey};
 use crate::sealed;
 use crate::upstream::Credentials;
@@ -30,9 +31,6 @@ const VERSION_OLDEST: u32 = 1;
 
 /// Largest size that is read, in bytes: two deployments of 64 KiB each, credentials of 50 modules, and room.
 const SIZE_MAX_BYTES: u64 = 4 * 1024 * 1024;
-
-/// What stands in place of a password that is shown.
-const BLANK: &str = "*****";
 
 /// The desired properties that make a deployment. Its `Debug` form shows versions only.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -237,25 +235,11 @@ impl Sections {
         json!({ "modulesContent": content })
     }
 
-    /// The same with the passwords of registries blanked.
+    /// The same with its secrets blanked.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
-        blank_registry_passwords(&mut shown.agent);
+        blank_agent(&mut shown.agent);
         shown
-    }
-}
-
-/// Blanks the passwords of registries in the desired properties of an agent, which are shown so.
-pub fn blank_registry_passwords(agent: &mut Map<String, Value>) {
-    let credentials = agent
-        .get_mut("runtime")
-        .and_then(|runtime| runtime.get_mut("settings"))
-        .and_then(|settings| settings.get_mut("registryCredentials"))
-        .and_then(Value::as_object_mut);
-    for credential in credentials.into_iter().flat_map(Map::values_mut) {
-        if let Some(password) = credential.get_mut("password") {
-            *password = Value::from(BLANK);
-        }
     }
 }
 

@@ -4,7 +4,11 @@
 //! (`host[:port]/path[:tag][@digest]`). Leaves out its defaults: the
 //! registry client knows what no host and no tag mean.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// What stands in place of a login.
+const BLANK_LOGIN: &str = "*****:*****";
 
 /// The longest name of an image, without tag and digest, in characters.
 const NAME_MAX_CHARS: usize = 255;
@@ -36,6 +40,11 @@ pub enum ImageReferenceError {
     /// It is empty.
     #[error("the image has no name")]
     Empty,
+    /// A user and perhaps a password stand in it, which are not repeated.
+    #[error(
+        "a login is no part of an image's name: it stands in `registryCredentials` of the deployment, in `[registries]` of the configuration, or is left by `docker login`"
+    )]
+    Login,
     /// The name is longer than 255 characters.
     #[error("the image's name has {length} characters, more than {NAME_MAX_CHARS}")]
     TooLong {
@@ -137,6 +146,31 @@ impl fmt::Display for ImageReference {
     }
 }
 
+/// The text of a reference as it can be shown: a user and a password before a host, as addresses have them and references
+/// must not, are blanked.
+pub fn without_login(text: &str) -> Cow<'_, str> {
+    match login_end(text) {
+        Some(end) => Cow::Owned(format!("{BLANK_LOGIN}{}", &text[end..])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Where what looks like a login ends, at its `@`. No digest has a slash, and none follows what has a colon and no path
+/// but a tag; whoever is in doubt takes it for a login, since its text is then not repeated.
+fn login_end(text: &str) -> Option<usize> {
+    if text.starts_with("file:") {
+        return None;
+    }
+    let (before, after) = text.split_once('@')?;
+    if after.contains('/') {
+        // A password may have an `@`, and so has a digest behind the path.
+        return text[..text.rfind('/')?].rfind('@');
+    }
+    let is_address = before.contains("://");
+    let is_named = before.contains(':') && !before.contains('/');
+    (is_address || (is_named && !after.starts_with("sha"))).then(|| text.rfind('@'))?
+}
+
 fn file(path: &str) -> Result<ImageReference, ImageReferenceError> {
     let error = || ImageReferenceError::File { path: cut(path) };
     let path = match path.strip_prefix("//") {
@@ -152,6 +186,9 @@ fn file(path: &str) -> Result<ImageReference, ImageReferenceError> {
 }
 
 fn registry(text: &str) -> Result<ImageReference, ImageReferenceError> {
+    if login_end(text).is_some() {
+        return Err(ImageReferenceError::Login);
+    }
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (text, None),
@@ -354,6 +391,39 @@ mod tests {
             &"a".repeat(256),
             "the image's name has 256 characters, more than 255",
         );
+    }
+
+    #[test]
+    fn a_login_is_refused_and_never_repeated() {
+        let check = |text: &str, shown: &str| {
+            let err = ImageReference::parse(text).unwrap_err();
+            assert_eq!(err, ImageReferenceError::Login, "{text}");
+            assert_eq!(without_login(text), shown);
+            // What is shown is refused for the same reason.
+            let err = ImageReference::parse(shown).unwrap_err();
+            assert_eq!(err, ImageReferenceError::Login, "{shown}");
+        };
+        check("joe:secret@host/x:1", "*****:*****@host/x:1");
+        check("joe@host:5000/x", "*****:*****@host:5000/x");
+        check("joe:s@cr/t@host/a/b", "*****:*****@host/a/b");
+        check("joe:secret@host:5000", "*****:*****@host:5000");
+        check("joe:secret@", "*****:*****@");
+        check("https://joe:secret@host/x", "*****:*****@host/x");
+        check("https://joe:secret@host", "*****:*****@host");
+        check(
+            &format!("joe:s@t@host/x:1@{DIGEST}"),
+            &format!("*****:*****@host/x:1@{DIGEST}"),
+        );
+        for reference in [
+            "host/x:1",
+            "",
+            "a:1@sha256:12",
+            "a@b",
+            "host:1/a@sha512:1",
+            "file:a@b/c",
+        ] {
+            assert_eq!(without_login(reference), reference);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::Value;
+use wasm_edge_model::manifest::without_login;
 
 /// What stands where something was taken out.
 pub(super) const BLANK: &str = "[blanked]";
@@ -110,6 +111,10 @@ impl Redactor {
             }
             // Registry and user are no secret, and images bear the registry's name; passwords go by their name.
             "registryCredentials" => self.value(member),
+            "image" if member.is_string() => {
+                let shown = member.as_str().map(|text| without_login(text).into_owned());
+                *member = Value::from(shown);
+            }
             _ if key.starts_with("createOptions") && member.is_string() => {
                 self.create_options(member)
             }

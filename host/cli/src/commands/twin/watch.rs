@@ -27,10 +27,14 @@ pub(super) async fn execute(
         .await
         .map_err(|err| owner.hint(err))?;
     if output.is_json() {
-        print_each(lines, output, |twin: Value| output.json_line(&twin)).await?;
+        print_each(lines, output, |twin: Value| {
+            output.json_line(&owner.without_secrets(twin))
+        })
+        .await?;
     } else {
         let mut watched = Watched::default();
         print_each(lines, output, |twin: Value| {
+            let twin = owner.without_secrets(twin);
             let time = human::time_of_day(Timestamp::now());
             watched
                 .changes(&TwinView(&twin))
