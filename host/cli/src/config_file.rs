@@ -151,4 +151,5 @@ fn tell(faults: &ConfigFaults, file: Option<&Path>, output: &Output) -> Failure 
         None => format!("the configuration in the environment has {count}"),
     };
     Failure::new(ExitStatus::BadConfig, what)
+        .hint("correct what is named; docs/configuration.md has all keys")
 }

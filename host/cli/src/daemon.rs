@@ -185,7 +185,7 @@ impl Running {
         let ledger = outside.ledger();
         let counter = ledger.counter(UPLOADS_TRAFFIC);
         let images_counter = ledger.counter(registries::IMAGES_TRAFFIC);
-        let registry = registries::open(config, clock.clone(), images_counter)?;
+        let registry = registries::open(config, clock.clone(), images_counter, output)?;
         let images = registries::supply(&folder, config, registry)?;
         let device = Device::start(DeviceConfig {
             device: id.clone(),

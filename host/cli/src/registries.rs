@@ -20,6 +20,7 @@ use wasm_edge_net::traffic::Counter;
 use crate::daemon::outside::line;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::text_file::{self, TextFileError};
 
 /// Under which name the traffic of pulls is counted.
@@ -28,7 +29,8 @@ pub(crate) const IMAGES_TRAFFIC: &str = "(images)";
 /// How long connecting to a registry may take, with TLS.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What asks registries, as the configuration says.
+/// What asks registries, as the configuration says. Entries of Docker's file that cannot be used are told, since only
+/// who needs them has to stop.
 ///
 /// # Errors
 /// A file that the configuration names cannot be used.
@@ -36,15 +38,22 @@ pub(crate) fn open(
     config: &Config,
     clock: HubClock,
     counter: Counter,
+    output: &Output,
 ) -> Result<Registry, Failure> {
     let docker = config.images.docker_config.as_deref();
+    let docker = docker.map(logins).transpose()?;
+    if let Some(docker) = &docker {
+        for fault in docker.faults() {
+            output.warn(&format!("`{}`: {fault}", docker.path().display()));
+        }
+    }
     Ok(Registry::new(RegistryOptions {
         proxy: line::proxy(&config.proxy)?,
         clock,
         connect_timeout: CONNECT_TIME_MAX,
         hosts: config.registries.clone(),
         allowed: config.policy.registries.clone(),
-        docker: docker.map(logins).transpose()?,
+        docker,
         counter,
     }))
 }
@@ -83,7 +92,7 @@ pub(crate) fn supply(
 pub(crate) fn logins(path: &Path) -> Result<DockerConfig, Failure> {
     let text =
         text_file::read(path, DOCKER_CONFIG_BYTES_MAX).map_err(TextFileError::into_failure)?;
-    DockerConfig::read(&text).map_err(|err| {
+    DockerConfig::read(path, &text).map_err(|err| {
         let what = format!("the logins in `{}` cannot be read", path.display());
         Failure::new(ExitStatus::BadConfig, what)
             .hint("correct it, or name another one as `docker_config` in `[images]`, or by its folder in `DOCKER_CONFIG`")

@@ -83,7 +83,7 @@ pub(crate) async fn run(
     output: &Output,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitStatus> {
-    let config = logins::added_to(config_file::read(args.config.as_deref(), output)?);
+    let config = logins::added_to(config_file::read(args.config.as_deref(), output)?, output);
     let compatibility = config.router.compatibility;
     let mut targets = Vec::new();
     let mut watched = Vec::new();
@@ -134,7 +134,7 @@ async fn start(
     stop: CancellationToken,
 ) -> anyhow::Result<(Running, Console)> {
     let code = CodeStore::open(&folder.precompiled()?)?;
-    let registry = registries::open(config, HubClock::new(None), Counter::default())?;
+    let registry = registries::open(config, HubClock::new(None), Counter::default(), output)?;
     let images = registries::supply(&folder, config, registry)?;
     let hub = Hub::open(&folder.hub()?, hub_options(args)).await?;
     let upstream = HubUpstream::new(hub.clone());

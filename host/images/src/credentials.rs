@@ -6,13 +6,16 @@
 mod docker;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use wasm_edge_model::manifest::RegistryCredential;
 use zeroize::Zeroizing;
 
-pub use self::docker::{DOCKER_CONFIG_BYTES_MAX, DockerConfig, DockerConfigError, Helper};
+pub use self::docker::{
+    DOCKER_CONFIG_BYTES_MAX, DockerConfig, DockerConfigError, EntryFault, NoLogin,
+};
 
 use crate::reference::RegistryHost;
 
@@ -28,15 +31,37 @@ pub enum Credentials {
         username: String,
         /// The password.
         password: Zeroizing<String>,
+        /// Where they stand.
+        source: LoginSource,
     },
 }
 
+/// Where a login stands, so that whoever has to correct it knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginSource {
+    /// In the deployment's `registryCredentials`.
+    Deployment,
+    /// In `[registries]` of the configuration.
+    Configuration,
+    /// In `[registries]` of the configuration, the password in a file.
+    PasswordFile(PathBuf),
+    /// In a `config.json` of Docker's.
+    DockerConfig(PathBuf),
+    /// In what the management API was asked.
+    Request,
+}
+
 impl Credentials {
-    /// As a user with a password.
-    pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {
+    /// As a user with a password, which stand there.
+    pub fn basic(
+        username: impl Into<String>,
+        password: impl Into<String>,
+        source: LoginSource,
+    ) -> Self {
         Self::Basic {
             username: username.into(),
             password: Zeroizing::new(password.into()),
+            source,
         }
     }
 
@@ -46,7 +71,7 @@ impl Credentials {
             docker::host_of(&entry.address).is_some_and(|address| address == *host)
         };
         match entries.iter().find(is_for) {
-            Some(entry) => Self::basic(&entry.username, &entry.password),
+            Some(entry) => Self::basic(&entry.username, &entry.password, LoginSource::Deployment),
             None => Self::Anonymous,
         }
     }
@@ -67,7 +92,10 @@ impl Credentials {
 
     /// The value of a header `Authorization` (RFC 7617).
     pub(crate) fn header(&self) -> Option<Zeroizing<String>> {
-        let Self::Basic { username, password } = self else {
+        let Self::Basic {
+            username, password, ..
+        } = self
+        else {
             return None;
         };
         let plain = Zeroizing::new(format!("{username}:{}", password.as_str()));
@@ -81,10 +109,30 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("Anonymous"),
-            Self::Basic { username, .. } => f
+            Self::Basic {
+                username, source, ..
+            } => f
                 .debug_struct("Basic")
                 .field("username", username)
+                .field("source", source)
                 .finish_non_exhaustive(),
+        }
+    }
+}
+
+/// As a person is told.
+impl fmt::Display for LoginSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deployment => f.write_str("`registryCredentials` of the deployment"),
+            Self::Configuration => f.write_str("`[registries.\"HOST\"]` of the configuration"),
+            Self::PasswordFile(path) => write!(
+                f,
+                "`[registries.\"HOST\"]` of the configuration and its password file `{}`",
+                path.display()
+            ),
+            Self::DockerConfig(path) => write!(f, "Docker's `{}`", path.display()),
+            Self::Request => f.write_str("what this device was asked with"),
         }
     }
 }

@@ -34,7 +34,7 @@ use self::address::Origin;
 use self::blob::{BlobSink, BlobSource};
 use self::error::RegistryError;
 use self::station::{Station, StationOptions};
-use crate::credentials::{Credentials, DockerConfig};
+use crate::credentials::{Credentials, DockerConfig, LoginSource, NoLogin};
 use crate::digest::Digest;
 use crate::document::{Descriptor, ImageManifest, PackedImage};
 use crate::reference::{Reference, RegistryHost};
@@ -249,7 +249,14 @@ impl Registry {
         {
             match docker.credentials(&Reference::at(host, &repository)) {
                 Ok(found) => credentials = found,
-                Err(program) => helper = Some(program.0),
+                Err(NoLogin::Helper(program)) => helper = Some(program),
+                Err(NoLogin::Malformed(source)) => {
+                    return Err(RegistryError::Login {
+                        host: host.to_string(),
+                        path: docker.path().to_owned(),
+                        source,
+                    });
+                }
             }
         }
         let options = StationOptions {
@@ -275,7 +282,10 @@ impl HostSettings {
         let reading = spawn_blocking(move || password(&path));
         let password = reading.await.expect("reading a file does not panic");
         match password {
-            Ok(password) => Ok(Credentials::basic(username, password)),
+            Ok(password) => {
+                let source = LoginSource::PasswordFile(named);
+                Ok(Credentials::basic(username, password, source))
+            }
             Err(source) => Err(RegistryError::PasswordFile {
                 host: origin.to_string(),
                 path: named,

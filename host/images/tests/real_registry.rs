@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use wasm_edge_images::credentials::{Credentials, DockerConfig};
+use wasm_edge_images::credentials::{Credentials, DockerConfig, LoginSource};
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::document::{ComponentFacts, ImageFacts, PackedImage};
 use wasm_edge_images::reference::{Reference, RegistryHost};
 use wasm_edge_images::registry::blob::BlobSource;
-use wasm_edge_images::registry::error::RegistryError;
+use wasm_edge_images::registry::error::{Asker, RegistryError};
 use wasm_edge_images::registry::{HostSettings, Mirror, Registry, RegistryOptions};
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::traffic::Counter;
@@ -44,7 +44,7 @@ fn options(hosts: impl IntoIterator<Item = (RegistryHost, HostSettings)>) -> Reg
 }
 
 fn login() -> Credentials {
-    Credentials::basic(LOGIN.0, LOGIN.1)
+    Credentials::basic(LOGIN.0, LOGIN.1, LoginSource::Configuration)
 }
 
 /// A component of this size and its image. The registry does not look into it.
@@ -124,10 +124,10 @@ async fn what_is_pushed_is_pulled_through_each_door() {
             Door::Password => {
                 let err = without.unwrap_err();
                 assert!(
-                    matches!(err, RegistryError::Unauthorized { user: None, .. }),
+                    matches!(err, RegistryError::Unauthorized { ref asker, .. } if **asker == Asker::Nobody),
                     "{err}"
                 );
-                let wrong = Credentials::basic(LOGIN.0, "wrong");
+                let wrong = Credentials::basic(LOGIN.0, "wrong", LoginSource::Deployment);
                 let err = pull(&nobody, &to, &wrong).await.unwrap_err();
                 assert!(err.to_string().contains("the user `board`"), "{err}");
             }
@@ -293,7 +293,7 @@ async fn a_docker_config_opens_a_registry_and_a_policy_closes_it() {
     };
     let folder = tempfile::TempDir::new().unwrap();
     let file = real::docker_config(folder.path(), &real.host(), LOGIN);
-    let docker = DockerConfig::read(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let docker = DockerConfig::read(&file, &std::fs::read_to_string(&file).unwrap()).unwrap();
     let hosts = [(host(&real), settings(&real))];
     let registry = Registry::new(RegistryOptions {
         docker: Some(docker),
@@ -304,7 +304,7 @@ async fn a_docker_config_opens_a_registry_and_a_policy_closes_it() {
     let password = folder.path().join("password");
     std::fs::write(&password, format!("{}\n", LOGIN.1)).unwrap();
     let from_file = HostSettings {
-        credentials: Credentials::basic(LOGIN.0, ""),
+        credentials: Credentials::basic(LOGIN.0, "", LoginSource::Configuration),
         password_file: Some(password),
         ..settings(&real)
     };

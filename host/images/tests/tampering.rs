@@ -8,7 +8,7 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use serde_json::json;
-use wasm_edge_images::credentials::Credentials;
+use wasm_edge_images::credentials::{Credentials, LoginSource};
 use wasm_edge_images::reference::{Reference, RegistryHost};
 use wasm_edge_images::registry::{HostSettings, Registry, RegistryOptions};
 use wasm_edge_images::store::sink::StoreSink;
@@ -699,7 +699,7 @@ async fn a_token_and_a_password_reach_only_whom_they_are_for() {
     let nosy = HostileRegistry::start(authority, |_| {
         Reply::new(401, "").header("www-authenticate", "Basic realm=\"mirror\"")
     });
-    let login = Credentials::basic("board", "open-sesame");
+    let login = Credentials::basic("board", "open-sesame", LoginSource::Configuration);
     let mut settings = site.settings(login, true);
     let mirror = wasm_edge_images::registry::Mirror::parse(&nosy.host()).unwrap();
     settings.mirrors = vec![mirror];
@@ -737,7 +737,10 @@ async fn storage_that_wants_to_know_who_asks_is_told_nothing() {
         for_component(asked, &artifact, || Reply::redirect(302, &stored))
             .unwrap_or_else(|| artifact.answer(asked))
     });
-    let settings = site.settings(Credentials::basic("board", "open-sesame"), true);
+    let settings = site.settings(
+        Credentials::basic("board", "open-sesame", LoginSource::Configuration),
+        true,
+    );
     let registry = site.registry(vec![(&origin, settings)]);
     let pulled = pull(&registry, &reference(&origin), &site.store()).await;
     let told = pulled.unwrap_err();
@@ -784,7 +787,10 @@ async fn an_upload_that_goes_on_elsewhere_takes_no_token_along() {
             _ => Reply::new(201, ""),
         }
     });
-    let settings = site.settings(Credentials::basic("board", "open-sesame"), true);
+    let settings = site.settings(
+        Credentials::basic("board", "open-sesame", LoginSource::Configuration),
+        true,
+    );
     let registry = site.registry(vec![(&origin, settings.clone())]);
     assert_eq!(push(registry, reference(&origin)).await, Ok(packed.digest));
     assert_eq!(secrets(&storage), [None, None]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, Config, ImageLayer};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference as PeerReference};
-use wasm_edge_images::credentials::Credentials;
+use wasm_edge_images::credentials::{Credentials, LoginSource};
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::document::{
     ComponentFacts, ImageFacts, PackedImage, WASM_CONFIG, WASM_LAYER,
@@ -22,7 +22,7 @@ use wasm_edge_tests::registry::{self as real, Door, LOGIN};
 
 fn ours(real: &real::Registry) -> Registry {
     let settings = HostSettings {
-        credentials: Credentials::basic(LOGIN.0, LOGIN.1),
+        credentials: Credentials::basic(LOGIN.0, LOGIN.1, LoginSource::Configuration),
         ca_file: Some(real.ca_file()),
         ..HostSettings::default()
     };

@@ -94,8 +94,8 @@ pub(super) async fn execute(
     }
     let folder = data_folder::open(data_dir)?;
     let code = CodeStore::open(&folder.precompiled()?)?;
-    let config = logins::added_to(config_file::read(args.config.as_deref(), output)?);
-    let registry = registries::open(&config, HubClock::new(None), Counter::default())?;
+    let config = logins::added_to(config_file::read(args.config.as_deref(), output)?, output);
+    let registry = registries::open(&config, HubClock::new(None), Counter::default(), output)?;
     let images = registries::supply(&folder, &config, registry)?;
     let mut report = Report {
         data_dir: data_dir.display().to_string(),

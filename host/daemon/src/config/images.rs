@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wasm_edge_images::credentials::Credentials;
+use wasm_edge_images::credentials::{Credentials, LoginSource};
 use wasm_edge_images::reference::RegistryHost;
 use wasm_edge_images::registry::{HostSettings, Mirror};
 use wasm_edge_images::store::StoreLimits;
@@ -173,7 +173,8 @@ fn read_registry(
         reader.fault(table.path(), table.own_place(), problem, expected);
     }
     if let Some(username) = username {
-        settings.credentials = Credentials::basic(username, password.unwrap_or_default());
+        let (password, source) = (password.unwrap_or_default(), LoginSource::Configuration);
+        settings.credentials = Credentials::basic(username, password, source);
     }
     settings
 }

@@ -13,14 +13,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use wasm_edge_model::manifest::Fault;
 
+use self::faults::{SHOWN_MAX_CHARACTERS, shown};
 use super::CONFIG_SIZE_MAX_BYTES;
 use super::source::{ConfigFaults, Sources};
 
 /// The path of a fault that belongs to no key.
 const WHOLE: &str = "configuration";
-
-/// What is shown of a value that is wrong.
-const SHOWN_MAX_CHARACTERS: usize = 80;
 
 /// Longest text of a value: a path of Linux, and more than any other.
 const TEXT_MAX_BYTES: usize = 4096;
@@ -301,8 +299,7 @@ impl<'s> Reader<'s> {
         let text = self.raw_text(value, expected)?;
         let parsed = parse(text);
         if parsed.is_none() {
-            let shown: String = text.chars().take(SHOWN_MAX_CHARACTERS).collect();
-            let problem = format!("`{}` stands here", shown.escape_debug());
+            let problem = format!("`{}` stands here", shown(text));
             self.fault(&value.path, value.entry.value, problem, expected);
         }
         parsed
@@ -345,47 +342,63 @@ impl<'s> Reader<'s> {
         })
     }
 
-    /// A list of texts, each of which `parse` makes something of; of a variable, they stand between commas.
+    /// A list of texts, each of which `parse` makes something of; of a variable, they stand between commas. `expected` is
+    /// what the list is to be, and each entry that is wrong is told with its place.
     pub(super) fn list<T>(
         &mut self,
         value: &Value<'_>,
         expected: &str,
         mut parse: impl FnMut(&str) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let texts: Vec<&str> = match &value.entry.content {
-            Content::Variable(text) => text
-                .split(',')
-                .map(str::trim)
-                .filter(|text| !text.is_empty())
-                .collect(),
-            Content::Toml(DeValue::Array(entries)) => {
+        let texts = self.texts(value, expected)?;
+        if texts.len() > LIST_MAX {
+            let problem = format!("there are {} entries, more than {LIST_MAX}", texts.len());
+            self.fault(&value.path, value.entry.value, problem, expected);
+            return None;
+        }
+        let mut all = Vec::with_capacity(texts.len());
+        let mut is_whole = true;
+        for (number, (place, text)) in texts.into_iter().enumerate() {
+            if let Some(parsed) = parse(text) {
+                all.push(parsed);
+                continue;
+            }
+            is_whole = false;
+            let path = format!("{}[{number}]", value.path);
+            let problem = format!("`{}` stands here", shown(text));
+            self.fault(&path, place, problem, expected);
+        }
+        is_whole.then_some(all)
+    }
+
+    /// The texts of a list, each with its place.
+    fn texts<'v>(&mut self, value: &Value<'v>, expected: &str) -> Option<Vec<(Place, &'v str)>> {
+        let place = value.entry.value;
+        match (&value.entry.content, place) {
+            (Content::Variable(text), _) => {
+                let texts = text.split(',').map(str::trim);
+                let texts = texts.filter(|text| !text.is_empty());
+                Some(texts.map(|text| (place, text)).collect())
+            }
+            (Content::Toml(DeValue::Array(entries)), Place::File(file, _)) => {
                 let texts = entries.iter().map(|entry| match entry.get_ref() {
-                    DeValue::String(text) => Some(text.as_ref()),
+                    DeValue::String(text) => {
+                        Some((Place::File(file, entry.span().start), text.as_ref()))
+                    }
                     _ => None,
                 });
-                match texts.collect::<Option<_>>() {
-                    Some(texts) => texts,
-                    None => {
-                        let problem = "something else than a string is in the array";
-                        self.fault(&value.path, value.entry.value, problem, expected);
-                        return None;
-                    }
+                let texts = texts.collect();
+                if Option::is_none(&texts) {
+                    let problem = "something else than a string is in the array";
+                    self.fault(&value.path, place, problem, expected);
                 }
+                texts
             }
             _ => {
                 self.wrong_kind(value, expected);
-                return None;
+                None
             }
-        };
-        let parsed: Option<Vec<T>> = match texts.len() {
-            0..=LIST_MAX => texts.into_iter().map(&mut parse).collect(),
-            _ => None,
-        };
-        if parsed.is_none() {
-            let problem = format!("an entry is wrong, or there are more than {LIST_MAX}");
-            self.fault(&value.path, value.entry.value, problem, expected);
         }
-        parsed
     }
 
     pub(super) fn boolean(&mut self, value: &Value<'_>) -> Option<bool> {

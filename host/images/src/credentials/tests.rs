@@ -1,12 +1,14 @@
+use std::path::Path;
+
 use super::*;
 use crate::reference::Reference;
 
 fn user(credentials: &Credentials) -> Option<String> {
     match credentials {
         Credentials::Anonymous => None,
-        Credentials::Basic { username, password } => {
-            Some(format!("{username}:{}", password.as_str()))
-        }
+        Credentials::Basic {
+            username, password, ..
+        } => Some(format!("{username}:{}", password.as_str())),
     }
 }
 
@@ -27,11 +29,14 @@ fn a_docker_config_says_who_asks() {
         "credHelpers": { "helped.example.org": "ecr-login" },
         "HttpHeaders": { "User-Agent": "Docker-Client" }
     }"#;
-    let config = DockerConfig::read(text).unwrap();
+    let config = DockerConfig::read(Path::new("config.json"), text).unwrap();
     let check = |reference: &str, expected: Result<Option<&str>, &str>| {
         let reference: Reference = reference.parse().unwrap();
         let found = config.credentials(&reference);
-        let found = found.map(|found| user(&found)).map_err(|helper| helper.0);
+        let found = found.map(|found| user(&found)).map_err(|none| match none {
+            NoLogin::Helper(helper) => helper,
+            NoLogin::Malformed(fault) => fault.to_string(),
+        });
         let expected = expected.map(|text| text.map(str::to_owned));
         assert_eq!(found, expected.map_err(str::to_owned), "{reference}");
     };
@@ -53,10 +58,17 @@ fn a_docker_config_says_who_asks() {
 #[test]
 fn a_store_of_passwords_is_named_for_every_host_without_one() {
     let text = r#"{ "auths": { "a.example.org": { "auth": "YTpi" }, "b.example.org": {} }, "credsStore": "desktop" }"#;
-    let config = DockerConfig::read(text).unwrap();
+    let config = DockerConfig::read(Path::new("config.json"), text).unwrap();
     let of = |text: &str| config.credentials(&text.parse().unwrap());
-    assert_eq!(of("a.example.org/a"), Ok(Credentials::basic("a", "b")));
-    let helper = Helper("docker-credential-desktop".to_owned());
+    assert_eq!(
+        of("a.example.org/a"),
+        Ok(Credentials::basic(
+            "a",
+            "b",
+            LoginSource::DockerConfig("config.json".into())
+        ))
+    );
+    let helper = NoLogin::Helper("docker-credential-desktop".to_owned());
     assert_eq!(of("b.example.org/a"), Err(helper.clone()));
     assert_eq!(of("c.example.org/a"), Err(helper));
 }
@@ -64,24 +76,60 @@ fn a_store_of_passwords_is_named_for_every_host_without_one() {
 #[test]
 fn another_file_is_refused_without_its_secrets() {
     let check = |text: &str, expected: &str| {
-        let err = DockerConfig::read(text).unwrap_err();
+        let err = DockerConfig::read(Path::new("config.json"), text).unwrap_err();
         assert_eq!(err.to_string(), expected);
     };
     check(
-        "{ \"auths\": {\n \"a\": 7 } }",
-        "it is not the JSON of a `config.json`, see line 2, column 7",
-    );
-    check(
-        r#"{ "auths": { "a": { "auth": "c2VjcmV0" } } }"#,
-        "`auth` of `a` is not `user:password` in Base64",
-    );
-    check(
-        r#"{ "auths": { "a": { "auth": "%%" } } }"#,
-        "`auth` of `a` is not `user:password` in Base64",
+        "{ \"auths\":\n 7 }",
+        "it is not the JSON of a `config.json`, see line 2, column 2",
     );
     let long = " ".repeat(DOCKER_CONFIG_BYTES_MAX + 1);
     check(&long, "it has more than 1048576 bytes");
-    assert!(DockerConfig::read("{}").is_ok());
+    for nothing in [
+        "{}",
+        r#"{"auths":null,"credHelpers":null,"credsStore":null}"#,
+    ] {
+        let config = DockerConfig::read(Path::new("config.json"), nothing).unwrap();
+        assert_eq!(config.faults().count(), 0);
+    }
+}
+
+#[test]
+fn a_malformed_entry_matters_to_its_registry_alone() {
+    let check = |entry: &str, expected: &str| {
+        let text = format!(
+            r#"{{ "auths": {{ "good.example.org": {{ "auth": "YTpi" }}, "bad.example.org": {entry} }} }}"#
+        );
+        let config = DockerConfig::read(Path::new("config.json"), &text).unwrap();
+        let of = |text: &str| config.credentials(&text.parse().unwrap());
+        let good = user(&of("good.example.org/x").unwrap());
+        assert_eq!(good.as_deref(), Some("a:b"), "{entry}");
+        assert_eq!(of("other.example.org/x"), Ok(Credentials::Anonymous));
+        let Err(NoLogin::Malformed(fault)) = of("bad.example.org/x") else {
+            panic!("{entry} is of use");
+        };
+        assert_eq!(fault.to_string(), expected, "{entry}");
+        let told: Vec<_> = config.faults().collect();
+        assert_eq!(told, [&fault]);
+    };
+    let auth = "`auth` of `bad.example.org` is not `user:password` in Base64";
+    check(r#"{ "auth": "c2VjcmV0" }"#, auth);
+    check(r#"{ "auth": "%%" }"#, auth);
+    check(r#"{ "auth": "/////w==" }"#, auth);
+    let form = "the entry `bad.example.org` is not of the form that `docker login` writes";
+    check("7", form);
+    check(r#""YTpi""#, form);
+    check("[]", form);
+    check(r#"{ "auth": 7 }"#, form);
+    check(r#"{ "username": ["a"], "password": "b" }"#, form);
+    let helpers = r#"{ "credHelpers": { "bad.example.org": {}, "other.example.org": "x" } }"#;
+    let config = DockerConfig::read(Path::new("config.json"), helpers).unwrap();
+    let of = |text: &str| config.credentials(&text.parse().unwrap());
+    assert!(matches!(
+        of("bad.example.org/a"),
+        Err(NoLogin::Malformed(_))
+    ));
+    assert!(matches!(of("other.example.org/a"), Err(NoLogin::Helper(_))));
 }
 
 #[test]
@@ -110,10 +158,13 @@ fn credentials_of_a_deployment_are_found_by_the_host() {
 
 #[test]
 fn a_password_is_shown_nowhere_and_sent_as_basic() {
-    let credentials = Credentials::basic("a", "secret");
-    assert_eq!(format!("{credentials:?}"), "Basic { username: \"a\", .. }");
+    let credentials = Credentials::basic("a", "secret", LoginSource::Deployment);
+    assert_eq!(
+        format!("{credentials:?}"),
+        "Basic { username: \"a\", source: Deployment, .. }"
+    );
     // The example of RFC 7617, section 2.
-    let example = Credentials::basic("Aladdin", "open sesame").header();
+    let example = Credentials::basic("Aladdin", "open sesame", LoginSource::Deployment).header();
     assert_eq!(
         example.as_deref().map(String::as_str),
         Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
-use wasm_edge_net::dial::DialError;
+use wasm_edge_net::dial::{CertificateFault, DialError};
 use wasm_edge_net::http::HttpError;
 use wasm_edge_net::trust::TrustError;
 
 pub use super::address::AddressFault;
+use crate::credentials::{EntryFault, LoginSource};
 use crate::digest::Digest;
 use crate::document::DocumentFault;
 
@@ -43,6 +44,34 @@ pub enum RegistryError {
         #[source]
         source: io::Error,
     },
+    /// What Docker's `config.json` says of a host is malformed, and nothing else says how to sign in there.
+    #[error("cannot use the login for `{host}` in `{}`", path.display())]
+    Login {
+        /// The host.
+        host: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: EntryFault,
+    },
+    /// It is asked without TLS, as the configuration says, and wants TLS.
+    #[error("asked for {asked} without TLS, `{host}` says that it speaks TLS")]
+    WantsTls {
+        /// Who.
+        host: String,
+        /// What was asked of whom.
+        asked: String,
+    },
+    /// It is asked without TLS, as the configuration says, and what it answers is not HTTP.
+    #[error("asked for {asked} without TLS, it does not answer in HTTP")]
+    NotHttp {
+        /// What was asked of whom.
+        asked: String,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
     /// There was no answer, or it ended too early.
     #[error("cannot get {asked}")]
     Http {
@@ -53,16 +82,14 @@ pub enum RegistryError {
         source: HttpError,
     },
     /// Whoever asks may not have it, or was not told apart from those who may not.
-    #[error("`{host}` does not let {} have {asked}{}", who(.user), said(.message))]
+    #[error("`{host}` does not let {} have {asked}{}", who(.asker), said(.message))]
     Unauthorized {
         /// Who refused: the registry, or who gives out its tokens.
         host: String,
         /// What was asked of whom.
         asked: String,
-        /// As whom; none is as nobody.
-        user: Option<String>,
-        /// The program of Docker's that would have known a password.
-        helper: Option<String>,
+        /// As whom.
+        asker: Box<Asker>,
         /// The registry's own words.
         message: Option<String>,
     },
@@ -203,6 +230,22 @@ pub enum RegistryError {
     },
 }
 
+/// As whom a registry was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asker {
+    /// As nobody.
+    Nobody,
+    /// As nobody, since the password is with a program that Docker would ask: which.
+    Helped(String),
+    /// As a user.
+    User {
+        /// The name.
+        name: String,
+        /// Where the login stands.
+        source: LoginSource,
+    },
+}
+
 impl RegistryError {
     /// Whether it may end differently another time: the registry is out of reach, or cannot answer now.
     pub fn is_passing(&self) -> bool {
@@ -228,11 +271,12 @@ impl RegistryError {
             Self::NotAllowed { .. } => "add it to `registries` of `[policy]` in the configuration, or use an image of a registry that is there".to_owned(),
             Self::Trust { .. } => "correct `ca_file` in `[registries]`, or install the certificates of this system".to_owned(),
             Self::PasswordFile { .. } => "correct `password_file` in `[registries]`".to_owned(),
-            Self::Http { source: HttpError::Dial(DialError::Certificate { .. }), .. } => "name the registry's authority as `ca_file` in `[registries.\"HOST\"]` of the configuration".to_owned(),
-            Self::Http { source: HttpError::Dial(DialError::Tls { .. }), .. } => "if the registry has no TLS, say `plain_http = true` in `[registries.\"HOST\"]` of the configuration".to_owned(),
-            Self::Http { .. } => "check the name of the registry and the way to it, then try again".to_owned(),
-            Self::Unauthorized { helper: Some(helper), .. } => format!("Docker's `config.json` leaves the password to `{helper}`, which is not asked: say it as `password_file` in `[registries.\"HOST\"]` of the configuration"),
-            Self::Unauthorized { .. } => "give user and password in `registryCredentials` of the deployment, in `[registries.\"HOST\"]` of the configuration, or by `docker login`".to_owned(),
+            Self::Login { .. } => "correct it, as with `docker login`, or give user and password in `[registries.\"HOST\"]` of the configuration".to_owned(),
+            Self::WantsTls { .. } => "leave `plain_http` out of `[registries.\"HOST\"]` of the configuration".to_owned(),
+            Self::NotHttp { .. } => "if the registry has TLS, leave `plain_http` out of `[registries.\"HOST\"]` of the configuration; else check what listens there".to_owned(),
+            Self::Http { source: HttpError::Dial(err), .. } => dial_hint(err),
+            Self::Http { .. } => WAY_HINT.to_owned(),
+            Self::Unauthorized { asker, .. } => asker.hint(),
             Self::NotFound { .. } => "check the name and the tag, or push the image first".to_owned(),
             Self::Status { .. } | Self::Wait { .. } => "try again later, or ask whoever runs the registry".to_owned(),
             Self::Redirect { source: AddressFault::Plain { .. }, .. } | Self::Realm { source: AddressFault::Plain { .. }, .. } => "if that host is to be trusted without TLS, say `plain_http = true` in its `[registries.\"HOST\"]` of the configuration".to_owned(),
@@ -244,15 +288,46 @@ impl RegistryError {
     }
 }
 
+impl Asker {
+    fn hint(&self) -> String {
+        match self {
+            Self::Nobody => "give user and password in `registryCredentials` of the deployment, in `[registries.\"HOST\"]` of the configuration, or by `docker login`".to_owned(),
+            Self::Helped(helper) => format!("Docker's `config.json` leaves the password to `{helper}`, which is not asked: say it as `password_file` in `[registries.\"HOST\"]` of the configuration"),
+            Self::User { source, .. } => format!("correct the login, which is that of {source}, or ask whoever runs the registry what this user may have"),
+        }
+    }
+}
+
+/// What to do where nothing more is known than that nobody answers.
+const WAY_HINT: &str = "check the name of the registry and the way to it, then try again";
+
+/// What to do about a connection that was not made.
+fn dial_hint(err: &DialError) -> String {
+    match err {
+        DialError::Certificate { fault: CertificateFault::Name, .. } => {
+            let names = err.certificate_names();
+            match names.is_empty() {
+                true => "the registry's certificate is for no name: ask whoever runs it for one that is for the name it is asked by".to_owned(),
+                false => format!("the registry's certificate is for `{}`: use that name, or have one made for this one", names.join("`, `")),
+            }
+        }
+        DialError::Certificate { .. } if err.may_be_the_clock() => "check the clock of this device, and ask whoever runs the registry for a certificate that is good now".to_owned(),
+        DialError::Certificate { .. } => "name the registry's authority as `ca_file` in `[registries.\"HOST\"]` of the configuration".to_owned(),
+        DialError::Tls { .. } => "if the registry has no TLS, say `plain_http = true` in `[registries.\"HOST\"]` of the configuration".to_owned(),
+        DialError::ProxyConnect { .. } | DialError::Proxy { .. } => "check `[proxy]` of the configuration, and that the proxy runs and lets this device through".to_owned(),
+        _ => WAY_HINT.to_owned(),
+    }
+}
+
 /// Whether a status is that of a server that may answer another time.
 pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
-fn who(user: &Option<String>) -> String {
-    match user {
-        Some(user) => format!("the user `{}`", user.escape_debug()),
-        None => "somebody without a name".to_owned(),
+fn who(asker: &Asker) -> String {
+    match asker {
+        Asker::User { name, .. } => format!("the user `{}`", name.escape_debug()),
+        Asker::Nobody | Asker::Helped(_) => "somebody without a name".to_owned(),
     }
 }
 

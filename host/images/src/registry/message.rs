@@ -28,9 +28,31 @@ pub(super) fn read(body: &[u8]) -> Option<String> {
     (!cut.is_empty()).then(|| cut.escape_debug().to_string())
 }
 
+/// Whether a server that speaks TLS says so to whoever came without: each does in words of its own, and names the
+/// scheme.
+pub(super) fn wants_tls(body: &[u8]) -> bool {
+    body.windows(5).any(|word| word == b"HTTPS")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_with_tls_is_known_by_its_words() {
+        let check = |body: &str, expected: bool| {
+            assert_eq!(wants_tls(body.as_bytes()), expected, "{body}");
+        };
+        // Of Go's server, nginx and Apache.
+        check("Client sent an HTTP request to an HTTPS server.\n", true);
+        check(
+            "<title>400 The plain HTTP request was sent to HTTPS port</title>",
+            true,
+        );
+        check("Instead use the HTTPS scheme to access this URL", true);
+        check("400 Bad Request", false);
+        check("", false);
+    }
 
     #[test]
     fn the_words_of_a_registry_are_found_cut_and_escaped() {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::Registry;
 use super::address::{Address, Origin};
 use super::challenge::{self, Challenge};
-use super::error::RegistryError;
+use super::error::{Asker, RegistryError};
 use super::retry::{self, RETRY_AFTER_MAX};
 use super::{error, message};
 use crate::credentials::Credentials;
@@ -261,10 +261,16 @@ impl Station {
         // Nothing is decoded here: what is stored is what a digest names.
         let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let client = self.client(origin).await?;
-        client
-            .begin(request)
-            .await
-            .map_err(|source| failed(asked, source))
+        let begun = client.begin(request).await;
+        begun.map_err(|source| match source {
+            HttpError::Broken {
+                source: ref err, ..
+            } if err.is_parse() && origin.security == Security::Plain => RegistryError::NotHttp {
+                asked: asked.to_owned(),
+                source,
+            },
+            source => failed(asked, source),
+        })
     }
 
     async fn client(&mut self, origin: &Origin) -> Result<&mut HttpClient, RegistryError> {
@@ -355,6 +361,23 @@ impl Station {
         challenge::token(&body).ok_or(RegistryError::Token { host })
     }
 
+    /// As whom it is asked.
+    fn asker(&self) -> Asker {
+        match (&self.credentials, &self.helper) {
+            (
+                Credentials::Basic {
+                    username, source, ..
+                },
+                _,
+            ) => Asker::User {
+                name: username.clone(),
+                source: source.clone(),
+            },
+            (Credentials::Anonymous, Some(helper)) => Asker::Helped(helper.clone()),
+            (Credentials::Anonymous, None) => Asker::Nobody,
+        }
+    }
+
     /// What an answer that is none comes to.
     pub(super) async fn refused(&mut self, answered: Answered, asked: &str) -> RegistryError {
         let Answered {
@@ -369,10 +392,13 @@ impl Station {
             retry_after.and_then(|value| retry::retry_after(value.to_str().ok()?, date));
         let is_plain_text = encoding(&answer).is_none();
         let reading = timeout(ERROR_TIME_MAX, answer.whole(ERROR_BYTES_MAX));
-        let message = match reading.await {
-            Ok(Ok(body)) if is_plain_text => message::read(&body),
-            _ => None,
+        let body = match reading.await {
+            Ok(Ok(body)) if is_plain_text => body,
+            _ => Vec::new(),
         };
+        let message = message::read(&body);
+        let is_plain = address.origin.security == Security::Plain;
+        let wants_tls = status == 400 && is_plain && message::wants_tls(&body);
         self.finish(Answered {
             answer,
             address: address.clone(),
@@ -380,14 +406,14 @@ impl Station {
         .await;
         let asked = asked.to_owned();
         match (status, retry_after) {
+            _ if wants_tls => RegistryError::WantsTls {
+                host: address.origin.to_string(),
+                asked,
+            },
             (401 | 403, _) => RegistryError::Unauthorized {
                 host: address.origin.to_string(),
                 asked,
-                user: match &self.credentials {
-                    Credentials::Basic { username, .. } => Some(username.clone()),
-                    Credentials::Anonymous => None,
-                },
-                helper: self.helper.clone(),
+                asker: Box::new(self.asker()),
                 message,
             },
             (404, _) => RegistryError::NotFound { asked, message },

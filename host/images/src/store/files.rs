@@ -131,11 +131,14 @@ impl Files {
     ) -> Result<(), StoreError> {
         // One at a time, under the store's lock.
         let temporary = format!("{TEMPORARY_PREFIX}new");
-        let disk = self.create(&temporary)?;
-        let written = disk.write_at(0, bytes);
-        let written = written.and_then(|()| self.volume.sync_file(&*disk, site));
-        let written = written.and_then(|()| self.volume.rename(&temporary, name));
-        written.map_err(|err| {
+        let write = || {
+            let disk = self.volume.create(&temporary)?;
+            disk.write_at(0, bytes)?;
+            self.volume.sync_file(&*disk, site)?;
+            self.volume.rename(&temporary, name)
+        };
+        // People know the file that could not be replaced, and not the one beside it.
+        write().map_err(|err| {
             self.remove(&temporary);
             StoreError::io("write", name, err)
         })

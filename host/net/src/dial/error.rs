@@ -10,6 +10,12 @@ use thiserror::Error;
 use crate::proxy::TunnelError;
 use crate::websocket::WebSocketError;
 
+/// The most names of a certificate that are told; some have hundreds.
+const NAMES_SHOWN_MAX: usize = 3;
+
+/// How much of each is told; the longest name that a host can have.
+const NAME_SHOWN_MAX_CHARACTERS: usize = 253;
+
 /// Why a connection was not made. None shows a password or a key.
 #[derive(Debug, Error)]
 pub enum DialError {
@@ -141,6 +147,24 @@ impl DialError {
         }
     }
 
+    /// The names that a certificate is for, where it is for others than the one that was asked for: the first ones, and
+    /// not more of them than people read.
+    pub fn certificate_names(&self) -> Vec<String> {
+        let Self::Certificate {
+            source:
+                rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                    presented,
+                    ..
+                }),
+            ..
+        } = self
+        else {
+            return Vec::new();
+        };
+        let shown = presented.iter().take(NAMES_SHOWN_MAX);
+        shown.map(|name| certificate_name(name)).collect()
+    }
+
     /// Whether the clock may be the reason.
     pub fn may_be_the_clock(&self) -> bool {
         use CertificateFault::{Expired, NotYetValid};
@@ -149,6 +173,16 @@ impl DialError {
         };
         matches!(fault, Expired | NotYetValid)
     }
+}
+
+/// The name in what TLS calls it: `DnsName("NAME")`, `IpAddress(ADDRESS)`.
+fn certificate_name(presented: &str) -> String {
+    let inner = presented
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    let name = inner.unwrap_or(presented).trim_matches('"');
+    let cut: String = name.chars().take(NAME_SHOWN_MAX_CHARACTERS).collect();
+    cut.escape_debug().to_string()
 }
 
 impl CertificateFault {

@@ -57,8 +57,8 @@ impl Place {
             Turn::Process(client) => return Ok(Self::of(client, None)),
             Turn::Ours(folder) => folder,
         };
-        let config = logins::added_to(config_file::read(config, output)?);
-        let registry = registries::open(&config, HubClock::new(None), Counter::default())?;
+        let config = logins::added_to(config_file::read(config, output)?, output);
+        let registry = registries::open(&config, HubClock::new(None), Counter::default(), output)?;
         let supply = registries::supply(&folder, &config, registry)?;
         for note in supply.store().notes() {
             output.warn(&note);

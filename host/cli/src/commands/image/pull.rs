@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wasm_edge_images::credentials::Credentials;
+use wasm_edge_images::credentials::{Credentials, LoginSource};
 use wasm_edge_images::reference::Reference;
 
 use super::place::Place;
@@ -86,8 +86,16 @@ async fn pull(
     if !keep.is_empty() {
         body["keep"] = json!(keep);
     }
-    if let Credentials::Basic { username, password } = credentials {
+    if let Credentials::Basic {
+        username,
+        password,
+        source,
+    } = credentials
+    {
         body["credentials"] = json!({ "username": username, "password": password.as_str() });
+        if let LoginSource::DockerConfig(path) = source {
+            body["credentials"]["dockerConfig"] = json!(path);
+        }
     }
     let ask = Ask {
         json: Some(body.to_string()),

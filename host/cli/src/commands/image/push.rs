@@ -52,7 +52,7 @@ pub(super) async fn execute(args: ImagePushArgs, output: &Output) -> anyhow::Res
     }
     let config = config_file::read(args.way.config.as_deref(), output)?;
     let (clock, counter) = (HubClock::new(None), Counter::default());
-    let registry = registries::open(&logins::added_to(config), clock, counter)?;
+    let registry = registries::open(&logins::added_to(config, output), clock, counter, output)?;
     let path = component_file::whole_path(&args.file, "give the component (.wasm) that was built")?;
     let image = read(path.clone()).await?;
     if image.bytes.len() >= ANNOUNCED_BYTES {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Json;
@@ -16,11 +17,12 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use wasm_edge_images::credentials::Credentials;
+use wasm_edge_images::credentials::{Credentials, LoginSource};
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::layout::{self, error::LayoutError};
 use wasm_edge_images::reference::Reference;
 use wasm_edge_images::store::error::StoreError;
+use wasm_edge_model::manifest::without_login;
 
 use super::{blocking, find, of_error, shown, status_of};
 use crate::api::ApiError;
@@ -50,10 +52,12 @@ pub(super) struct PullBody {
 
 /// As whom.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Login {
     username: String,
     password: String,
+    /// The `config.json` of Docker's that whoever asks has it from.
+    docker_config: Option<PathBuf>,
 }
 
 /// How an archive is to be loaded.
@@ -78,11 +82,18 @@ pub(super) async fn pull(
     Json(body): Json<PullBody>,
 ) -> Result<Response, ApiError> {
     let reference: Reference = body.reference.parse().map_err(|err| {
-        let what = format!("`{}` names no image", body.reference.escape_debug());
+        let what = format!(
+            "`{}` names no image",
+            without_login(&body.reference).escape_debug()
+        );
         of_error(StatusCode::BAD_REQUEST, &err, None).under(what)
     })?;
     let credentials = match body.credentials {
-        Some(login) => Credentials::basic(login.username, login.password),
+        Some(login) => {
+            let of_docker = login.docker_config.map(LoginSource::DockerConfig);
+            let source = of_docker.unwrap_or(LoginSource::Request);
+            Credentials::basic(login.username, login.password, source)
+        }
         None => Credentials::Anonymous,
     };
     let keep = digests(&body.keep)?;

@@ -48,7 +48,7 @@ fn every_key_is_read() {
         (
             "registry.example.org:5000",
             HostSettings {
-                credentials: Credentials::basic("board", ""),
+                credentials: Credentials::basic("board", "", LoginSource::Configuration),
                 password_file: Some("/etc/it/password".into()),
                 mirrors: vec![
                     mirror("mirror.example.org/proxy/own"),
@@ -68,7 +68,7 @@ fn every_key_is_read() {
         (
             "docker.io",
             HostSettings {
-                credentials: Credentials::basic("u", "secret"),
+                credentials: Credentials::basic("u", "secret", LoginSource::Configuration),
                 ..HostSettings::default()
             },
         ),
@@ -118,7 +118,7 @@ fn every_fault_is_told_with_its_place() {
         &[
             "line 2, column 1: registries.\"a.b\".user: the key is not known; expected `username`, `password`, `password_file`, `mirrors`, `plain_http` or `ca_file`",
             "line 3, column 14: registries.\"a.b\".plain_http: a whole number stands here; expected `true` or `false`",
-            "line 4, column 11: registries.\"a.b\".mirrors: an entry is wrong, or there are more than 256; expected an array of addresses `https://HOST:PORT/PATH`, the port and the path left out where there are none",
+            "line 4, column 12: registries.\"a.b\".mirrors[0]: `a.b` stands here; expected an array of addresses `https://HOST:PORT/PATH`, the port and the path left out where there are none",
         ],
     );
     let expected = "expected `username` with `password` or `password_file`, or none of them";
@@ -162,9 +162,10 @@ fn every_fault_is_told_with_its_place() {
         ],
     );
     check(
-        "[policy]\nregistries = ['https://a.b']\n[images]\nmax_bytes = 7\n",
+        "[policy]\nregistries = ['https://a.b', 'c.d', 'a b']\n[images]\nmax_bytes = 7\n",
         &[
-            "line 2, column 14: policy.registries: an entry is wrong, or there are more than 256; expected an array of hosts of registries, each with a port or without",
+            "line 2, column 15: policy.registries[0]: `https://a.b` stands here; expected an array of hosts of registries, each with a port or without",
+            "line 2, column 37: policy.registries[2]: `a b` stands here; expected an array of hosts of registries, each with a port or without",
             "line 4, column 13: images.max_bytes: 7 stands here; expected a whole number from 1048576 to 1099511627776",
         ],
     );

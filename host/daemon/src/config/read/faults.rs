@@ -1,10 +1,13 @@
 //! What is wrong with a configuration: noting it, and telling all of it in the order of the sources.
 
 use toml::de::DeValue;
-use wasm_edge_model::manifest::{FAULTS_MAX, Fault, Faults};
+use wasm_edge_model::manifest::{FAULTS_MAX, Fault, Faults, without_login};
 
 use super::super::source::{ConfigFaults, Source};
 use super::{Content, Entry, Place, Reader, Value, WHOLE};
+
+/// What is shown of a value that is wrong.
+pub(super) const SHOWN_MAX_CHARACTERS: usize = 80;
 
 impl Reader<'_> {
     /// Notes a fault of the key `path` at a place.
@@ -85,6 +88,13 @@ impl Reader<'_> {
         let problem = format!("{kind} stands here");
         self.fault(path, entry.value, problem, expected);
     }
+}
+
+/// What is shown of a text that is wrong: its start, without the login that an address may have.
+pub(super) fn shown(text: &str) -> String {
+    let text = without_login(text);
+    let cut: String = text.chars().take(SHOWN_MAX_CHARACTERS).collect();
+    cut.escape_debug().to_string()
 }
 
 /// Line and character in it of a byte, both from 1.
