@@ -118,6 +118,14 @@ fn on_a_disk_without_a_free_byte_images_go_when_they_are_told_to() {
     fill(&desk.home.in_data("images/filler-1"));
     // There is no room for another, which is worth another try later.
     desk.pull(&three).ended_with(9).says(&["no space is left"]);
+    // It is the same for archives, whichever way they go.
+    let archive = desk.home.path().join("archive.tar");
+    desk.image(&["save", &two, "--to", text(&archive)]).ok();
+    let inside = desk.home.in_data("inside.tar");
+    desk.image(&["save", &two, "--to", text(&inside)])
+        .ended_with(9)
+        .says(&["cannot write", "os error 28"]);
+    assert!(!inside.exists());
     let removed = desk.image(&["remove", &one]).ok().json();
     assert_eq!(removed["removed"][0]["names"], json!([one]));
     assert!(removed["freedBytes"].as_u64() > Some(400_000), "{removed}");
@@ -126,8 +134,14 @@ fn on_a_disk_without_a_free_byte_images_go_when_they_are_told_to() {
     let removed = desk.image(&["prune", "--all"]).ok().json();
     assert_eq!(removed["removed"][0]["names"], json!([two]));
     assert_eq!(desk.list()["sizeBytes"], 0);
-    // What it told is so: there is room now.
-    fs::remove_file(desk.home.in_data("images/filler-2")).expect("it is ours");
+    // What it told is so: there is room again.
+    fill(&desk.home.in_data("images/filler-3"));
+    desk.image(&["load", text(&archive)])
+        .ended_with(9)
+        .says(&["no space is left"]);
+    for filler in ["images/filler-2", "images/filler-3"] {
+        fs::remove_file(desk.home.in_data(filler)).expect("it is ours");
+    }
     desk.pull(&three).ok();
     assert_eq!(names(&desk.list()), [three.as_str()]);
 }

@@ -4,7 +4,9 @@
 //! manifests that are here: their names are lost, and deployments find their images by digest all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
+use rustix::io::Errno;
 use wasm_edge_model::time::Timestamp;
 use wasm_edge_store::file::TEMPORARY_PREFIX;
 
@@ -146,8 +148,20 @@ fn read_index(files: &Files) -> Result<Listed, StoreError> {
             Err(IndexFault::Version(found)) => Err(StoreError::Version { found }),
             Err(IndexFault::Damaged(why)) => Ok(Listed::Damaged(why)),
         },
+        // Another time, or for another user, it may be read.
+        Err(err) if is_of_process(&err) => Err(err),
         Err(err) => Ok(Listed::Damaged(err.told())),
     }
+}
+
+/// Whether a file may be in order, and this process cannot read it.
+fn is_of_process(err: &StoreError) -> bool {
+    let StoreError::Io { source, .. } = err else {
+        return false;
+    };
+    let too_many = [Errno::MFILE, Errno::NFILE].map(|err| Some(err.raw_os_error()));
+    let kinds = [ErrorKind::PermissionDenied, ErrorKind::OutOfMemory];
+    kinds.contains(&source.kind()) || too_many.contains(&source.raw_os_error())
 }
 
 /// An entry for each manifest among the blobs whose image is whole.
@@ -184,4 +198,23 @@ fn read_manifest(
         return Err("its manifest is damaged".to_owned());
     }
     ImageManifest::read(&bytes, media_type).map_err(|err| err.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_only_this_process_cannot_read_is_not_put_aside() {
+        let check = |errno: Errno, expected: bool| {
+            let err = StoreError::io("read", INDEX_FILE, errno.into());
+            assert_eq!(is_of_process(&err), expected, "{errno}");
+        };
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::ACCESS, Errno::NOMEM] {
+            check(errno, true);
+        }
+        for errno in [Errno::IO, Errno::ISDIR, Errno::LOOP] {
+            check(errno, false);
+        }
+    }
 }

@@ -36,8 +36,8 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// Images that one archive may have.
 const SAVED_MAX: usize = 100;
 
-/// Images that may be kept while another one is pulled: more than anybody names in one command.
-const KEPT_MAX: usize = 1000;
+/// Images that may be kept while another one is pulled: as many as a store may have.
+const KEPT_MAX: usize = 2000;
 
 /// What is to be pulled.
 #[derive(Deserialize)]
