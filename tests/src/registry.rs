@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -261,7 +262,31 @@ impl Registry {
         ))
     }
 
-    /// The requests that it has answered so far.
+    /// All requests that it has answered. It ends in order for that, when it has told of each, and is started again: a
+    /// client has its answer before the registry tells of it.
+    ///
+    /// # Panics
+    /// When it does not listen again.
+    pub fn all_answered(&mut self) -> Vec<Answered> {
+        if let Some(process) = &mut self.process {
+            process.signal(Signal::TERM);
+            process.wait();
+        }
+        self.start_again();
+        self.answered()
+    }
+
+    /// Those of them whose target has this in it.
+    ///
+    /// # Panics
+    /// When it does not listen again.
+    pub fn all_answered_with(&mut self, part: &str) -> Vec<Answered> {
+        let mut all = self.all_answered();
+        all.retain(|answered| answered.target.contains(part));
+        all
+    }
+
+    /// The requests that it has told of so far.
     pub fn answered(&self) -> Vec<Answered> {
         let current = self.process.iter().flat_map(|process| process.stderr.all());
         let lines = self.said.iter().cloned().chain(current);
@@ -319,7 +344,7 @@ impl Registry {
                 "filesystem": { "rootdirectory": path("data") },
                 "delete": { "enabled": true },
             },
-            "http": { "addr": format!("127.0.0.1:{}", self.port) },
+            "http": { "addr": format!("127.0.0.1:{}", self.port), "draintimeout": "30s" },
         });
         if self.options.tls {
             config["http"]["tls"] =

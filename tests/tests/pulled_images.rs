@@ -217,7 +217,7 @@ fn a_device_without_network_starts_from_its_store_with_and_without_compiled_code
     let daemon = options.start(&bed.home);
     daemon.wait_running();
     daemon.kill();
-    let asked = bed.registry.answered_with("manifests").len();
+    let asked = bed.registry.all_answered_with("manifests").len();
     bed.registry.stop();
     for without_code in [false, true] {
         if without_code {
@@ -235,12 +235,12 @@ fn a_device_without_network_starts_from_its_store_with_and_without_compiled_code
     let daemon = options.start(&bed.home);
     daemon.wait_running();
     daemon.stop().ok();
-    assert_eq!(bed.registry.answered_with("manifests").len(), asked);
+    assert_eq!(bed.registry.all_answered_with("manifests").len(), asked);
 }
 
 #[test]
 fn a_pull_that_is_killed_at_twenty_random_moments_ends_with_the_right_image_and_no_garbage() {
-    let Some(bed) = Bed::new(Door::Open) else {
+    let Some(mut bed) = Bed::new(Door::Open) else {
         return;
     };
     let mut chance = Chance::new();
@@ -270,14 +270,14 @@ fn a_pull_that_is_killed_at_twenty_random_moments_ends_with_the_right_image_and_
     assert_eq!(daemon.module("large")["imageDigest"], manifest);
     daemon.stop().ok();
     bed.assert_holds_only(&manifest);
-    let resumed = bed.registry.answered_with("blobs");
+    let resumed = bed.registry.all_answered_with("blobs");
     let resumed = resumed.iter().filter(|answered| answered.status == 206);
     assert!(resumed.count() > 0, "no pull was gone on with");
 }
 
 #[test]
 fn two_devices_share_an_image_which_is_pulled_once() {
-    let Some(bed) = Bed::new(Door::Open) else {
+    let Some(mut bed) = Bed::new(Door::Open) else {
         return;
     };
     let (manifest, component) = bed.push_guest("tools/echo:1.0", "echo");
@@ -293,7 +293,7 @@ fn two_devices_share_an_image_which_is_pulled_once() {
         .collect();
     assert_eq!(digests, vec![json!(manifest); 4]);
     run.interrupt();
-    assert_eq!(bed.registry.answered_with(&component).len(), 1);
+    assert_eq!(bed.registry.all_answered_with(&component).len(), 1);
     bed.assert_holds_only(&manifest);
 }
 
@@ -432,7 +432,7 @@ fn an_image_that_is_never_to_be_pulled_has_to_be_in_the_store() {
 
 #[test]
 fn a_damaged_component_is_pulled_again_by_its_digest_even_if_the_tag_has_moved() {
-    let Some(bed) = Bed::new(Door::Open) else {
+    let Some(mut bed) = Bed::new(Door::Open) else {
         return;
     };
     let (manifest, component) = bed.push_guest("tools/echo:1.0", "echo");
@@ -455,7 +455,7 @@ fn a_damaged_component_is_pulled_again_by_its_digest_even_if_the_tag_has_moved()
     daemon.wait_running();
     assert_eq!(daemon.module("a")["imageDigest"], manifest);
     daemon.stop().ok();
-    assert_eq!(bed.registry.answered_with(&component).len(), 2);
+    assert_eq!(bed.registry.all_answered_with(&component).len(), 2);
 }
 
 #[test]
