@@ -351,7 +351,10 @@ fn a_module_that_needs_more_memory_than_its_own_limit_is_refused_before_anything
     let manifest = small.write_as(&home, "small.json");
     let manifest = manifest.to_str().expect("text");
     let checked = daemon.verb(&["deploy", "check", manifest, "--output", "json"]);
-    let checked = checked.ok().json();
+    let checked = checked
+        .ended_with(78)
+        .says(&["a device would refuse"])
+        .json();
     let needed = checked["modules"]
         .as_array()
         .expect("modules")

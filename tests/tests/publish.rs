@@ -10,6 +10,9 @@ use wasm_edge_tests::{debian, paths, wait};
 /// What begins commands that are not typed, since they change the machine.
 const INSTALLS: &str = "sudo apt ";
 
+/// The port of the page: not that of the service of Debian's package, which runs where a reader has installed it.
+const PORT: &str = "5050";
+
 /// What begins the command that starts the registry.
 const SERVES: &str = "docker-registry ";
 
@@ -20,9 +23,9 @@ fn a_reader_can_type_what_the_page_shows() {
     };
     let page = paths::repository().join("docs/publish.md");
     let port = wait::free_port();
-    // The port of the page may be taken.
+    // It may be taken here.
     let page = fs::read_to_string(page).expect("the page is there");
-    let page = page.replace("5000", &port.to_string());
+    let page = page.replace(PORT, &port.to_string());
     let home = Home::new();
     fs::copy(paths::example("hello"), home.path().join("hello.wasm")).expect("it can be copied");
     let programs = home.path().join("programs");

@@ -40,13 +40,35 @@ pub(crate) fn open(
     counter: Counter,
     output: &Output,
 ) -> Result<Registry, Failure> {
-    let docker = config.images.docker_config.as_deref();
-    let docker = docker.map(logins).transpose()?;
+    let docker = docker(config)?;
     if let Some(docker) = &docker {
         for fault in docker.faults() {
             output.warn(&format!("`{}`: {fault}", docker.path().display()));
         }
     }
+    asking(config, docker, clock, counter)
+}
+
+/// The same for a command that looks only: nothing is told.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn quietly(config: &Config) -> Result<Registry, Failure> {
+    let (clock, counter) = (HubClock::new(None), Counter::default());
+    asking(config, docker(config)?, clock, counter)
+}
+
+fn docker(config: &Config) -> Result<Option<DockerConfig>, Failure> {
+    let path = config.images.docker_config.as_deref();
+    path.map(logins).transpose()
+}
+
+fn asking(
+    config: &Config,
+    docker: Option<DockerConfig>,
+    clock: HubClock,
+    counter: Counter,
+) -> Result<Registry, Failure> {
     Ok(Registry::new(RegistryOptions {
         proxy: line::proxy(&config.proxy)?,
         clock,

@@ -20,12 +20,15 @@ use crate::keys::Keyring;
 
 #[cfg(feature = "compiler")]
 pub use wasm_edge_runtime::inspection::ComponentFacts;
-pub use wasm_edge_runtime::precompiled::{ENGINE_VERSION, Origin};
+pub use wasm_edge_runtime::precompiled::{ENGINE_VERSION, MemoryNeeds, Origin};
 pub use wasm_edge_runtime::profile::INSTANCE_RESERVATION_BYTES;
 
 /// Code that is held: that of 50 modules on several devices, and of what ran before them. A module that is built
 /// anew again and again must not fill the memory.
 const LOADED_MAX: usize = 256;
+
+/// What the key is for that vouches for compiled code.
+const CODE_KEY: &[&str] = &["compiled code"];
 
 /// Makes code of images; one for all devices of a process, clones share it.
 #[derive(Clone)]
@@ -106,8 +109,27 @@ impl CodeStore {
     pub fn open(precompiled: &Dir) -> Result<Self, CodeStoreError> {
         let engine = Engine::new()?;
         let keys = Keyring::new(&MasterKey::open(precompiled)?);
-        let cache = PrecompiledCache::open(precompiled, &engine, keys.derive(&["compiled code"]))?;
-        Ok(Self {
+        let cache = PrecompiledCache::open(precompiled, &engine, keys.derive(CODE_KEY))?;
+        Ok(Self::of(engine, cache))
+    }
+
+    /// Looks at the cache in `precompiled/` of a data folder that another process may hold; nothing is made. `None` where
+    /// no code was made.
+    ///
+    /// # Errors
+    /// [`CodeStoreError`].
+    pub fn look(precompiled: &Dir) -> Result<Option<Self>, CodeStoreError> {
+        if !MasterKey::look(precompiled)? {
+            return Ok(None);
+        }
+        let engine = Engine::new()?;
+        let keys = Keyring::new(&MasterKey::open(precompiled)?);
+        let cache = PrecompiledCache::look(precompiled, &engine, keys.derive(CODE_KEY))?;
+        Ok(cache.map(|cache| Self::of(engine, cache)))
+    }
+
+    fn of(engine: Engine, cache: PrecompiledCache) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 engine,
                 cache,
@@ -115,7 +137,7 @@ impl CodeStore {
                 compiling: tokio::sync::Mutex::default(),
                 compiled: AtomicU64::new(0),
             }),
-        })
+        }
     }
 
     /// The profile of the engine that the code is for, such as `native64-1`.

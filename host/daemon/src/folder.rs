@@ -1,6 +1,7 @@
 //! The data folder of a process, for the root that opens it and hands its parts to devices and hub.
 
 pub use wasm_edge_store::folder::device::DeviceFolder;
+pub use wasm_edge_store::folder::view::DataFolderView;
 pub use wasm_edge_store::folder::{DataFolder, FORMAT_VERSION, FolderError};
 
 /// A look at a data folder from outside, for `wasm-edge check`.

@@ -13,12 +13,14 @@
 
 pub mod download;
 pub mod error;
+pub mod lookup;
 pub mod pulls;
 pub mod sink;
 
 mod files;
 mod folders;
 mod index;
+mod look;
 mod open;
 mod retention;
 mod room;

@@ -5,7 +5,7 @@
 
 use wasmtime::component::Component;
 
-use crate::code::ModuleCode;
+use crate::code::{MemoryNeeds, ModuleCode};
 use crate::engine::Engine;
 use crate::precompiled::PrecompiledError;
 use crate::state::Kind;
@@ -19,8 +19,8 @@ pub struct ComponentFacts {
     pub exports: Vec<String>,
     /// The interfaces that it imports, by full name, sorted.
     pub imports: Vec<String>,
-    /// What its memories take at its start, in bytes: exact with one memory, with several at most so much.
-    pub memory_initial_bytes: u64,
+    /// What its memories take at its start.
+    pub memory: MemoryNeeds,
 }
 
 /// Compiles a component in memory, checks it as a device would, and answers what it is.
@@ -47,7 +47,7 @@ pub fn inspect(engine: &Engine, bytes: &[u8]) -> Result<ComponentFacts, Precompi
         is_program: code.kind() == Kind::Program,
         exports: sorted(&mut ty.exports(wasmtime).map(|(name, _)| name)),
         imports: sorted(&mut ty.imports(wasmtime).map(|(name, _)| name)),
-        memory_initial_bytes: code.memory_needs().most_bytes(),
+        memory: code.memory_needs(),
     })
 }
 
@@ -75,7 +75,10 @@ mod tests {
             is_program: false,
             exports: vec!["wasm-edge:module/shutdown@0.1.0".to_owned()],
             imports: vec!["wasm-edge:module/lifecycle@0.1.0".to_owned()],
-            memory_initial_bytes: 3 * 65_536,
+            memory: MemoryNeeds {
+                memories: 1,
+                largest_bytes: 3 * 65_536,
+            },
         };
         assert_eq!(look(HANDLER).unwrap(), expected);
     }

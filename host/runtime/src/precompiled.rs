@@ -147,6 +147,24 @@ impl PrecompiledCache {
         })
     }
 
+    /// Looks at the folder of this engine's profile, which another process may hold; nothing is made or swept away. `None`
+    /// where there is none.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::Io`] if it cannot be opened.
+    pub fn look(
+        precompiled: &Dir,
+        engine: &Engine,
+        secret: Zeroizing<[u8; 32]>,
+    ) -> Result<Option<Self>, PrecompiledError> {
+        let folder = match precompiled.open_dir(engine.profile().name()) {
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            folder => folder?,
+        };
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_slice());
+        Ok(Some(Self { folder, key }))
+    }
+
     /// Loads the code of a component if it is there, whole, and this device's own.
     ///
     /// Blocks: reads the whole file once to check it.

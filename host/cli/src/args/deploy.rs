@@ -25,6 +25,10 @@ pub(crate) enum DeployCommand {
 pub(crate) struct DeployCheckArgs {
     /// The manifest; `-` reads standard input
     pub(crate) file: PathBuf,
+
+    /// The configuration (TOML) of the device, whose `[policy]` is judged by
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Arguments of `deploy apply`.

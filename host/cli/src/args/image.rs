@@ -41,7 +41,7 @@ pub(crate) enum ImageCommand {
     /// Pull images from their registries into the image store
     Pull(ImagePullArgs),
     /// List the images of the image store, and who holds them
-    List,
+    List(ImageListArgs),
     /// Show all about one image of the image store
     Inspect(ImageInspectArgs),
     /// Remove images that no deployment holds
@@ -96,20 +96,30 @@ pub(crate) struct ImagePullArgs {
     pub(crate) way: RegistryArgs,
 }
 
-/// How registries are reached, where this process does that.
-#[derive(Debug, Args)]
+/// How images are kept and registries are reached, where this process does that.
+#[derive(Debug, Default, Args)]
 pub(crate) struct RegistryArgs {
-    /// The configuration (TOML) with `[registries]`; a running device has its own
+    /// The configuration (TOML) with `[images]` and `[registries]`; a running device has its own
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// Arguments of `image list`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageListArgs {
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
 }
 
 /// Arguments of `image inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct ImageInspectArgs {
-    /// The image, by its name or the digest of its manifest
+    /// The image, by its name, its digest or that of its component, or the first digits of one
     #[arg(value_parser = parse_image)]
     pub(crate) image: String,
+
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
 }
 
 /// Arguments of `image prune`.
@@ -118,14 +128,20 @@ pub(crate) struct ImagePruneArgs {
     /// All that nothing holds, and not only what was not used for `unused_max_days`
     #[arg(long)]
     pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
 }
 
 /// Arguments of `image remove`.
 #[derive(Debug, Args)]
 pub(crate) struct ImageRemoveArgs {
-    /// Images, by their names or the digests of their manifests
+    /// Images, by their names or digests, or the first digits of these
     #[arg(required = true, value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) images: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
 }
 
 /// Arguments of `image load`.
@@ -137,12 +153,15 @@ pub(crate) struct ImageLoadArgs {
     /// The name of its one image, where the layout has none
     #[arg(long = "as", value_name = "IMAGE", value_parser = ReferenceArg)]
     pub(crate) name: Option<Reference>,
+
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
 }
 
 /// Arguments of `image save`.
 #[derive(Debug, Args)]
 pub(crate) struct ImageSaveArgs {
-    /// Images, by their names or the digests of their manifests
+    /// Images, by their names or digests, or the first digits of these
     #[arg(required = true, value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) images: Vec<String>,
 
@@ -154,6 +173,9 @@ pub(crate) struct ImageSaveArgs {
     /// Replace a tar that is there
     #[arg(long)]
     pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) way: RegistryArgs,
 }
 
 /// The name of an image or digits of its digest, which the store understands.

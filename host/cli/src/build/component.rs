@@ -99,7 +99,7 @@ fn look(path: &Path) -> Result<BuiltComponent, RefusedBecause> {
             .filter_map(|name| handler(name))
             .collect(),
         imports: facts.imports,
-        memory_initial_bytes: facts.memory_initial_bytes,
+        memory_initial_bytes: facts.memory.most_bytes(),
     })
 }
 

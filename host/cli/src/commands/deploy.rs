@@ -24,7 +24,7 @@ pub(super) fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     match command {
-        DeployCommand::Check(args) => check::execute(&args, output),
+        DeployCommand::Check(args) => wait(check::execute(args, global, output)),
         DeployCommand::Apply(args) => wait(apply::execute(args, global, output)),
         DeployCommand::Show(args) => wait(show::execute(args, global, output)),
     }

@@ -32,7 +32,7 @@ pub(super) fn execute(
         #[cfg(feature = "compiler")]
         ImageCommand::Push(args) => wait(push::execute(*args, output)),
         ImageCommand::Pull(args) => wait(pull::execute(args, global, output)),
-        ImageCommand::List => wait(list::execute(global, output)),
+        ImageCommand::List(args) => wait(list::execute(args, global, output)),
         ImageCommand::Inspect(args) => wait(inspect::execute(args, global, output)),
         ImageCommand::Prune(args) => wait(prune::execute(args, global, output)),
         ImageCommand::Remove(args) => wait(remove::execute(args, global, output)),

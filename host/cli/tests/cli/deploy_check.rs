@@ -61,7 +61,10 @@ fn a_valid_manifest_gives_its_warnings_and_a_summary() {
     let ending = check(VALID, &[]);
     assert_eq!(
         (ending.code, ending.stderr.as_str()),
-        (Some(0), ""),
+        (
+            Some(0),
+            "hint: name the data folder of a device with `--data-dir DIR`, and the images that it has are looked at\n"
+        ),
         "{}",
         ending.stdout
     );
@@ -80,6 +83,7 @@ filter  stopped      -      -  32.0 MiB  4.00 MiB       0  registry.example.com/
 sensor  running      1      -  16.0 MiB  4.00 MiB       1  file:sensor.wasm
 
 memory: 20.0 MiB at most
+sensor: no file `sensor.wasm`
 
 ROUTE             FROM                                    TO
 sensor-to-filter  /messages/modules/sensor/*              filter/in

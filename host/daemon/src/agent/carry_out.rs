@@ -16,7 +16,7 @@ use super::assemble::Deployment;
 use super::error::DeployError;
 use super::follow::{Changes, Link};
 use super::images::Asking;
-use super::memory::{self, MemoryAvailable, ModuleMemory};
+use super::memory::{Budget, MemoryAvailable};
 use super::plan::{self, Command, Here, Placed};
 use super::progress::Progress;
 use super::pursue::Carried;
@@ -144,26 +144,21 @@ impl Agent {
 
     /// Checks that what all modules may take, and what those need that are to be started, is there.
     async fn check_fit(&self, deployment: &Deployment, ready: &Ready) -> Result<(), DeployError> {
-        let to_run = |placed: &&Placed| placed.spec.status == DesiredStatus::Running;
-        let modules = deployment.desired.modules.values().filter(to_run);
-        let asked_bytes = memory::may_take_bytes(modules.clone().map(|placed| &placed.spec.limits));
-        let starting: Vec<ModuleMemory> = modules
-            .filter_map(|placed| {
-                let id = &placed.spec.id;
-                let needs = ready.codes.get(id)?.memory_needs();
-                Some(ModuleMemory::new(id.clone(), needs, &placed.spec.limits))
-            })
-            .collect();
+        let specs = deployment.desired.modules.values();
+        let budget = Budget::of(specs.map(|placed| &placed.spec), |module| {
+            Some(ready.codes.get(module)?.memory_needs())
+        });
         let free_bytes = self.free_after_stops(deployment, ready).await;
         let available = MemoryAvailable {
             policy_max_bytes: self.parts.settings.memory_max_bytes,
             // What ran here before runs again: what is free just now may be another thing in a moment.
             free_bytes: free_bytes.filter(|_| !self.ledger.knows(deployment)),
         };
-        let faults = memory::faults(asked_bytes, &starting, available);
+        let faults = budget.faults(available);
         if !faults.is_empty() {
             return Err(DeployError::Memory(faults));
         }
+        let asked_bytes = budget.may_take_bytes;
         if let Some(free_bytes) = free_bytes.filter(|free_bytes| asked_bytes > *free_bytes) {
             let device = &self.parts.device;
             tracing::warn!(%device, asked_bytes, free_bytes, "the modules may take more memory than is free");

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 use wasm_edge_model::agent_method;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::manifest::{DesiredStatus, Manifest};
+use wasm_edge_model::manifest::{Limits, Manifest};
 use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_router::table::RouteTable;
-use wasm_edge_runtime::precompiled::Origin;
+use wasm_edge_runtime::precompiled::{MemoryNeeds, Origin};
 
 use super::error::DeployError;
 use super::images::{Asking, Images};
-use super::memory::{self, MemoryAvailable, ModuleMemory};
+use super::memory::{Budget, MemoryAvailable};
 use super::progress::Progress;
 use crate::deployment::sealed::Sections;
 use crate::free_memory;
@@ -106,10 +106,8 @@ pub struct DeploymentView {
 pub struct TriedOut {
     /// Each module, by name.
     pub modules: Vec<TriedOutModule>,
-    /// What all need at their start, in bytes.
-    pub needed_bytes: u64,
-    /// What all that are to run may take, in bytes.
-    pub may_take_bytes: u64,
+    /// What those that are to run need and may take.
+    pub budget: Budget,
     /// What is there for them; that others stop before is not counted.
     pub available: MemoryAvailable,
 }
@@ -123,8 +121,10 @@ pub struct TriedOutModule {
     pub image_digest: String,
     /// Whether its code had to be compiled.
     pub compiled: bool,
-    /// What it needs of memory and may take.
-    pub memory: ModuleMemory,
+    /// What it needs of memory.
+    pub needs: MemoryNeeds,
+    /// What it may take.
+    pub limits: Limits,
 }
 
 impl AgentHandle {
@@ -200,7 +200,8 @@ impl AgentHandle {
                     module: spec.id.clone(),
                     image_digest: image.shown().to_string(),
                     compiled: origin == Origin::Compiled,
-                    memory: ModuleMemory::new(spec.id.clone(), code.memory_needs(), &spec.limits),
+                    needs: code.memory_needs(),
+                    limits: spec.limits.clone(),
                 }),
                 Err(err) => failed.push((spec.id.clone(), err)),
             }
@@ -223,23 +224,22 @@ impl AgentHandle {
             policy_max_bytes: self.shared.memory_max_bytes,
             free_bytes: free.map(|free| free.available_bytes),
         };
-        let specs = manifest.modules.values();
-        let to_run = specs.filter(|spec| spec.status == DesiredStatus::Running);
-        let may_take_bytes = memory::may_take_bytes(to_run.map(|spec| &spec.limits));
-        let needs: Vec<ModuleMemory> = modules.iter().map(|module| module.memory.clone()).collect();
+        let budget = Budget::of(manifest.modules.values(), |id| {
+            let module = modules.iter().find(|module| module.module == *id)?;
+            Some(module.needs)
+        });
         // What those give back that stop before, only the agent knows.
         let certain = MemoryAvailable {
             free_bytes: None,
             ..available
         };
-        let faults = memory::faults(may_take_bytes, &needs, certain);
+        let faults = budget.faults(certain);
         if !faults.is_empty() {
             return Err(DeployError::Memory(faults));
         }
         Ok(TriedOut {
             modules,
-            needed_bytes: memory::needed_bytes(&needs),
-            may_take_bytes,
+            budget,
             available,
         })
     }

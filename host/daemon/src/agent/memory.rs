@@ -4,10 +4,10 @@
 //! What all *may take* has to fit into the policy of the device. What those *need* that are to be started has to be
 //! free, with what is given back by those that stop before; a module that needs more than its own limit cannot start at
 //! all. That all may take more than is free is a warning: few modules take all that they may, and who wants it sure sets
-//! the policy.
+//! the policy. The agent asks before it touches anything, and `deploy check` before there is a device.
 
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::manifest::Limits;
+use wasm_edge_model::manifest::{DesiredStatus, Limits, ModuleSpec};
 use wasm_edge_runtime::precompiled::MemoryNeeds;
 
 /// What a module needs and may take, in bytes.
@@ -23,6 +23,17 @@ pub struct ModuleMemory {
     pub limit_bytes: u64,
     /// What the host may hold for it beside.
     pub host_limit_bytes: u64,
+}
+
+/// What the modules of a deployment that are to run need and may take together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Those that are to be started, as far as their needs are known.
+    pub starting: Vec<ModuleMemory>,
+    /// How many others are to run.
+    pub others: usize,
+    /// What all of them may take, in bytes.
+    pub may_take_bytes: u64,
 }
 
 /// What is there for modules, in bytes; none where it is not known or not limited.
@@ -82,67 +93,80 @@ impl ModuleMemory {
             host_limit_bytes: limits.host_memory_limit_bytes,
         }
     }
+}
 
-    /// What it may take in all.
-    pub fn may_take_bytes(&self) -> u64 {
-        self.limit_bytes.saturating_add(self.host_limit_bytes)
+impl Budget {
+    /// The budget of these modules; those that are not to run take nothing. `needs` says what the code of a module needs,
+    /// where that is known and matters: what runs already has what it needs.
+    pub fn of<'a>(
+        specs: impl IntoIterator<Item = &'a ModuleSpec>,
+        needs: impl Fn(&ModuleId) -> Option<MemoryNeeds>,
+    ) -> Self {
+        let mut budget = Self::default();
+        let to_run = |spec: &&ModuleSpec| spec.status == DesiredStatus::Running;
+        for spec in specs.into_iter().filter(to_run) {
+            let may_take_bytes = may_take_bytes(&spec.limits);
+            budget.may_take_bytes = budget.may_take_bytes.saturating_add(may_take_bytes);
+            match needs(&spec.id) {
+                Some(needs) => {
+                    let memory = ModuleMemory::new(spec.id.clone(), needs, &spec.limits);
+                    budget.starting.push(memory);
+                }
+                None => budget.others += 1,
+            }
+        }
+        budget
+    }
+
+    /// What those that are to be started need, in bytes.
+    pub fn needed_bytes(&self) -> u64 {
+        let needed = self.starting.iter().map(|module| module.needed_bytes);
+        needed.fold(0, u64::saturating_add)
+    }
+
+    /// Whether the modules fit: all that is wrong.
+    pub fn faults(&self, available: MemoryAvailable) -> Vec<MemoryFault> {
+        // With several memories only the largest one is known to be there at once.
+        let own = self
+            .starting
+            .iter()
+            .filter(|module| module.largest_bytes > module.limit_bytes)
+            .map(|module| MemoryFault::Own {
+                module: module.module.clone(),
+                needed_bytes: module.largest_bytes,
+                limit_bytes: module.limit_bytes,
+            });
+        let asked_bytes = self.may_take_bytes;
+        let policy = available
+            .policy_max_bytes
+            .filter(|max_bytes| asked_bytes > *max_bytes)
+            .map(|max_bytes| MemoryFault::Policy {
+                asked_bytes,
+                max_bytes,
+            });
+        let needed_bytes = self.needed_bytes();
+        let free = available
+            .free_bytes
+            .filter(|free_bytes| needed_bytes > *free_bytes)
+            .map(|free_bytes| MemoryFault::Free {
+                needed_bytes,
+                free_bytes,
+            });
+        own.chain(policy).chain(free).collect()
     }
 }
 
-/// What all may take in bytes.
-pub fn may_take_bytes<'a>(limits: impl IntoIterator<Item = &'a Limits>) -> u64 {
-    let limits = limits.into_iter();
+/// What a module with these limits may take in all.
+fn may_take_bytes(limits: &Limits) -> u64 {
     limits
-        .map(|limits| {
-            limits
-                .memory_limit_bytes
-                .saturating_add(limits.host_memory_limit_bytes)
-        })
-        .fold(0, u64::saturating_add)
-}
-
-/// Whether modules fit: all that is wrong. `asked_bytes` is what all of the deployment may take, `starting` are those
-/// that are to be started.
-pub fn faults(
-    asked_bytes: u64,
-    starting: &[ModuleMemory],
-    available: MemoryAvailable,
-) -> Vec<MemoryFault> {
-    // With several memories only the largest one is known to be there at once.
-    let own = starting
-        .iter()
-        .filter(|module| module.largest_bytes > module.limit_bytes)
-        .map(|module| MemoryFault::Own {
-            module: module.module.clone(),
-            needed_bytes: module.largest_bytes,
-            limit_bytes: module.limit_bytes,
-        });
-    let policy = available
-        .policy_max_bytes
-        .filter(|max_bytes| asked_bytes > *max_bytes)
-        .map(|max_bytes| MemoryFault::Policy {
-            asked_bytes,
-            max_bytes,
-        });
-    let needed_bytes = needed_bytes(starting);
-    let free = available
-        .free_bytes
-        .filter(|free_bytes| needed_bytes > *free_bytes)
-        .map(|free_bytes| MemoryFault::Free {
-            needed_bytes,
-            free_bytes,
-        });
-    own.chain(policy).chain(free).collect()
-}
-
-/// What modules need at their start, in bytes.
-pub fn needed_bytes(modules: &[ModuleMemory]) -> u64 {
-    let needed = modules.iter().map(|module| module.needed_bytes);
-    needed.fold(0, u64::saturating_add)
+        .memory_limit_bytes
+        .saturating_add(limits.host_memory_limit_bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use wasm_edge_model::manifest::{Manifest, Origin};
+
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -161,15 +185,60 @@ mod tests {
         ModuleMemory::new(ModuleId::new(name).unwrap(), needs, &limits)
     }
 
+    /// The budget of modules that are all to be started.
+    fn budget(starting: &[ModuleMemory]) -> Budget {
+        let may_take =
+            |module: &ModuleMemory| module.limit_bytes.saturating_add(module.host_limit_bytes);
+        Budget {
+            starting: starting.to_vec(),
+            others: 0,
+            may_take_bytes: starting.iter().map(may_take).fold(0, u64::saturating_add),
+        }
+    }
+
     fn check(starting: &[ModuleMemory], policy: Option<u64>, free: Option<u64>, expected: &[&str]) {
-        let asked_bytes = starting.iter().map(ModuleMemory::may_take_bytes).sum();
         let available = MemoryAvailable {
             policy_max_bytes: policy,
             free_bytes: free,
         };
-        let told = faults(asked_bytes, starting, available);
+        let told = budget(starting).faults(available);
         let told: Vec<String> = told.iter().map(ToString::to_string).collect();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_is_to_run_is_added_up_and_what_is_stopped_is_not() {
+        let text = |name: &str, status: &str| {
+            let settings = r#""settings": { "wasm": { "memoryLimitBytes": 2097152, "hostMemoryLimitBytes": 1048576 }, "image": "file:a.wasm" }"#;
+            format!(
+                r#""{name}": {{ "type": "wasm", "status": "{status}", "restartPolicy": "always", {settings} }}"#
+            )
+        };
+        let modules = [
+            text("a", "running"),
+            text("b", "stopped"),
+            text("c", "running"),
+        ];
+        let manifest = format!(
+            r#"{{ "modulesContent": {{ "$edgeAgent": {{ "properties.desired": {{ "schemaVersion": "1.1",
+            "runtime": {{ "type": "docker", "settings": {{}} }}, "modules": {{ {} }} }} }},
+            "$edgeHub": {{ "properties.desired": {{ "schemaVersion": "1.1", "routes": {{}} }} }} }} }}"#,
+            modules.join(",")
+        );
+        let manifest = Manifest::check(&manifest, Origin::LocalFile);
+        let manifest = manifest.unwrap_or_else(|faults| panic!("{faults:?}")).value;
+        let needs = MemoryNeeds {
+            memories: 1,
+            largest_bytes: MIB,
+        };
+        let of = |known: &[&str]| {
+            let needs = |id: &ModuleId| known.contains(&id.as_str()).then_some(needs);
+            let budget = Budget::of(manifest.modules.values(), needs);
+            (budget.needed_bytes(), budget.others, budget.may_take_bytes)
+        };
+        assert_eq!(of(&["a", "b", "c"]), (2 * MIB, 0, 6 * MIB));
+        assert_eq!(of(&["b", "c"]), (MIB, 1, 6 * MIB));
+        assert_eq!(of(&[]), (0, 2, 6 * MIB));
     }
 
     #[test]
@@ -211,10 +280,8 @@ mod tests {
     #[test]
     fn sizes_beyond_all_bounds_do_not_wrap() {
         let modules = [module("a", u32::MAX, u64::MAX, u64::MAX)];
-        assert_eq!(
-            needed_bytes(&[modules[0].clone(), modules[0].clone()]),
-            u64::MAX
-        );
-        assert_eq!(modules[0].may_take_bytes(), u64::MAX);
+        let budget = budget(&[modules[0].clone(), modules[0].clone()]);
+        assert_eq!(budget.needed_bytes(), u64::MAX);
+        assert_eq!(budget.may_take_bytes, u64::MAX);
     }
 }

@@ -50,9 +50,9 @@ pub(super) async fn check(
             "module": module.module,
             "imageDigest": module.image_digest,
             "compiled": module.compiled,
-            "neededBytes": module.memory.needed_bytes,
-            "memoryLimitBytes": module.memory.limit_bytes,
-            "hostMemoryLimitBytes": module.memory.host_limit_bytes,
+            "neededBytes": module.needs.most_bytes(),
+            "memoryLimitBytes": module.limits.memory_limit_bytes,
+            "hostMemoryLimitBytes": module.limits.host_memory_limit_bytes,
         })
     });
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
@@ -60,8 +60,8 @@ pub(super) async fn check(
         "device": view.device,
         "modules": modules.collect::<Vec<_>>(),
         "memory": {
-            "neededBytes": tried.needed_bytes,
-            "mayTakeBytes": tried.may_take_bytes,
+            "neededBytes": tried.budget.needed_bytes(),
+            "mayTakeBytes": tried.budget.may_take_bytes,
             "policyMaxBytes": tried.available.policy_max_bytes,
             "freeBytes": tried.available.free_bytes,
         },

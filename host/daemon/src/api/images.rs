@@ -13,17 +13,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wasm_edge_images::reference::Reference;
 use wasm_edge_images::store::error::StoreError;
-use wasm_edge_images::store::{ImageName, ImageStore, Prune, Pruned, StoredImage};
-use wasm_edge_model::manifest::without_login;
+use wasm_edge_images::store::lookup::{Found, LookupError};
+use wasm_edge_images::store::{ImageStore, Prune, Pruned};
 
 use super::ApiError;
 use crate::clock;
 use crate::images::ImageSupply;
-
-/// Digits of a digest that are enough to name an image, if only one has them.
-const DIGITS_MIN: usize = 6;
 
 /// What is to be pruned.
 #[derive(Deserialize, Default)]
@@ -60,7 +56,7 @@ async fn show(
     Path(image): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let store = supply.store().clone();
-    let (found, _) = find(&store, &image)?;
+    let found = find(&store, &image)?.image;
     let shown = blocking(move || shown::whole(&store, &found)).await?;
     Ok(Json(shown))
 }
@@ -71,7 +67,7 @@ async fn remove(
 ) -> Result<Json<Value>, ApiError> {
     let store = supply.store().clone();
     // By the name that was given, or all of it.
-    let (_, name) = find(&store, &image)?;
+    let name = find(&store, &image)?.name;
     let gone = blocking(move || store.remove(&name)).await?;
     tracing::info!(image, "an image was removed by an operator");
     Ok(Json(removed(&gone)))
@@ -100,42 +96,15 @@ fn removed(gone: &Pruned) -> Value {
     json!({ "removed": images, "freedBytes": gone.freed_bytes })
 }
 
-/// The image that a text means, whole or not, and by what: a reference, the digest of a manifest, or the first digits of
-/// one.
-fn find(store: &ImageStore, text: &str) -> Result<(StoredImage, ImageName), ApiError> {
-    let all = store.list();
-    if let Ok(reference) = text.parse::<Reference>() {
-        let name = reference.to_string();
-        let is_meant = |image: &&StoredImage| match reference.digest() {
-            Some(digest) => image.manifest_digest == *digest,
-            None => image.names.contains(&name),
+/// The image that a person means by a text.
+fn find(store: &ImageStore, text: &str) -> Result<Found, ApiError> {
+    store.find(text).map_err(|err| {
+        let status = match &err {
+            LookupError::Missing { .. } => StatusCode::NOT_FOUND,
+            LookupError::Ambiguous { .. } => StatusCode::CONFLICT,
         };
-        if let Some(image) = all.iter().find(is_meant) {
-            return Ok((image.clone(), ImageName::Reference(reference)));
-        }
-    }
-    let digits = text.strip_prefix("sha256:").unwrap_or(text);
-    let is_digits = digits.len() >= DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    let mut found = all
-        .into_iter()
-        .filter(|image| is_digits && image.manifest_digest.hex().starts_with(digits));
-    match (found.next(), found.next()) {
-        (Some(image), None) => {
-            let name = ImageName::Digest(image.manifest_digest);
-            Ok((image, name))
-        }
-        (Some(_), Some(_)) => Err(ApiError::conflict(format!(
-            "several images have digests that begin with `{text}`"
-        ))),
-        _ => Err(missing(text)),
-    }
-}
-
-fn missing(text: &str) -> ApiError {
-    ApiError::not_found(format!(
-        "the image store does not have `{}`",
-        without_login(text).escape_debug()
-    ))
+        of_error(status, &err, Some(Cow::Owned(err.hint())))
+    })
 }
 
 /// Runs on a thread where it may block.

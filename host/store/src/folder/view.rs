@@ -10,7 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::device::LOGS;
-use super::{DEVICES, FolderError};
+use super::{DEVICES, FolderError, IMAGES, PRECOMPILED};
 
 /// A data folder, for reading.
 #[derive(Debug)]
@@ -37,6 +37,22 @@ impl DataFolderView {
             path: path.to_owned(),
         })?;
         Ok(Self { dir })
+    }
+
+    /// `images/`, if it is there.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub fn images(&self) -> io::Result<Option<Dir>> {
+        folder(&self.dir, IMAGES)
+    }
+
+    /// `precompiled/`, if it is there.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub fn precompiled(&self) -> io::Result<Option<Dir>> {
+        folder(&self.dir, PRECOMPILED)
     }
 
     /// The folders of its devices by name, at most `max`.

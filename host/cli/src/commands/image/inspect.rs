@@ -30,7 +30,7 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let place = Place::find(global, None, output).await?;
+    let place = Place::find(global, &args.way, output).await?;
     let answer = place.get(&place::target_of(&args.image)).await;
     let answer = answer.map_err(place::with_list_hint)?;
     if output.is_json() {

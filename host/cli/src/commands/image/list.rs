@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::place::Place;
 use super::view::{self, Image};
 use crate::args::GlobalArgs;
+use crate::args::image::ImageListArgs;
 use crate::client::ClientError;
 use crate::client::target::Target;
 use crate::exit_codes::ExitStatus;
@@ -22,8 +23,12 @@ struct Images {
 }
 
 /// Prints the images by name.
-pub(super) async fn execute(global: &GlobalArgs, output: &Output) -> anyhow::Result<ExitStatus> {
-    let place = Place::find(global, None, output).await?;
+pub(super) async fn execute(
+    args: ImageListArgs,
+    global: &GlobalArgs,
+    output: &Output,
+) -> anyhow::Result<ExitStatus> {
+    let place = Place::find(global, &args.way, output).await?;
     let answer = place.get(&Target::path(&["v1", "images"])).await?;
     if output.is_json() {
         output.json(&answer)?;

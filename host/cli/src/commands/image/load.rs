@@ -77,7 +77,7 @@ pub(super) async fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let source = Source::find(&args.path, output)?;
-    let place = Place::find(global, None, output).await?;
+    let place = Place::find(global, &args.way, output).await?;
     let name = args.name.map(|name| name.to_string());
     let target = Target::path(&["v1", "images", "load"]).query_if("name", name.as_deref());
     let (tell, told) = mpsc::channel();

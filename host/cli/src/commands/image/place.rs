@@ -13,6 +13,7 @@ use wasm_edge_net::traffic::Counter;
 
 use super::super::running;
 use crate::args::GlobalArgs;
+use crate::args::image::RegistryArgs;
 use crate::client::content::Content;
 use crate::client::here::Here;
 use crate::client::lines::Lines;
@@ -39,35 +40,45 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The store of the data folder that `--data-dir` names, or of the only live process. `config` is how registries are
-    /// reached where no process has its own.
+    /// The store of the data folder that `--data-dir` names, or of the only live process. `way` is how images are kept
+    /// and registries are reached where no process has its own configuration; where one has, it is told that it is not
+    /// used.
     ///
     /// # Errors
     /// When there is none, or several, or the folder cannot be used.
     pub(super) async fn find(
         global: &GlobalArgs,
-        config: Option<&Path>,
+        way: &RegistryArgs,
         output: &Output,
     ) -> anyhow::Result<Self> {
         let Some(path) = &global.data_dir else {
             let client = running::client(global).await.map_err(with_data_dir_hint)?;
-            return Ok(Self::of(client, None));
+            return Ok(Self::of_process(client, way, output));
         };
         let folder = match turn_at(path, output).await? {
-            Turn::Process(client) => return Ok(Self::of(client, None)),
+            Turn::Process(client) => return Ok(Self::of_process(client, way, output)),
             Turn::Ours(folder) => folder,
         };
-        let config = logins::added_to(config_file::read(config, output)?, output);
+        let config = logins::added_to(config_file::read(way.config.as_deref(), output)?, output);
         let registry = registries::open(&config, HubClock::new(None), Counter::default(), output)?;
         let supply = registries::supply(&folder, &config, registry)?;
         for note in supply.store().notes() {
             output.warn(&note);
         }
         let here = Here::new(api::images::router(supply));
-        Ok(Self::of(Client::of_here(here), Some(folder)))
+        Ok(Self {
+            client: Client::of_here(here),
+            folder: Some(folder),
+        })
     }
 
-    fn of(client: Client, folder: Option<DataFolder>) -> Self {
+    fn of_process(client: Client, way: &RegistryArgs, output: &Output) -> Self {
+        if way.config.is_some() {
+            output.warn(
+                "`--config` is not used: the process that runs there has its own configuration",
+            );
+        }
+        let folder = None;
         Self { client, folder }
     }
 

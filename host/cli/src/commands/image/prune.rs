@@ -18,7 +18,7 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let place = Place::find(global, None, output).await?;
+    let place = Place::find(global, &args.way, output).await?;
     let ask = Ask {
         json: Some(json!({ "all": args.all }).to_string()),
         ..Ask::default()

@@ -50,11 +50,7 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let place = Place::find(global, args.way.config.as_deref(), output).await?;
-    if place.is_process() && args.way.config.is_some() {
-        output
-            .warn("`--config` is not used: the process that runs there has its own configuration");
-    }
+    let place = Place::find(global, &args.way, output).await?;
     let mut several = Several::of(args.references.len());
     // What this command brought makes no room for what it brings next.
     let mut keep = Vec::new();

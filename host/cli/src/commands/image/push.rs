@@ -1,5 +1,6 @@
 //! `image push`: a component to a registry, as an image in the layout that other tools for WebAssembly read.
 
+mod created;
 mod facts;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,7 @@ pub(super) async fn execute(args: ImagePushArgs, output: &Output) -> anyhow::Res
     let (clock, counter) = (HubClock::new(None), Counter::default());
     let registry = registries::open(&logins::added_to(config, output), clock, counter, output)?;
     let path = component_file::whole_path(&args.file, "give the component (.wasm) that was built")?;
+    let created = created::of_file(&path)?;
     let image = read(path.clone()).await?;
     if image.bytes.len() >= ANNOUNCED_BYTES {
         let size = human::size(image.bytes.len() as u64);
@@ -67,9 +69,7 @@ pub(super) async fn execute(args: ImagePushArgs, output: &Output) -> anyhow::Res
         let what = format!("a device would refuse `{}`", args.file.display());
         Failure::new(ExitStatus::InvalidInput, what).caused_by(err)
     })?;
-    let now = jiff::Timestamp::now().as_millisecond();
-    let now = wasm_edge_model::time::Timestamp::from_unix_millis(now);
-    let facts = facts::of_image(&args, of_crate.as_ref(), &component, now);
+    let facts = facts::of_image(&args, of_crate.as_ref(), &component, created);
     let packed = PackedImage::new(image.digest, image.bytes.len() as u64, &facts);
     check_limits(&packed)?;
     let cannot = || format!("cannot push `{}`", args.reference);

@@ -17,7 +17,7 @@ pub(super) async fn execute(
     global: &GlobalArgs,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let place = Place::find(global, None, output).await?;
+    let place = Place::find(global, &args.way, output).await?;
     let mut all = Removed::default();
     let mut several = Several::of(args.images.len());
     for image in &args.images {

@@ -42,7 +42,7 @@ pub(super) async fn execute(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let goal = Goal::find(&args, output)?;
-    let place = Place::find(global, None, output).await?;
+    let place = Place::find(global, &args.way, output).await?;
     let mut images: Vec<Image> = Vec::new();
     let mut target = Target::path(&["v1", "images", "save"]);
     for name in &args.images {

@@ -24,7 +24,7 @@ use wasm_edge_images::reference::Reference;
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_model::manifest::without_login;
 
-use super::{blocking, find, of_error, shown, status_of};
+use super::{Found, blocking, find, of_error, shown, status_of};
 use crate::api::ApiError;
 use crate::clock;
 use crate::images::{ImageSupply, Pulled, SupplyError};
@@ -222,8 +222,11 @@ pub(super) async fn save(
         let what = format!("`image` names the images, from 1 to {SAVED_MAX}");
         return Err(ApiError::bad_request(what));
     }
-    let found = asked.iter().map(|image| find(&store, image));
-    let images = layout::selected(found.collect::<Result<Vec<_>, _>>()?);
+    let found = asked.iter().map(|image| {
+        let Found { image, name } = find(&store, image)?;
+        Ok((image, name))
+    });
+    let images = layout::selected(found.collect::<Result<Vec<_>, ApiError>>()?);
     // What cannot be read is said before the first byte: later there is nowhere to say it.
     let (checked, all) = (store.clone(), images.clone());
     blocking(move || {

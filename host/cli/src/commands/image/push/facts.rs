@@ -28,7 +28,7 @@ pub(super) fn of_image(
     args: &ImagePushArgs,
     of_crate: Option<&CrateFacts>,
     component: &ComponentFacts,
-    now: Timestamp,
+    created: Timestamp,
 ) -> ImageFacts {
     let mut annotations = BTreeMap::new();
     let mut say = |prefix: &str, key: &str, value: Option<String>| {
@@ -53,7 +53,7 @@ pub(super) fn of_image(
     }
     let file_name = args.file.file_name();
     ImageFacts {
-        created: now,
+        created,
         author,
         file_name: file_name.map(|name| name.to_string_lossy().into_owned()),
         component: document::ComponentFacts {
@@ -108,7 +108,7 @@ mod tests {
             image_version: None,
             licence: None,
             annotations: Vec::new(),
-            way: RegistryArgs { config: None },
+            way: RegistryArgs::default(),
         }
     }
 
@@ -120,7 +120,7 @@ mod tests {
                 "wasm-edge:module/message-handler@0.1.0".to_owned(),
             ],
             imports: vec!["wasi:cli/exit@0.2.6".to_owned()],
-            memory_initial_bytes: 0,
+            memory: Default::default(),
         }
     }
 
@@ -184,7 +184,7 @@ mod tests {
             is_program: true,
             exports: vec!["wasi:cli/run@0.2.6".to_owned()],
             imports: Vec::new(),
-            memory_initial_bytes: 0,
+            memory: Default::default(),
         };
         let facts = of_image(
             &args,
