@@ -1,6 +1,8 @@
-//! What is said of images: by which names they are found, what `deploy check` knows of them.
+//! What is said of images: by which names they are found, what `deploy check` and `check` know of them, what a support
+//! bundle has.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -9,7 +11,8 @@ use wasm_edge_tests::desk::Desk;
 use wasm_edge_tests::outcome::Outcome;
 use wasm_edge_tests::paths;
 use wasm_edge_tests::process::Process;
-use wasm_edge_tests::registry::Registry;
+use wasm_edge_tests::registry::{Door, LOGIN, Registry};
+use zip::ZipArchive;
 
 /// What is below this key, which is a text.
 #[track_caller]
@@ -248,15 +251,234 @@ fn what_images_of_the_store_need_is_known_and_judged_by_the_policy() {
 
     // What is damaged is told, where no code of it is here.
     fs::remove_dir_all(desk.home.in_data("precompiled")).expect("the code was made");
-    let component = text(&pushed, "componentDigest");
-    let blob = format!("images/blobs/sha256/{}", &component["sha256:".len()..]);
-    let blob = desk.home.in_data(&blob);
-    let mut bytes = fs::read(&blob).expect("the component is there");
-    bytes[100] ^= 1;
-    fs::write(&blob, &bytes).expect("it can be written");
+    damage(&desk, &text(&pushed, "componentDigest"));
     let (report, _) = check(&desk, &[&manifest, "--data-dir", data]);
     let report = report.ok().json();
     assert_eq!(report["modules"][0]["neededBytes"], Value::Null);
     assert!(text(&report["modules"][0], "problem").contains("damaged"));
-    assert!(fs::read(&blob).expect("it is left alone") == bytes);
+    let (again, _) = check(&desk, &[&manifest, "--data-dir", data]);
+    assert_eq!(
+        again.ok().json()["modules"][0]["imageAt"],
+        "store",
+        "it is left alone"
+    );
+}
+
+#[test]
+fn an_image_of_a_store_goes_to_another_registry_as_it_is() {
+    let (Some(from), Some(to)) = (Registry::start(), Registry::behind(Door::Password)) else {
+        return;
+    };
+    let desk = Desk::for_tables(&[from.table(), to.table()]);
+    let image = from.reference("tools/echo:1.0");
+    let licence = ["--licence", "MIT"];
+    let pushed = desk
+        .push(&paths::guest("echo"), &image, &licence)
+        .ok()
+        .json();
+    let digest = text(&pushed, "digest");
+    let data = desk.home.data();
+    let push = |what: &str, name: &str, args: &[&str]| {
+        let args = [&["--data-dir", path(&data)], args].concat();
+        desk.push(Path::new(what), &to.reference(name), &args)
+    };
+    push(&image, "a/echo:1", &[])
+        .ended_with(4)
+        .says(&["is no file", "no image store"]);
+    desk.pull(&image).ok();
+    for (what, name) in [(image.as_str(), "a/echo:1"), (&digest[..15], "a/echo:2")] {
+        let again = push(what, name, &[]).ok().json();
+        assert_eq!(again["digest"], digest);
+        assert_eq!(again["annotations"], pushed["annotations"]);
+    }
+    let there = Desk::for_tables(&[to.table()]);
+    let pulled = there.pull(&to.reference("a/echo:2")).ok().json();
+    assert_eq!(pulled["digest"], digest);
+
+    push(&image, "a/echo:3", &licence)
+        .ended_with(2)
+        .says(&["says itself what it is"]);
+    push("none", "a/echo:3", &[])
+        .ended_with(4)
+        .says(&["is no file", "image list"]);
+    push(path(&paths::guest("echo")), "a/echo:3", &[])
+        .ended_with(2)
+        .says(&["--data-dir"]);
+    damage(&desk, &text(&pushed, "componentDigest"));
+    push(&image, "a/echo:3", &[])
+        .ended_with(1)
+        .says(&["was damaged", "pull it again"]);
+    assert!(to.answered_with("a/echo/manifests/3").is_empty());
+}
+
+/// Changes a byte of a blob of the store.
+fn damage(desk: &Desk, digest: &str) {
+    let hex = digest.strip_prefix("sha256:").expect("a digest");
+    let blob = desk.home.in_data(&format!("images/blobs/sha256/{hex}"));
+    let mut bytes = fs::read(&blob).expect("the blob is there");
+    bytes[100] ^= 1;
+    fs::write(&blob, bytes).expect("it can be written");
+}
+
+#[test]
+fn what_is_left_of_a_pull_that_was_cut_is_told_and_goes_when_all_is_pruned() {
+    let desk = Desk::for_tables(&[]);
+    assert_eq!(desk.list()["partialDownloads"], json!([]));
+    let hex = "ab".repeat(32);
+    let part = desk.home.in_data(&format!("images/partial/{hex}"));
+    fs::write(&part, vec![0; 5000]).expect("the folder is there");
+    let listed = desk.list();
+    let cut = &listed["partialDownloads"][0];
+    assert_eq!(cut["digest"], format!("sha256:{hex}"));
+    assert_eq!(cut["sizeBytes"], 5000);
+    assert_eq!(cut["underWay"], false);
+    assert!(text(cut, "changedTime").starts_with("20"), "{cut}");
+    let data = desk.home.data();
+    let shown = desk
+        .home
+        .verb(&["image", "list", "--data-dir", path(&data)]);
+    let shown = shown.ok().says(&["image prune --all"]);
+    let line = shown.stdout.lines().last().expect("a line");
+    assert!(
+        line.starts_with("pulls that were cut: 4.88 KiB of 1 layer"),
+        "{line}"
+    );
+    desk.image(&["prune", "--all"]).ok();
+    assert_eq!(desk.list()["partialDownloads"], json!([]));
+}
+
+/// `check` of this home's data folder with its configuration: what it says of this id.
+fn checked(desk: &Desk, id: &str) -> Value {
+    let data = desk.home.data();
+    let args = ["check", "--output", "json", "--data-dir", path(&data)];
+    let report = desk
+        .home
+        .verb(&[&args[..], &["--config", desk.config()]].concat());
+    let report = report.json();
+    let checks = report["checks"].as_array().expect("a list");
+    let found = checks.iter().find(|check| check["id"] == id);
+    found.unwrap_or_else(|| panic!("no `{id}`")).clone()
+}
+
+#[track_caller]
+fn is(check: &Value, result: &str, parts: &[&str]) {
+    assert_eq!(check["result"], result, "{check:#}");
+    for part in parts {
+        assert!(
+            check.to_string().contains(part),
+            "`{part}` is not in {check:#}"
+        );
+    }
+}
+
+#[test]
+fn a_check_reads_all_images_and_asks_the_registries() {
+    for door in [Door::Open, Door::Password, Door::Token] {
+        let Some(mut registry) = Registry::behind(door) else {
+            return;
+        };
+        let mut tables = vec![registry.table()];
+        tables.extend(registry.realm_table());
+        let desk = Desk::for_tables(&tables);
+        is(&checked(&desk, "images"), "skipped", &[]);
+        let host = registry.host();
+        let login = match door {
+            Door::Open => "wants no login",
+            Door::Password | Door::Token => "takes the login",
+        };
+        is(
+            &checked(&desk, "registries"),
+            "ok",
+            &[&format!("`{host}` {login}")],
+        );
+        if door == Door::Open {
+            let image = registry.reference("tools/echo:1.0");
+            let pushed = desk.push(&paths::guest("echo"), &image, &[]).ok().json();
+            desk.pull(&image).ok();
+            is(&checked(&desk, "images"), "ok", &["1 image, whole"]);
+            damage(&desk, &text(&pushed, "componentDigest"));
+            let component = text(&pushed, "componentDigest");
+            let parts = [
+                "1 of 1 image cannot be used",
+                &image,
+                &component,
+                "image pull",
+            ];
+            is(&checked(&desk, "images"), "error", &parts);
+        } else {
+            let wrong = tables[0].replace(LOGIN.1, "guess-4711");
+            let rest = tables[1..].to_vec();
+            let stranger = Desk::for_tables(&[&[wrong], &rest[..]].concat());
+            let refused = checked(&stranger, "registries");
+            is(&refused, "error", &["does not let", LOGIN.0, "password"]);
+            assert!(!refused.to_string().contains("guess-4711"), "{refused}");
+            let anonymous = registry.table_as(&host);
+            let anonymous = anonymous
+                .lines()
+                .filter(|line| !line.contains(" = \"") || line.starts_with("ca_file"));
+            let anonymous = anonymous.collect::<Vec<_>>().join("\n");
+            let nobody = Desk::for_tables(&[&[anonymous], &rest[..]].concat());
+            let parts = match door {
+                // Everybody gets a token.
+                Door::Token => "wants no login",
+                _ => "wants a login, and none is configured",
+            };
+            is(&checked(&nobody, "registries"), "ok", &[parts]);
+        }
+        registry.stop();
+        is(
+            &checked(&desk, "registries"),
+            "error",
+            &[&format!("`{host}`: ")],
+        );
+    }
+}
+
+#[test]
+fn a_support_bundle_has_the_list_of_images_and_no_password_of_a_registry() {
+    let Some(registry) = Registry::behind(Door::Password) else {
+        return;
+    };
+    let desk = Desk::of(&registry);
+    let image = registry.reference("tools/echo:1.0");
+    let pushed = desk.push(&paths::guest("echo"), &image, &[]).ok().json();
+    let manifest = deployment(&desk, &image, "on-create");
+    let data = desk.home.data();
+    let mut command =
+        desk.home
+            .command(["run", &manifest, "--config", desk.config(), "--for", "10m"]);
+    command.args(["--output", "json", "--data-dir", path(&data)]);
+    let mut run = Process::start(command);
+    wasm_edge_tests::wait::until_so("the image to be held", || {
+        let listed = desk.image(&["list"]);
+        listed.status == Some(0) && listed.json()["images"][0]["heldBy"] != json!([])
+    });
+    for name in ["running.zip", "stopped.zip"] {
+        if name == "stopped.zip" {
+            run.signal(Signal::TERM);
+            run.wait().ok();
+        }
+        let bundle = ["support-bundle", "-o", name, "--data-dir", path(&data)];
+        desk.home.verb(&bundle).ok();
+        let file = File::open(desk.home.path().join(name)).expect("the bundle");
+        let mut zip = ZipArchive::new(file).expect("a zip");
+        let mut images = None;
+        for index in 0..zip.len() {
+            let mut file = zip.by_index(index).expect("a file");
+            let mut text = String::new();
+            file.read_to_string(&mut text).expect("text");
+            let part = file.name().expect("a name").into_owned();
+            assert!(
+                !text.contains(LOGIN.1),
+                "the password is in {part} of {name}"
+            );
+            if part == "images.json" {
+                images = Some(text);
+            }
+        }
+        let images = images.expect("a list of images");
+        let images: Value = serde_json::from_str(&images).expect("JSON");
+        assert_eq!(images["images"][0]["digest"], pushed["digest"]);
+        assert_eq!(images["images"][0]["names"], json!([image]));
+    }
 }

@@ -169,6 +169,12 @@ impl Output {
             .write_or_give_up(&self.messages.rendered(error));
     }
 
+    /// Tells the person what to do next, beside what was printed.
+    pub(crate) fn hint(&self, hint: &str) {
+        let text = Text::new().styled(Style::Cyan, "hint:").plain(" ");
+        self.note(&text.plain(hint));
+    }
+
     /// Tells the person something on standard error; nothing when quiet.
     pub(crate) fn note(&self, text: &Text) {
         if self.verbosity >= Verbosity::Normal {

@@ -9,6 +9,7 @@ pub mod blob;
 mod challenge;
 pub mod error;
 mod message;
+pub mod probe;
 mod pull;
 mod push;
 mod retry;

@@ -14,6 +14,7 @@
 pub mod download;
 pub mod error;
 pub mod lookup;
+pub mod partials;
 pub mod pulls;
 pub mod sink;
 

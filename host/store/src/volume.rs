@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 
@@ -45,6 +46,14 @@ pub trait Volume: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Those of the system, [`io::ErrorKind::NotFound`] when it is not there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn Disk>>;
+
+    /// When a file was changed last; none where that is not known.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn modified(&self, _name: &str) -> io::Result<Option<SystemTime>> {
+        Ok(None)
+    }
 
     /// Gives a file another name, in the place of the one that had it.
     ///
@@ -116,6 +125,10 @@ impl Volume for FolderVolume {
         options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
         let file = self.0.open_with(name, &options)?.into_std();
         Ok(Arc::new(FileDisk::new(file)))
+    }
+
+    fn modified(&self, name: &str) -> io::Result<Option<SystemTime>> {
+        Ok(Some(self.0.metadata(name)?.modified()?.into_std()))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -58,7 +58,7 @@ pub(crate) enum ImageCommand {
 #[cfg(feature = "compiler")]
 #[derive(Debug, Args)]
 pub(crate) struct ImagePushArgs {
-    /// The component (WebAssembly)
+    /// The component (WebAssembly), or an image of the store of `--data-dir`
     pub(crate) file: PathBuf,
 
     /// Where it goes: `HOST[:PORT]/NAME[:TAG]`
@@ -83,6 +83,15 @@ pub(crate) struct ImagePushArgs {
 
     #[command(flatten)]
     pub(crate) way: RegistryArgs,
+}
+
+#[cfg(feature = "compiler")]
+impl ImagePushArgs {
+    /// Whether it is said what the image is to say of itself.
+    pub(crate) fn has_facts(&self) -> bool {
+        let said = [&self.source, &self.image_version, &self.licence];
+        !self.annotations.is_empty() || said.into_iter().any(Option::is_some)
+    }
 }
 
 /// Arguments of `image pull`.

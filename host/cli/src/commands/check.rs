@@ -10,12 +10,14 @@ mod configuration;
 mod data_folder;
 mod disk;
 mod facts;
+mod images;
 mod kernel;
 mod keys;
 mod lock;
 mod memory;
 mod modules;
 mod open_files;
+mod registries;
 mod service;
 mod socket;
 mod store;
@@ -48,6 +50,8 @@ pub(crate) enum Id {
     Keys,
     /// Databases.
     Store,
+    /// Images of modules.
+    Images,
     /// Space on the disk.
     Disk,
     /// Free memory.
@@ -72,6 +76,8 @@ pub(crate) enum Id {
     HubPort,
     /// The device's credentials at its hub.
     HubAccess,
+    /// Where images come from.
+    Registries,
 }
 
 /// A check's result; the JSON output has a list of these.
@@ -139,13 +145,14 @@ fn list(output: &Output) -> Result<(), OutputError> {
 
 impl Id {
     /// Every check, in the order in which they are made and printed.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Configuration,
         Self::Clock,
         Self::DataFolder,
         Self::Lock,
         Self::Keys,
         Self::Store,
+        Self::Images,
         Self::Disk,
         Self::Memory,
         Self::AddressSpace,
@@ -158,6 +165,7 @@ impl Id {
         Self::HubName,
         Self::HubPort,
         Self::HubAccess,
+        Self::Registries,
     ];
 
     /// The id as people and scripts write it.
@@ -169,6 +177,7 @@ impl Id {
             Self::Lock => "lock",
             Self::Keys => "keys",
             Self::Store => "store",
+            Self::Images => "images",
             Self::Disk => "disk",
             Self::Memory => "memory",
             Self::AddressSpace => "address-space",
@@ -181,6 +190,7 @@ impl Id {
             Self::HubName => "hub-name",
             Self::HubPort => "hub-port",
             Self::HubAccess => "hub-access",
+            Self::Registries => "registries",
         }
     }
 
@@ -192,6 +202,7 @@ impl Id {
             Self::Lock => "the process that holds the data folder",
             Self::Keys => "key files are whole and private",
             Self::Store => "databases are whole and of a version that is read",
+            Self::Images => "every image is whole, and how much they take of what they may",
             Self::Disk => "free space and inodes",
             Self::Memory => "free memory against what all modules may take",
             Self::AddressSpace => "the limit of the address space against what the engine reserves",
@@ -206,6 +217,9 @@ impl Id {
                 "the daemon's hub answers by TLS and is trusted, through the proxy if there is one"
             }
             Self::HubAccess => "the hub knows the device and accepts its credentials",
+            Self::Registries => {
+                "the registries of the configuration and of modules answer, and take the login"
+            }
         }
     }
 
@@ -217,6 +231,7 @@ impl Id {
             Self::Lock => lock::judge(&facts.folder, &facts.device),
             Self::Keys => keys::judge(&facts.folder),
             Self::Store => store::judge(&facts.folder),
+            Self::Images => images::judge(&facts.images),
             Self::Disk => disk::judge(facts.space.as_ref()),
             Self::Memory => memory::judge(facts.memory, &facts.device),
             Self::AddressSpace => address_space::judge(&facts.limits, &facts.device),
@@ -229,6 +244,7 @@ impl Id {
             Self::HubName => service::judge_name(&facts.service),
             Self::HubPort => service::judge_connection(&facts.service),
             Self::HubAccess => service::judge_credentials(&facts.service),
+            Self::Registries => registries::judge(&facts.registries),
         }
     }
 }

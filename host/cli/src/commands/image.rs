@@ -30,7 +30,7 @@ pub(super) fn execute(
 ) -> anyhow::Result<ExitStatus> {
     match command {
         #[cfg(feature = "compiler")]
-        ImageCommand::Push(args) => wait(push::execute(*args, output)),
+        ImageCommand::Push(args) => wait(push::execute(*args, global, output)),
         ImageCommand::Pull(args) => wait(pull::execute(args, global, output)),
         ImageCommand::List(args) => wait(list::execute(args, global, output)),
         ImageCommand::Inspect(args) => wait(inspect::execute(args, global, output)),

@@ -16,9 +16,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use wasm_edge_daemon::api::images;
+use wasm_edge_daemon::folder::DataFolderView;
 use wasm_edge_daemon::logs::filter::LogFilter;
 use wasm_edge_daemon::logs::folder;
 use wasm_edge_daemon::logs::reader;
+use wasm_edge_images::store::ImageStore;
 use wasm_edge_model::agent_method::BundleRequest;
 use wasm_edge_model::identity::{DeviceId, ModuleId};
 use wasm_edge_model::time::Timestamp;
@@ -215,6 +218,8 @@ impl<W: Write + Seek> Bundle<W> {
                 }
             }
         }
+        let images = running.get(&Target::path(&["v1", "images"])).await;
+        self.add("images.json", images)?;
         if let Some(path) = info["dataFolder"].as_str() {
             self.archive
                 .json("data-folder.json", system::data_folder(Path::new(path)))?;
@@ -284,6 +289,11 @@ impl<W: Write + Seek> Bundle<W> {
     fn add_folder(&mut self, data_folder: &Path, device: Option<&DeviceId>) -> anyhow::Result<()> {
         self.archive
             .json("data-folder.json", system::data_folder(data_folder))?;
+        match images_in(data_folder) {
+            Ok(Some(images)) => self.archive.json("images.json", images)?,
+            Ok(None) => self.miss("images.json", "there is no image store yet"),
+            Err(err) => self.miss("images.json", &format!("{err:#}")),
+        }
         let snapshots = match folder::snapshots(data_folder) {
             Ok(snapshots) => snapshots,
             Err(err) => {
@@ -338,6 +348,14 @@ impl<W: Write + Seek> Bundle<W> {
     fn miss(&mut self, name: &str, reason: &str) {
         self.missing.push(json!({ "part": name, "reason": reason }));
     }
+}
+
+/// What the image store of a folder has. Who holds which image, only a process knows.
+fn images_in(data_folder: &Path) -> anyhow::Result<Option<Value>> {
+    let Some(images) = DataFolderView::open(data_folder)?.images()? else {
+        return Ok(None);
+    };
+    Ok(Some(images::listed(&ImageStore::look(images)?)))
 }
 
 fn log_name(device: &str, module: &str) -> String {

@@ -40,15 +40,14 @@ pub fn router(supply: ImageSupply) -> Router {
         .with_state(supply)
 }
 
-async fn list(State(supply): State<ImageSupply>) -> Json<Value> {
-    let store = supply.store();
-    let usage = store.usage();
-    let images: Vec<Value> = store.list().iter().map(shown::image).collect();
-    Json(json!({
-        "images": images,
-        "sizeBytes": usage.size_bytes,
-        "maxBytes": usage.max_bytes,
-    }))
+/// The answer of `GET /v1/images`, for a store that is asked without a process. Blocks.
+pub fn listed(store: &ImageStore) -> Value {
+    shown::all(store)
+}
+
+async fn list(State(supply): State<ImageSupply>) -> Result<Json<Value>, ApiError> {
+    let store = supply.store().clone();
+    Ok(Json(blocking(move || Ok(listed(&store))).await?))
 }
 
 async fn show(

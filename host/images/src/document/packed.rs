@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use wasm_edge_model::time::Timestamp;
 
-use super::{Descriptor, MANIFEST, WASM_CONFIG, WASM_LAYER};
+use super::{Descriptor, DocumentFault, ImageManifest, MANIFEST, WASM_CONFIG, WASM_LAYER};
 use crate::digest::Digest;
 
 /// What an image says beside its component.
@@ -42,6 +42,8 @@ pub struct ComponentFacts {
 pub struct PackedImage {
     /// The manifest.
     pub manifest: Bytes,
+    /// Its media type.
+    pub media_type: &'static str,
     /// The digest of the manifest: what names the image.
     pub digest: Digest,
     /// The config.
@@ -126,10 +128,29 @@ impl PackedImage {
         Self {
             digest: Digest::of(&manifest),
             manifest,
+            media_type: MANIFEST,
             config,
             config_descriptor,
             layer,
         }
+    }
+}
+
+impl PackedImage {
+    /// An image that was made before, as it is: by its manifest, which is of this media type, and its config.
+    ///
+    /// # Errors
+    /// The manifest is none of a module image.
+    pub fn again(manifest: Bytes, media_type: &str, config: Bytes) -> Result<Self, DocumentFault> {
+        let read = ImageManifest::read(&manifest, Some(media_type))?;
+        Ok(Self {
+            digest: Digest::of(&manifest),
+            manifest,
+            media_type: read.media_type,
+            config,
+            config_descriptor: read.config,
+            layer: read.layer,
+        })
     }
 }
 

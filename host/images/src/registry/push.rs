@@ -17,7 +17,7 @@ use super::error::RegistryError;
 use super::pull::{again, stated_digest};
 use super::retry::Retry;
 use super::station::{Ask, Station};
-use crate::document::{Descriptor, MANIFEST, PackedImage};
+use crate::document::{Descriptor, PackedImage};
 
 /// How long nothing may go on of an upload: what the kernel has taken of it may take minutes on a thin line, and a
 /// registry may bring it to its storage before it answers.
@@ -92,7 +92,7 @@ pub(super) async fn manifest(
     let answered = loop {
         let address = station.address(&format!("manifests/{under}"));
         let body = || Ok(Body::Bytes(image.manifest.clone()));
-        let mut put = Ask::new(Method::PUT, address, &asked).content_type(MANIFEST);
+        let mut put = Ask::new(Method::PUT, address, &asked).content_type(image.media_type);
         put.body = &body;
         match station.ask(&put).await {
             Ok(answered) => break answered,

@@ -55,7 +55,7 @@ pub(super) struct Station {
     credentials: Credentials,
     /// The program that would have known a password.
     helper: Option<String>,
-    /// What is asked for in tokens: `repository:NAME:pull`.
+    /// What is asked for in tokens: `repository:NAME:pull`; nothing for the registry as a whole.
     scope: String,
     /// The header that was good last.
     authorization: Option<Zeroizing<String>>,
@@ -136,7 +136,10 @@ impl Station {
             path: format!("/v2/{repository}"),
             credentials,
             helper,
-            scope: format!("repository:{repository}:{actions}"),
+            scope: match repository.is_empty() {
+                true => String::new(),
+                false => format!("repository:{repository}:{actions}"),
+            },
             authorization: None,
             clients: Vec::new(),
             has_answered: false,
@@ -152,6 +155,11 @@ impl Station {
     pub(super) fn name(&self) -> String {
         let name = self.path.strip_prefix("/v2/").unwrap_or(&self.path);
         format!("{}/{name}", self.origin)
+    }
+
+    /// Whether a user was told to the registry, or to who gives out its tokens.
+    pub(super) fn has_logged_in(&self) -> bool {
+        self.authorization.is_some() && !self.credentials.is_anonymous()
     }
 
     /// An address below the repository's own.

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use wasm_edge_store::disk::Disk;
 use wasm_edge_store::file::TEMPORARY_PREFIX;
@@ -76,6 +77,11 @@ impl Files {
         };
         let size = disk.len_bytes();
         size.map_err(|err| StoreError::io("read", name, err))
+    }
+
+    /// When a file was changed last, where that is known.
+    pub(super) fn modified(&self, name: &str) -> Option<SystemTime> {
+        self.volume.modified(name).ok().flatten()
     }
 
     /// The whole of a file of at most so many bytes.

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cap_std::fs::Dir;
 use wasm_edge_store::disk::Disk;
@@ -84,6 +85,11 @@ impl Volume for StoreFolders {
     fn open(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
         let (part, name) = self.part(name)?;
         part.volume.open(name)
+    }
+
+    fn modified(&self, name: &str) -> io::Result<Option<SystemTime>> {
+        let (part, name) = self.part(name)?;
+        part.volume.modified(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use wasm_edge_store::disk::{Disk, FileDisk};
@@ -72,6 +73,11 @@ impl Volume for Onlooker {
         options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
         let file = self.images.open_with(name, &options)?.into_std();
         Ok(Arc::new(FileDisk::new(file)))
+    }
+
+    fn modified(&self, name: &str) -> io::Result<Option<SystemTime>> {
+        let modified = self.images.metadata(name)?.modified()?;
+        Ok(Some(modified.into_std()))
     }
 
     fn create(&self, _name: &str) -> io::Result<Arc<dyn Disk>> {

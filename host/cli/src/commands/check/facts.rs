@@ -2,6 +2,7 @@
 //!
 //! All I/O of `check` is here and in `facts/system`; nothing is created, taken or changed.
 
+pub(super) mod images;
 pub(super) mod service;
 
 mod system;
@@ -13,7 +14,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wasm_edge_daemon::folder::survey::Survey;
 
-use self::service::Service;
+use self::images::{Images, Registries};
+use self::service::{Configured, Service};
 use super::Id;
 use super::verdict::Verdict;
 use crate::args::GlobalArgs;
@@ -35,6 +37,8 @@ pub(super) struct Facts {
     pub(super) kernel: Kernel,
     pub(super) device: Device,
     pub(super) service: Service,
+    pub(super) images: Images,
+    pub(super) registries: Registries,
 }
 
 /// The user's home folders.
@@ -158,6 +162,16 @@ pub(super) async fn gather(global: &GlobalArgs, args: Option<&CheckArgs>) -> any
         None => Device::None,
     };
     let pid = device.pid();
+    let leaves_out = |id| args.is_some_and(|args| args.leaves_out(id));
+    let configured = Configured::read(args.and_then(|args| args.config.as_deref()));
+    let images = match &path {
+        Some(path) if !leaves_out(Id::Images) => images::gather(path, &configured).await,
+        _ => Images::None,
+    };
+    let registries = match leaves_out(Id::Registries) {
+        true => Registries::default(),
+        false => images::ask(&configured, device.modules().unwrap_or_default()).await,
+    };
     Ok(Facts {
         homes: system::homes(),
         clock: system::clock(),
@@ -169,8 +183,10 @@ pub(super) async fn gather(global: &GlobalArgs, args: Option<&CheckArgs>) -> any
         device,
         service: match args.is_some_and(leaves_out_service) {
             true => Service::None,
-            false => service::gather(args.and_then(|args| args.config.as_deref())).await,
+            false => service::gather(configured).await,
         },
+        images,
+        registries,
     })
 }
 

@@ -20,7 +20,6 @@ use crate::args::deploy::DeployCheckArgs;
 use crate::commands::running;
 use crate::exit_codes::ExitStatus;
 use crate::failure::{self, Failure};
-use crate::output::text::{Style, Text};
 use crate::output::{Output, human};
 use crate::text_file::{self, TextFileError};
 use crate::{config_file, registries};
@@ -80,13 +79,11 @@ pub(super) async fn execute(
     print(&report, output)?;
     if absent && let Some(device) = &device {
         let device = device.display();
-        tell(
-            output,
-            &format!("bring images there with `wasm-edge image pull IMAGE --data-dir {device}`"),
-        );
+        output.hint(&format!(
+            "bring images there with `wasm-edge image pull IMAGE --data-dir {device}`"
+        ));
     } else if unknown {
-        tell(
-            output,
+        output.hint(
             "name the data folder of a device with `--data-dir DIR`, and the images that it has are looked at",
         );
     }
@@ -130,9 +127,4 @@ fn print(report: &Report, output: &Output) -> anyhow::Result<()> {
         report.print(output)?;
     }
     Ok(())
-}
-
-fn tell(output: &Output, hint: &str) {
-    let text = Text::new().styled(Style::Cyan, "hint:").plain(" ");
-    output.note(&text.plain(hint));
 }

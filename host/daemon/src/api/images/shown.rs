@@ -4,8 +4,32 @@ use serde_json::{Value, json};
 use wasm_edge_images::document::{CONFIG_BYTES_MAX, ImageManifest};
 use wasm_edge_images::layout::Loaded;
 use wasm_edge_images::store::error::StoreError;
+use wasm_edge_images::store::partials::PartialDownload;
 use wasm_edge_images::store::{ImageStore, StoredImage};
 use wasm_edge_model::time::Timestamp;
+
+/// All of a store. Reads from the disk.
+pub(super) fn all(store: &ImageStore) -> Value {
+    let usage = store.usage();
+    let images: Vec<Value> = store.list().iter().map(image).collect();
+    let partial = store.partial_downloads();
+    let partial: Vec<Value> = partial.iter().map(partial_download).collect();
+    json!({
+        "images": images,
+        "partialDownloads": partial,
+        "sizeBytes": usage.size_bytes,
+        "maxBytes": usage.max_bytes,
+    })
+}
+
+fn partial_download(partial: &PartialDownload) -> Value {
+    json!({
+        "digest": partial.digest.to_string(),
+        "sizeBytes": partial.size_bytes,
+        "changedTime": partial.changed,
+        "underWay": partial.is_under_way,
+    })
+}
 
 /// Of a list.
 pub(super) fn image(image: &StoredImage) -> Value {

@@ -98,18 +98,53 @@ struct Goal {
     provisioned: Option<Provisioned>,
 }
 
-/// Looks at the configuration in `file`, or at the usual one if that is there.
-pub(in crate::commands::check) async fn gather(file: Option<&Path>) -> Service {
-    let usual = Path::new(CONFIG_DEFAULT);
-    let named = match file {
-        Some(file) => file,
-        None if is_missing(usual) => return Service::None,
-        None => usual,
-    };
-    let file = named.to_owned();
-    let config = match config_file::quietly(named) {
-        Ok(config) => config,
-        Err(problems) => return Service::Faulty { file, problems },
+/// The configuration of the daemon.
+pub(in crate::commands::check) enum Configured {
+    /// There is none.
+    None,
+    /// It cannot be used.
+    Faulty {
+        file: PathBuf,
+        problems: Vec<String>,
+    },
+    /// It can.
+    Good { file: PathBuf, config: Box<Config> },
+}
+
+impl Configured {
+    /// Reads the configuration in `file`, or the usual one if that is there.
+    pub(in crate::commands::check) fn read(file: Option<&Path>) -> Self {
+        let usual = Path::new(CONFIG_DEFAULT);
+        let named = match file {
+            Some(file) => file,
+            None if is_missing(usual) => return Self::None,
+            None => usual,
+        };
+        let file = named.to_owned();
+        match config_file::quietly(named) {
+            Ok(config) => Self::Good {
+                file,
+                config: Box::new(config),
+            },
+            Err(problems) => Self::Faulty { file, problems },
+        }
+    }
+
+    /// The configuration, if it can be used.
+    pub(in crate::commands::check) fn config(&self) -> Option<&Config> {
+        match self {
+            Self::Good { config, .. } => Some(config),
+            Self::None | Self::Faulty { .. } => None,
+        }
+    }
+}
+
+/// Tries out what the configuration names.
+pub(in crate::commands::check) async fn gather(configured: Configured) -> Service {
+    let (file, config) = match configured {
+        Configured::None => return Service::None,
+        Configured::Faulty { file, problems } => return Service::Faulty { file, problems },
+        Configured::Good { file, config } => (file, config),
     };
     match &config.provisioning {
         None => Service::Alone { file },
