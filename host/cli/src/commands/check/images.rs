@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_store_is_whole_and_has_room() {
         judge(&Images::None).assert(Grade::Skipped, &[]);
-        judge(&found(1000, &[])).assert(Grade::Ok, &["2 images, whole, 1000 bytes of 1.00 MiB"]);
+        judge(&found(1000, &[])).assert(Grade::Ok, &["2 images, whole, 1000 B of 1.00 MiB"]);
         judge(&found(1 << 20, &[])).assert(Grade::Warning, &["prune --all", "max_bytes"]);
         let damaged = [("a.org/b:1", "`sha256:12` was damaged")];
         let parts = ["1 of 2 images", "`a.org/b:1`: `sha256:12` was damaged"];
