@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::Registry;
 use super::address::Address;
-use super::error::RegistryError;
+use super::error::{Asker, RegistryError};
 use super::station::Ask;
 use crate::credentials::Credentials;
 use crate::reference::RegistryHost;
@@ -44,11 +44,9 @@ impl Registry {
                     false => Reception::Open,
                 })
             }
-            Err(RegistryError::Unauthorized {
-                user: None,
-                helper: None,
-                ..
-            }) => Ok(Reception::WantsLogin),
+            Err(RegistryError::Unauthorized { asker, .. }) if *asker == Asker::Nobody => {
+                Ok(Reception::WantsLogin)
+            }
             Err(err) => Err(err),
         }
     }
