@@ -73,10 +73,10 @@ fn an_image_is_found_by_digits_of_either_digest_and_several_are_named() {
         component.clone(),
         component["sha256:".len()..][..12].to_owned(),
     ];
-    for name in &named {
+    for (index, name) in named.iter().enumerate() {
         let shown = desk.image(&["inspect", name]).ok().json();
         assert_eq!(shown["digest"], digest, "{name}");
-        let tar = desk.home.path().join(format!("{}.tar", name.len()));
+        let tar = desk.home.path().join(format!("{index}.tar"));
         desk.image(&["save", name, "--to", path(&tar)]).ok();
     }
     desk.image(&["inspect", &digits[..3]])
@@ -410,7 +410,11 @@ fn a_check_reads_all_images_and_asks_the_registries() {
             let rest = tables[1..].to_vec();
             let stranger = Desk::for_tables(&[&[wrong], &rest[..]].concat());
             let refused = checked(&stranger, "registries");
-            is(&refused, "error", &["does not let", LOGIN.0, "password"]);
+            is(
+                &refused,
+                "error",
+                &["does not let", LOGIN.0, "correct the login"],
+            );
             assert!(!refused.to_string().contains("guess-4711"), "{refused}");
             let anonymous = registry.table_as(&host);
             let anonymous = anonymous
@@ -449,6 +453,11 @@ fn a_support_bundle_has_the_list_of_images_and_no_password_of_a_registry() {
             .command(["run", &manifest, "--config", desk.config(), "--for", "10m"]);
     command.args(["--output", "json", "--data-dir", path(&data)]);
     let mut run = Process::start(command);
+    // Only then: without a process, the store would be taken from the one that starts.
+    wasm_edge_tests::wait::until_so("the device to listen", || {
+        let list = desk.home.verb(&["list", "--data-dir", path(&data)]);
+        list.status == Some(0)
+    });
     wasm_edge_tests::wait::until_so("the image to be held", || {
         let listed = desk.image(&["list"]);
         listed.status == Some(0) && listed.json()["images"][0]["heldBy"][0].is_string()
