@@ -91,9 +91,13 @@ fn usable(files: &Files, state: &mut State, entries: &[Entry]) -> Vec<Entry> {
 
 /// What is said of a list that was made anew.
 fn anew(why: &str, images: usize) -> String {
+    let images = match images {
+        1 => "1 image".to_owned(),
+        more => format!("{more} images"),
+    };
     format!(
-        "the list of images (`images/{INDEX_FILE}`) {why} and is made anew of the {images} that are here, without \
-         their names: an image has its name again when it is pulled by it, and nothing of it comes again"
+        "the list of images (`images/{INDEX_FILE}`) {why} and is made anew of what is here ({images}), without names: \
+         an image has its name again when it is pulled by it, and nothing of it comes again"
     )
 }
 

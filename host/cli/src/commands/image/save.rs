@@ -149,7 +149,18 @@ fn cannot_write(path: &Path, err: io::Error) -> Failure {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ExitStatus::TryLater,
         _ => ExitStatus::Failure,
     };
-    Failure::new(status, format!("cannot write `{}`", path.display())).caused_by(err)
+    let what = format!("cannot write `{}`", path.display());
+    Failure::new(status, what).caused_by(without_path(err))
+}
+
+/// What the system said, without the name of a temporary file, which says nothing to anybody. It stands behind the
+/// system's words, and whoever adds it keeps those to itself.
+fn without_path(err: io::Error) -> io::Error {
+    let text = err.to_string();
+    match text.split_once(" at path \"") {
+        Some((said, _)) => io::Error::new(err.kind(), said.to_owned()),
+        None => err,
+    }
 }
 
 /// Adds an image under the names that it is saved by; one that is there already gets them beside its others.
@@ -218,4 +229,21 @@ fn unpack_within(folder: &Path, reader: &mut dyn Read) -> io::Result<()> {
         fs::rename(beside.path().join(&name), folder.join(&name))?;
     }
     beside.close()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_is_shown_without_names_of_temporary_files() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("none/images.tar");
+        let err = write(&path, false, &mut &b""[..]).unwrap_err();
+        assert!(err.to_string().contains(".tmp"), "{err}");
+        let told = without_path(err).to_string();
+        assert_eq!(told, "No such file or directory (os error 2)");
+        let other = io::Error::other("the answer was cut");
+        assert_eq!(without_path(other).to_string(), "the answer was cut");
+    }
 }

@@ -154,7 +154,7 @@ fn a_damaged_index_is_made_anew_and_deployments_find_their_images_by_digest() {
         let notes = store.notes();
         assert_eq!(notes.len(), 1 - time, "{notes:?}");
         let told = |part: &str| notes.iter().all(|note| note.contains(part));
-        assert!(told("made anew of the 2 that are here"), "{notes:?}");
+        assert!(told("made anew of what is here (2 images)"), "{notes:?}");
         assert!(told("`images/index.json.damaged`"), "{notes:?}");
         assert_eq!(volume.files()["index.json.damaged"], before);
         assert_eq!(store.resolve(&reference("a:1")), None);
