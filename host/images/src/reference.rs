@@ -56,6 +56,12 @@ pub enum ReferenceError {
         /// The text, its first 80 characters.
         host: String,
     },
+    /// It is the host of a registry alone.
+    #[error("`{}` is the host of a registry, and no image there: HOST/NAME:TAG names one", .host.escape_debug())]
+    HostAlone {
+        /// The text.
+        host: String,
+    },
     /// Its digest is none.
     #[error(transparent)]
     Digest(#[from] DigestError),
@@ -176,10 +182,10 @@ impl FromStr for Reference {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (rest, None),
         };
-        let tag = match (tag, digest) {
-            (None, None) => Some(TAG_DEFAULT),
-            (tag, _) => tag,
-        };
+        if digest.is_none() && is_host_alone(name, tag) {
+            let host = rest.to_owned();
+            return Err(ReferenceError::HostAlone { host });
+        }
         let (registry, path) = match name.split_once('/') {
             Some((first, path)) if is_host_like(first) => (host(first)?, path),
             _ => (RegistryHost(HOST_DEFAULT.to_owned()), name),
@@ -188,6 +194,10 @@ impl FromStr for Reference {
         let repository = match is_short {
             true => format!("{NAMESPACE_DEFAULT}/{path}"),
             false => path.to_owned(),
+        };
+        let tag = match (tag, digest) {
+            (None, None) => Some(TAG_DEFAULT),
+            (tag, _) => tag,
         };
         Ok(Self {
             registry,
@@ -229,6 +239,16 @@ fn is_host_like(first: &str) -> bool {
         || first.contains(|c: char| c.is_ascii_uppercase())
 }
 
+/// Whether a name without a path is that of a host, and its tag, if there is one, a port.
+fn is_host_alone(name: &str, tag: Option<&str>) -> bool {
+    let is_port = |tag: &str| tag.parse::<u16>().is_ok();
+    match tag {
+        _ if name.contains('/') => false,
+        None => name == "localhost",
+        Some(tag) => is_host_like(name) && is_port(tag),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,6 +265,7 @@ mod tests {
         };
         check("filter", "docker.io/library/filter:latest");
         check("filter:1", "docker.io/library/filter:1");
+        check("filter.v2:latest", "docker.io/library/filter.v2:latest");
         check("team/filter", "docker.io/team/filter:latest");
         check("docker.io/filter", "docker.io/library/filter:latest");
         check("index.docker.io/a/b:1", "docker.io/a/b:1");
@@ -284,6 +305,12 @@ mod tests {
             "`Registry` is not the host of a registry, with a port or without",
         );
         check("a.b/c:", "the tag `` is malformed");
+        for host in ["localhost:5000", "localhost", "127.0.0.1:80", "a.b:5000"] {
+            let expected = format!(
+                "`{host}` is the host of a registry, and no image there: HOST/NAME:TAG names one"
+            );
+            check(host, &expected);
+        }
     }
 
     #[test]
