@@ -2,6 +2,7 @@
 //!
 //! [`run`] waits for signals and knows the operating system; the parts below do not.
 
+mod apply;
 pub(crate) mod console;
 mod folder;
 mod input;
@@ -18,13 +19,10 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_daemon::agent::AgentSettings;
-use wasm_edge_daemon::agent::error::DeployError;
-use wasm_edge_daemon::agent::handle::Phase;
 use wasm_edge_daemon::api;
 use wasm_edge_daemon::api::socket::ControlSocket;
 use wasm_edge_daemon::code::CodeStore;
 use wasm_edge_daemon::config::Config;
-use wasm_edge_daemon::deployment::AppliedManifest;
 use wasm_edge_daemon::device::{Device, DeviceConfig};
 use wasm_edge_daemon::folder::DataFolder;
 use wasm_edge_daemon::images::PRUNE_INTERVAL;
@@ -35,8 +33,6 @@ use wasm_edge_daemon::supervisor::life::RestartWaits;
 use wasm_edge_daemon::upstream::Way;
 use wasm_edge_hub::hub::{Hub, HubOptions};
 use wasm_edge_hub::telemetry::StartAt;
-use wasm_edge_model::error::chain;
-use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
 use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::traffic::Counter;
 
@@ -45,10 +41,8 @@ use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::live;
 use crate::output::Output;
-use crate::output::text::Text;
-use crate::{
-    config_file, data_folder, deployment_file, logins, metrics_server, registries, uploads,
-};
+use crate::{config_file, data_folder, logins, metrics_server, registries, uploads};
+use apply::Applied;
 use console::Console;
 use narrator::Narrator;
 use target::Loaded;
@@ -90,18 +84,22 @@ pub(crate) async fn run(
     for target in args.targets()? {
         let (target, source) = match source::built(target, &args, output, &stop).await? {
             Some(built) => built,
-            None => return Ok(ExitStatus::Ok),
+            None => return Ok(ExitStatus::Interrupted),
         };
         targets.push(Loaded::read(target.clone(), &args, compatibility, output)?);
         watched.push((target, source));
+    }
+    if args.watch && targets.iter().all(|target| target.is_image) {
+        return Err(target::nothing_to_watch().into());
     }
     let path = folder::of(&args, &targets)?;
     let folder = Arc::new(data_folder::open(&path)?);
     let (running, console) = start(folder, &targets, &args, &config, output, stop.clone()).await?;
     let narrator = Narrator::open(&running.devices, output);
-    let applied = apply(&running, &targets, &args, output, &stop).await;
+    let applied = apply::apply(&running, &targets, &args, output, &stop).await;
     let ended = match applied {
-        Ok(()) => {
+        Ok(Applied::Interrupted) => Ok(ExitStatus::Interrupted),
+        Ok(Applied::Set) => {
             let watch = args
                 .watch
                 .then(|| Watch::new(watched, &targets, &running, &args, output));
@@ -215,102 +213,6 @@ fn hub_options(args: &RunArgs) -> HubOptions {
     }
 }
 
-/// Lets each device run what it is to run; done when all was started.
-async fn apply(
-    running: &Running,
-    targets: &[Loaded],
-    args: &RunArgs,
-    output: &Output,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    // All of them before the first twin is set: where one cannot run, none is started.
-    for (target, device) in targets.iter().zip(&running.devices) {
-        let tried = tokio::select! {
-            tried = device.agent().try_out(target.manifest.clone()) => tried,
-            () = stop.cancelled() => return Ok(()),
-        };
-        tried.map_err(|err| deploy_failed(err, output))?;
-    }
-    let mut set = Vec::with_capacity(targets.len());
-    for (target, device) in targets.iter().zip(&running.devices) {
-        set.push(set_twins(&running.hub, device, target, args, output).await?);
-    }
-    for device in &running.devices {
-        device.agent().follow();
-    }
-    for (device, set) in running.devices.iter().zip(set) {
-        tokio::select! {
-            started = started(&running.hub, device, set) => started?,
-            () = stop.cancelled() => return Ok(()),
-        }
-    }
-    let code = running.code.clone();
-    if let Err(err) = tokio::task::spawn_blocking(move || code.drop_unused()).await? {
-        tracing::warn!(err = %chain(&err), "code that nothing uses could not be removed");
-    }
-    Ok(())
-}
-
-/// Whether the twins of a device were set from its manifest just now, or before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Twins {
-    SetNow,
-    SetBefore,
-}
-
-/// Waits until all modules of a device were started. What became of its deployment is told by the narrator.
-async fn started(hub: &Hub, device: &Device, twins: Twins) -> anyhow::Result<()> {
-    let agent = TwinOwner::Module(ModuleIdentity {
-        device: device.view().device.clone(),
-        module: ModuleId::edge_agent(),
-    });
-    let twin = hub.twin_json(&agent).await?;
-    let version = twin["properties"]["desired"]["$version"].as_u64();
-    let state = device.agent().started(version.unwrap_or_default()).await;
-    match (state.phase, twins) {
-        // A patch made since the manifest was applied is not the manifest's fault.
-        (Phase::Refused { .. }, Twins::SetNow) => {
-            Err(Failure::new(ExitStatus::BadConfig, "the deployment was not applied").into())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Sets the twins of a deployment, unless they were set from the same manifest before: changes made since then
-/// stay. What the deployment needs is there at this point, so that a bad one changes no twin.
-async fn set_twins(
-    hub: &Hub,
-    device: &Device,
-    target: &Loaded,
-    args: &RunArgs,
-    output: &Output,
-) -> anyhow::Result<Twins> {
-    let identity = hub.ensure_device(&target.device).await?;
-    let applied = AppliedManifest {
-        manifest_sha256: target.digest.clone(),
-        device_generation_id: identity.generation_id,
-    };
-    if device.applied()?.as_ref() == Some(&applied) && !args.reapply {
-        output.note(&Text::new().plain(
-            "the deployment is the one applied last; twins stay as they are (--reapply sets them)",
-        ));
-        return Ok(Twins::SetBefore);
-    }
-    let set = hub
-        .apply_configuration(&target.device, &deployment_file::content(&target.manifest))
-        .await;
-    set.with_context(|| {
-        format!(
-            "the hub does not take the deployment for `{}`",
-            target.device
-        )
-    })?;
-    device
-        .record_applied(&applied)
-        .context("cannot record the deployment")?;
-    Ok(Twins::SetNow)
-}
-
 /// Waits for the end that the arguments ask for.
 async fn wait(
     running: &Running,
@@ -345,22 +247,6 @@ async fn wait(
         () = stop.cancelled() => Ok(ExitStatus::Ok),
         () = time_over => Ok(ExitStatus::Ok),
         fed = fed => fed,
-    }
-}
-
-fn deploy_failed(err: DeployError, output: &Output) -> anyhow::Error {
-    let mut hint = None;
-    if let DeployError::Images(modules) = &err {
-        for (module, err) in modules {
-            output.warn(&format!("{module}: {:#}", chain(err)));
-            hint = hint.or_else(|| err.hint());
-        }
-    }
-    let failure =
-        Failure::new(ExitStatus::BadConfig, "the deployment was not applied").caused_by(err);
-    match hint {
-        Some(hint) => failure.hint(hint).into(),
-        None => failure.into(),
     }
 }
 

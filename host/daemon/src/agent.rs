@@ -203,6 +203,7 @@ impl Agent {
             hub: parts.twins.of(&ModuleId::edge_hub())?,
         };
         let ledger = Ledger::open(parts.file.clone());
+        images.note_ran(ledger.deployments());
         let agent = Self {
             images,
             shared: Arc::clone(handle.shared()),

@@ -101,6 +101,16 @@ pub enum CodeStoreError {
     },
 }
 
+impl CodeStoreError {
+    /// What the system said, where a file could not be read or written.
+    pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
+        match self {
+            Self::Precompiled(PrecompiledError::Io(err)) => Some(err.kind()),
+            _ => None,
+        }
+    }
+}
+
 impl CodeStore {
     /// Starts the engine, with the cache in `precompiled/`.
     ///

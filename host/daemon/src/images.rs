@@ -497,6 +497,24 @@ impl SupplyError {
         matches!(self, Self::Registry { source, .. } if source.is_passing())
     }
 
+    /// Whether it leaves open which image is meant: nobody who knows could be asked, or may be.
+    pub(crate) fn leaves_open(&self) -> bool {
+        self.is_out_of_reach() || matches!(self, Self::NotStored { .. })
+    }
+
+    /// Whether the configuration of the device stands in the way: no time mends that.
+    pub fn is_configured(&self) -> bool {
+        let Self::Registry { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            **source,
+            RegistryError::NotAllowed { .. }
+                | RegistryError::Trust { .. }
+                | RegistryError::PasswordFile { .. }
+        )
+    }
+
     /// Whether the registry says, or the store, that there is no such image.
     pub fn is_missing(&self) -> bool {
         match self {

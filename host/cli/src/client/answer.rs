@@ -30,6 +30,8 @@ pub(crate) struct Refusal {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// Whether it is in the form of the management API.
+    is_explained: bool,
 }
 
 /// What to do about credentials that a hub does not take.
@@ -66,6 +68,7 @@ impl Refusal {
                     .map(|cause| tame(cause))
                     .collect(),
                 hint: error.hint.as_deref().map(tame),
+                is_explained: true,
             };
         }
         let (message, of_hub) = match serde_json::from_slice::<HubError>(body) {
@@ -88,25 +91,37 @@ impl Refusal {
             message,
             causes: Vec::new(),
             hint: (status == StatusCode::UNAUTHORIZED).then(|| NOT_AUTHORIZED.to_owned()),
+            is_explained: false,
         }
     }
 
     fn exit_status(&self) -> ExitStatus {
         match self.status {
-            StatusCode::NOT_FOUND => ExitStatus::NotFound,
-            StatusCode::PRECONDITION_FAILED => ExitStatus::PreconditionFailed,
-            StatusCode::BAD_REQUEST
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNPROCESSABLE_ENTITY => ExitStatus::InvalidInput,
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::INSUFFICIENT_STORAGE
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => ExitStatus::TryLater,
             StatusCode::FORBIDDEN if self.code.as_deref() == Some(TOO_MANY_CALLS) => {
                 ExitStatus::TryLater
             }
-            _ => ExitStatus::Failure,
+            // A hub forbids for reasons of its own.
+            StatusCode::FORBIDDEN if !self.is_explained => ExitStatus::Failure,
+            status => exit_status(status),
         }
+    }
+}
+
+/// What a device ends a command with by this status.
+pub(crate) fn exit_status(status: StatusCode) -> ExitStatus {
+    match status {
+        StatusCode::NOT_FOUND => ExitStatus::NotFound,
+        StatusCode::PRECONDITION_FAILED => ExitStatus::PreconditionFailed,
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNPROCESSABLE_ENTITY => ExitStatus::InvalidInput,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT
+        | StatusCode::INSUFFICIENT_STORAGE => ExitStatus::TryLater,
+        // What its configuration forbids it.
+        StatusCode::FORBIDDEN => ExitStatus::BadConfig,
+        _ => ExitStatus::Failure,
     }
 }
 
@@ -197,13 +212,14 @@ mod tests {
             "no module `x`: first: second",
             ExitStatus::NotFound,
         );
-        check(
-            500,
-            None,
-            r#"{"error":"broken"}"#,
-            "broken",
-            ExitStatus::Failure,
-        );
+        let statuses = [
+            (500, ExitStatus::Failure),
+            (507, ExitStatus::TryLater),
+            (403, ExitStatus::BadConfig),
+        ];
+        for (status, exit) in statuses {
+            check(status, None, r#"{"error":"broken"}"#, "broken", exit);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::device_name;
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::output::text::Text;
 use crate::text_file::{self, TextFileError};
 
 /// A checked target.
@@ -27,6 +28,8 @@ pub(super) struct Loaded {
     pub(super) digest: String,
     /// The single component, if it is one.
     pub(super) component: Option<ModuleId>,
+    /// Whether that is the image of a registry.
+    pub(super) is_image: bool,
     /// The file by which the default data folder is found again.
     pub(super) file: PathBuf,
 }
@@ -56,13 +59,13 @@ impl Loaded {
             None => device_name::of_host("give one with `--device`")?,
         };
         check_login(&target.file)?;
-        let image = image(&target.file);
+        let image = image(&target.file)?;
         let file = match &image {
-            Some(image) => PathBuf::from(image.to_string()),
-            None => whole_path(
-                &target.file,
-                "give a deployment manifest (JSON), a component (.wasm), or an image: HOST/NAME:TAG",
-            )?,
+            Some(image) => {
+                tell_short(&target.file, image, output);
+                PathBuf::from(image.to_string())
+            }
+            None => whole_path(&target.file, &what_to_give(&target.file))?,
         };
         let component = Component {
             env: &args.env,
@@ -101,24 +104,73 @@ impl Loaded {
             manifest,
             digest: sha256(text.as_bytes()),
             component,
+            is_image: image.is_some(),
             file,
         })
     }
 }
 
 /// The image of a registry that a person means in place of a file: no such file is there, and the text begins with the
-/// name of a host. What ends as files do that are run is a file that is missing.
-pub(super) fn image(file: &Path) -> Option<Reference> {
-    let text = file.to_str()?;
-    let host = text.split_once('/')?.0;
-    let is_host = host == "localhost" || (!host.starts_with('.') && host.contains(['.', ':']));
-    let is_file = [".json", ".wasm"]
+/// name of a host, or has a tag or a digest. What ends as files do that are run is a file that is missing.
+///
+/// # Errors
+/// What can only be an image, and is none.
+fn image(file: &Path) -> Result<Option<Reference>, Failure> {
+    let Some(text) = file.to_str().filter(|_| !is_file(file)) else {
+        return Ok(None);
+    };
+    let (first, rest) = match text.split_once('/') {
+        Some((first, rest)) => (first, rest),
+        None => ("", text),
+    };
+    let has_port = first == "localhost" || first.contains(':');
+    let is_named = has_port || first.contains('.') || rest.contains([':', '@']);
+    match text.parse() {
+        Ok(image) if is_named => Ok(Some(image)),
+        Err(err) if has_port || matches!(err, ReferenceError::HostAlone { .. }) => {
+            let what = format!("`{}` names no image", text.escape_debug());
+            Err(Failure::new(ExitStatus::Usage, what).caused_by(err))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whether a person means a file by this, whether it is there or not.
+fn is_file(file: &Path) -> bool {
+    let text = file.to_string_lossy();
+    let is_path = text.starts_with(['.', '/', '~']);
+    let has_ending = [".json", ".wasm"]
         .iter()
         .any(|ending| text.ends_with(ending));
-    if !is_host || is_file || file.exists() {
-        return None;
+    is_path || has_ending || file.exists()
+}
+
+/// Says how a name was read that has no host.
+fn tell_short(file: &Path, image: &Reference, output: &Output) {
+    let whole = image.to_string();
+    let text = file.to_string_lossy();
+    if !whole.starts_with(text.split('/').next().unwrap_or_default()) {
+        let what = format!("there is no file `{text}`, so it is the image `{whole}`");
+        output.note(&Text::new().plain(&what));
     }
-    text.parse().ok()
+}
+
+/// What can be run, for who named a file that is not there.
+fn what_to_give(file: &Path) -> String {
+    let image = match file.to_str().map(str::parse::<Reference>) {
+        Some(Ok(image)) if !is_file(file) => {
+            format!("an image by its whole name, as `{image}`")
+        }
+        _ => "an image: HOST/NAME:TAG".to_owned(),
+    };
+    format!("give a deployment manifest (JSON), a component (.wasm), or {image}")
+}
+
+/// The failure of `--watch` where nothing but images of registries runs.
+pub(super) fn nothing_to_watch() -> Failure {
+    let what = "there is nothing to watch: the image of a registry is no file that changes here";
+    Failure::new(ExitStatus::Usage, what)
+        .hint("leave `--watch` away; `--reapply` takes what a tag names by now")
 }
 
 /// Refuses what is no file and looks like an image behind a login, without repeating the password.
@@ -236,23 +288,36 @@ mod tests {
     #[test]
     fn an_image_is_told_from_a_file_that_is_not_there() {
         let check = |text: &str, expected: Option<&str>| {
-            let found = image(Path::new(text)).map(|image| image.to_string());
+            let found = image(Path::new(text)).unwrap();
+            let found = found.map(|image| image.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
         };
         check("ghcr.io/a/b", Some("ghcr.io/a/b:latest"));
         check("localhost:5000/b:1.0", Some("localhost:5000/b:1.0"));
         check("localhost/b", Some("localhost/b:latest"));
+        check("b:1.0", Some("docker.io/library/b:1.0"));
+        check("a/b:1.0", Some("docker.io/a/b:1.0"));
         for file in [
             "b",
-            "b:1.0",
             "a/b",
+            "A/b:1.0",
             "./a.b/c",
-            "../a/b",
+            "../a/b:1",
             "/a.b/c",
+            "~/b:1",
             "a.b/c.json",
             "a.b/c.wasm",
         ] {
             check(file, None);
+        }
+        for neither in [
+            "localhost",
+            "localhost:5000",
+            "a.b:80",
+            "a:5000/B",
+            "localhost/B:1",
+        ] {
+            assert!(image(Path::new(neither)).is_err(), "{neither}");
         }
         let name = |text: &str| {
             image_name(&text.parse().unwrap(), None)

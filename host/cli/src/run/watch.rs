@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use wasm_edge_daemon::agent::error::DeployError;
-use wasm_edge_daemon::agent::handle::{DeploymentState, Phase};
+use wasm_edge_daemon::agent::handle::{DeploymentState, Phase, Tags};
 use wasm_edge_daemon::device::Device;
 use wasm_edge_hub::hub::Hub;
 use wasm_edge_images::digest::Digest;
-use wasm_edge_model::identity::{ModuleId, ModuleIdentity, TwinOwner};
+use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::{ImageReference, Manifest};
 
+use super::Running;
+use super::apply::{self, Trial};
 use super::source::{self, CrateSource};
 use super::target::Loaded;
-use super::{Running, deploy_failed, set_twins};
 use crate::args::run::{RunArgs, Target};
 use crate::deployment_file::sha256;
 use crate::output::Output;
@@ -196,11 +197,11 @@ impl<'a> Watch<'a> {
         let mut found = tokio::task::spawn_blocking(|| look_for(paths))
             .await
             .context("looking at files did not end")?;
-        let tried = entry.device.agent().try_out(loaded.manifest.clone()).await;
-        let tried = match tried {
-            Ok(tried) => tried,
+        let trial = Trial::of(self.hub, entry.device, &loaded, self.args, self.output).await;
+        let trial = match trial {
+            Ok(trial) => trial,
             Err(err) => {
-                if let DeployError::Images(failed) = &err {
+                if let Some(DeployError::Images(failed)) = apply::cause(&err) {
                     let failed = failed
                         .iter()
                         .filter_map(|(module, _)| components.get(module));
@@ -208,21 +209,21 @@ impl<'a> Watch<'a> {
                     found.retain(|path, _| failed.contains(&path));
                     entry.awaited = found;
                 }
-                return Err(deploy_failed(err, self.output));
+                return Err(err);
             }
         };
         entry.manifest = loaded.manifest.clone();
         let entry = &self.entries[index];
         let mut state = entry.device.agent().watch();
         state.mark_unchanged();
-        set_twins(self.hub, entry.device, &loaded, self.args, self.output).await?;
-        let version = self.agent_version(&loaded).await?;
-        entry.device.agent().look_again();
-        let expected: BTreeMap<_, _> = tried
-            .modules
-            .into_iter()
-            .map(|module| (module.module, module.image_digest))
+        let modules = trial.tried().modules.iter();
+        let expected: BTreeMap<_, _> = modules
+            .map(|module| (module.module.clone(), module.image_digest.clone()))
             .collect();
+        let version = trial
+            .set(self.hub, entry.device, &loaded, self.output)
+            .await?;
+        entry.device.agent().look_again();
         if entry.taken_over(state, version, &expected).await {
             let what = format!("applied `{}`", entry.target.file.display());
             self.note(&source::took(&what, begun.elapsed()));
@@ -233,8 +234,9 @@ impl<'a> Watch<'a> {
     /// Lets the agent take over components that are others than before.
     async fn reload(&self, index: usize, names: &[ModuleId], begun: Instant) -> anyhow::Result<()> {
         let entry = &self.entries[index];
-        let tried = entry.device.agent().try_out(entry.manifest.clone()).await;
-        let tried = tried.map_err(|err| deploy_failed(err, self.output))?;
+        let agent = entry.device.agent();
+        let tried = agent.try_out(&entry.manifest, Tags::AsBefore).await;
+        let tried = tried.map_err(|err| apply::failed(err, self.output))?;
         let mut state = entry.device.agent().watch();
         state.mark_unchanged();
         entry.device.agent().look_again();
@@ -250,18 +252,6 @@ impl<'a> Watch<'a> {
             self.note(&source::took(&what, begun.elapsed()));
         }
         Ok(())
-    }
-
-    /// The version of the desired properties of `$edgeAgent` at the hub.
-    async fn agent_version(&self, loaded: &Loaded) -> anyhow::Result<u64> {
-        let agent = TwinOwner::Module(ModuleIdentity {
-            device: loaded.device.clone(),
-            module: ModuleId::edge_agent(),
-        });
-        let twin = self.hub.twin_json(&agent).await?;
-        Ok(twin["properties"]["desired"]["$version"]
-            .as_u64()
-            .unwrap_or(0))
     }
 
     fn refused(&self, err: &anyhow::Error) {

@@ -2,6 +2,7 @@
 //!
 //! Owns the phases of a deployment as others see them. Leaves all decisions to the agent's task.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +11,13 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 use wasm_edge_model::agent_method;
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::manifest::{Limits, Manifest};
+use wasm_edge_model::manifest::{ImageReference, Limits, Manifest};
 use wasm_edge_model::route::condition::Compatibility;
 use wasm_edge_router::table::RouteTable;
 use wasm_edge_runtime::precompiled::{MemoryNeeds, Origin};
 
 use super::error::DeployError;
-use super::images::{Asking, Images};
+use super::images::{Asking, Images, Meant};
 use super::memory::{Budget, MemoryAvailable};
 use super::progress::Progress;
 use crate::deployment::sealed::Sections;
@@ -48,6 +49,22 @@ pub(super) struct Shared {
     pub(super) method_counts: [AtomicU64; agent_method::NAMES.len()],
     /// Written by the agent, each for one short step.
     pub(super) shown: Mutex<DeploymentView>,
+    /// Images that were tried out for desired properties of `$edgeAgent` in one version. Written by handles, taken by
+    /// the agent.
+    tried: Mutex<Option<(u64, TriedImages)>>,
+}
+
+/// What modules name as their images, and which ones those are.
+pub(super) type TriedImages = BTreeMap<ModuleId, (ImageReference, Meant)>;
+
+/// Which images the tags of a deployment mean that is tried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// What their registries say now, as is right for a deployment that is new.
+    Anew,
+    /// What they meant before, as is right for one that has not changed. What has another image since, by a change of
+    /// its twin, is not looked at.
+    AsBefore,
 }
 
 /// Where a device is with its deployment.
@@ -110,6 +127,8 @@ pub struct TriedOut {
     pub budget: Budget,
     /// What is there for them; that others stop before is not counted.
     pub available: MemoryAvailable,
+    /// Which image each module means, for [`AgentHandle::means`].
+    pub(super) images: TriedImages,
 }
 
 /// A module of it.
@@ -143,6 +162,7 @@ impl AgentHandle {
                 progress: broadcast::Sender::new(PROGRESS_MAX),
                 method_counts: Default::default(),
                 shown: Mutex::default(),
+                tried: Mutex::default(),
             }),
         }
     }
@@ -183,33 +203,51 @@ impl AgentHandle {
         self.shared.compatibility
     }
 
+    /// Says that desired properties of `$edgeAgent` in this version mean the images that were tried out: what runs is
+    /// what was tried out, and no registry is asked again. It has to be said before the agent follows that version, or
+    /// is asked to look again.
+    pub fn means(&self, agent_version: u64, tried: TriedOut) {
+        let mut slot = self
+            .shared
+            .tried
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *slot = Some((agent_version, tried.images));
+    }
+
     /// Finds out whether a deployment can be applied: loads and compiles all images, checks the routes. It
     /// touches nothing; code that was compiled is there when the deployment comes. `file:` images are absolute.
     ///
     /// # Errors
     /// [`DeployError::Images`] with all that cannot be run, [`DeployError::Routes`], [`DeployError::Memory`].
-    pub async fn try_out(&self, manifest: Manifest) -> Result<TriedOut, DeployError> {
+    pub async fn try_out(&self, manifest: &Manifest, tags: Tags) -> Result<TriedOut, DeployError> {
         RouteTable::new(&manifest.routes, manifest.store_and_forward.time_to_live)?;
         let mut modules = Vec::new();
+        let mut images = TriedImages::new();
         let mut failed = Vec::new();
         let progress = |progress| self.shared.tell(progress);
         let asking = Asking::new(&manifest.registry_credentials, &progress);
         for spec in manifest.modules.values() {
-            match self.shared.images.try_out(spec, asking).await {
-                Ok((image, code, origin)) => modules.push(TriedOutModule {
-                    module: spec.id.clone(),
-                    image_digest: image.shown().to_string(),
-                    compiled: origin == Origin::Compiled,
-                    needs: code.memory_needs(),
-                    limits: spec.limits.clone(),
-                }),
-                Err(err) => failed.push((spec.id.clone(), err)),
+            let module = || spec.id.clone();
+            match self.shared.images.try_out(spec, tags, asking).await {
+                Ok(Some(tried)) => {
+                    modules.push(TriedOutModule {
+                        module: module(),
+                        image_digest: tried.meant.digests.shown().to_string(),
+                        compiled: tried.origin == Origin::Compiled,
+                        needs: tried.code.memory_needs(),
+                        limits: spec.limits.clone(),
+                    });
+                    images.insert(module(), (spec.image.clone(), tried.meant));
+                }
+                Ok(None) => {}
+                Err(err) => failed.push((module(), err)),
             }
         }
         if !failed.is_empty() {
             return Err(DeployError::Images(failed));
         }
-        self.try_memory(&manifest, modules).await
+        self.try_memory(manifest, modules, images).await
     }
 
     /// Checks what modules need and may take against what is known without stopping any.
@@ -217,6 +255,7 @@ impl AgentHandle {
         &self,
         manifest: &Manifest,
         modules: Vec<TriedOutModule>,
+        images: TriedImages,
     ) -> Result<TriedOut, DeployError> {
         let free = tokio::task::spawn_blocking(|| free_memory::of(None)).await;
         let free = free.expect("reading files does not panic, and the runtime outlives the device");
@@ -241,6 +280,7 @@ impl AgentHandle {
             modules,
             budget,
             available,
+            images,
         })
     }
 
@@ -296,6 +336,14 @@ impl Shared {
     pub(super) fn tell(&self, progress: Progress) {
         // Nobody may listen.
         let _ = self.progress.send(progress);
+    }
+
+    /// What was tried out for desired properties of `$edgeAgent` in this version, once.
+    pub(super) fn take_tried(&self, agent_version: u64) -> Option<TriedImages> {
+        let mut slot = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let tried = slot.take_if(|(version, _)| *version <= agent_version);
+        let (version, images) = tried?;
+        (version == agent_version).then_some(images)
     }
 
     pub(super) fn show(&self, view: DeploymentView) {

@@ -1,25 +1,28 @@
 //! Images of a deployment: from what a module's manifest names to digests, and from there to code.
 //!
-//! Owns the order of places where code is looked for, and what is told of a pull. Leaves files to the images crate,
-//! registries and the store to the supply, and compiling to the code store.
+//! Owns the order of places where code is looked for, what is told of a pull, and what a tag means where nobody can be
+//! asked: what it meant when it ran. Leaves files to the images crate, registries and the store to the supply, and
+//! compiling to the code store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasm_edge_images::credentials::Credentials;
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::image::ModuleImage;
 use wasm_edge_images::reference::Reference;
 use wasm_edge_images::source::ImageSource;
+use wasm_edge_model::error::chain;
 use wasm_edge_model::identity::ModuleId;
 use wasm_edge_model::manifest::{ImageReference, ModuleSpec, RegistryCredential};
 use wasm_edge_runtime::precompiled::{ModuleCode, Origin};
 
 use super::error::ModuleError;
-use super::handle::image_folder;
+use super::handle::{Tags, image_folder};
 use super::progress::Progress;
 use crate::code::CodeStore;
-use crate::deployment::sealed::ImageDigests;
+use crate::deployment::sealed::{ImageDigests, StoredDeployment};
 use crate::images::{ImageSupply, Wanted};
 
 /// How many times it is told at most how far a pull is.
@@ -38,6 +41,31 @@ pub(super) struct Images {
     supply: ImageSupply,
     /// As whom images are held in the store.
     holder: String,
+    /// What the stored deployments ran; none before the first. Written by the agent, each time for one short step.
+    ran: Arc<Mutex<Option<Ran>>>,
+}
+
+/// The references that named the images of modules, and which ones those were.
+type Ran = BTreeMap<ModuleId, Vec<(String, ImageDigests)>>;
+
+/// What stored deployments say of a module's image.
+enum Before {
+    /// It ran under the same name.
+    Ran(ImageDigests),
+    /// The module had another one, or was not there.
+    Otherwise,
+    /// There was no deployment.
+    Nothing,
+}
+
+/// An image that was tried out.
+pub(super) struct TriedImage {
+    /// Which one it is.
+    pub(super) meant: Meant,
+    /// Its code.
+    pub(super) code: ModuleCode,
+    /// Whether the code had to be made.
+    pub(super) origin: Origin,
 }
 
 /// An image that a module is to run.
@@ -85,11 +113,41 @@ impl Images {
             code,
             supply,
             holder,
+            ran: Arc::default(),
+        }
+    }
+
+    /// Takes note of what stored deployments ran, in place of what was noted before.
+    pub(super) fn note_ran<'a>(&self, stored: impl Iterator<Item = &'a StoredDeployment>) {
+        let mut ran: Option<Ran> = None;
+        for deployment in stored {
+            let ran = ran.get_or_insert_default();
+            for (module, reference, digests) in deployment.images_named() {
+                // The first that has a name is the newest.
+                let images = ran.entry(module.clone()).or_default();
+                images.push((reference, digests));
+            }
+        }
+        *self.ran.lock().unwrap_or_else(PoisonError::into_inner) = ran;
+    }
+
+    fn before(&self, spec: &ModuleSpec) -> Before {
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ran) = &*ran else {
+            return Before::Nothing;
+        };
+        let reference = spec.image.to_string();
+        let images = ran.get(&spec.id).into_iter().flatten();
+        let mut same = images.filter(|(known, _)| *known == reference);
+        match same.next() {
+            Some((_, digests)) => Before::Ran(*digests),
+            None => Before::Otherwise,
         }
     }
 
     /// The image that a module names now: of a file its bytes are read for that and let go, one of a registry is had
-    /// as its pull policy says, and is in the store.
+    /// as its pull policy says, and is in the store. Where that leaves open which one it is, the one that ran under
+    /// the same name has to do.
     pub(super) async fn resolve(
         &self,
         spec: &ModuleSpec,
@@ -107,9 +165,36 @@ impl Images {
             }
             ImageReference::Registry { .. } => {
                 let reference = Reference::try_from(&spec.image)?;
-                self.obtain(spec, &reference, asking).await
+                let err = match self.obtain(spec, &reference, asking).await {
+                    Err(ModuleError::Supply(err)) if err.leaves_open() => err,
+                    obtained => return obtained,
+                };
+                match self.before(spec) {
+                    Before::Ran(digests) if self.has(&digests).await => {
+                        tracing::warn!(image = %reference, err = %chain(&err), "the image that ran before is taken");
+                        let warning = format!(
+                            "the image `{reference}` is the one that ran before, `{}`: {}",
+                            digests.shown(),
+                            chain(&err)
+                        );
+                        Ok(Meant {
+                            digests,
+                            warning: Some(warning),
+                        })
+                    }
+                    _ => Err(err.into()),
+                }
             }
         }
+    }
+
+    /// Whether an image is in the store, or its code is here.
+    async fn has(&self, digests: &ImageDigests) -> bool {
+        let in_store = match digests.manifest {
+            Some(manifest) => self.supply.has(manifest).await,
+            None => false,
+        };
+        in_store || self.find(&digests.component).await.is_some()
     }
 
     /// The image that a module named before: nobody is asked for it as long as its code or itself is here, and else it
@@ -124,11 +209,7 @@ impl Images {
             self.supply
                 .check_allowed(&Reference::try_from(&spec.image)?)?;
         }
-        let in_store = match before.manifest {
-            Some(manifest) => self.supply.has(manifest).await,
-            None => false,
-        };
-        if in_store || self.find(&before.component).await.is_some() {
+        if self.has(&before).await {
             return Ok(before.into());
         }
         let Some(manifest) = before.manifest else {
@@ -218,20 +299,34 @@ impl Images {
         Ok((code, origin))
     }
 
-    /// The image that a module names now, and whether its code had to be made.
+    /// Gets the image that a module names, and its code. None for one of an unchanged deployment which something else
+    /// has taken the place of since: it will not run.
     pub(super) async fn try_out(
         &self,
         spec: &ModuleSpec,
+        tags: Tags,
         asking: Asking<'_>,
-    ) -> Result<(ImageDigests, ModuleCode, Origin), ModuleError> {
+    ) -> Result<Option<TriedImage>, ModuleError> {
         let images = Self {
             holder: TRYING_OUT.to_owned(),
             ..self.clone()
         };
+        let before = match (tags, &spec.image) {
+            (Tags::AsBefore, ImageReference::Registry { .. }) => self.before(spec),
+            _ => Before::Nothing,
+        };
         let tried = async {
-            let image = images.resolve(spec, asking).await?.digests;
-            let (code, origin) = images.load(spec, image, asking).await?;
-            Ok((image, code, origin))
+            let meant = match before {
+                Before::Ran(digests) => images.resolve_again(spec, digests, asking).await?,
+                Before::Otherwise => return Ok(None),
+                Before::Nothing => images.resolve(spec, asking).await?,
+            };
+            let (code, origin) = images.load(spec, meant.digests, asking).await?;
+            Ok(Some(TriedImage {
+                meant,
+                code,
+                origin,
+            }))
         };
         let tried = tried.await;
         // It may be let go again, and was used just now, so stays for some days.

@@ -50,7 +50,7 @@ impl Agent {
         let sections = self.own.sections();
         self.phase(&sections, Phase::Preparing);
         let read = tokio::select! {
-            read = self.read(&sections, force) => read,
+            read = self.read(&sections) => read,
             // Pulling may take long, and what was pulled so far is not lost.
             () = changes.wait() => return Pursued::Superseded,
         };

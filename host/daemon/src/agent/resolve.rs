@@ -32,24 +32,26 @@ impl Resolved {
 
 impl Agent {
     /// Reads what is desired, and which images it means. All images of registries are in the store then, but for those
-    /// whose code is here. `anew` asks for tags again.
+    /// whose code is here.
     ///
     /// # Cancel safety
     /// What was found out is remembered.
-    pub(super) async fn read(
-        &mut self,
-        sections: &Sections,
-        anew: bool,
-    ) -> Result<Deployment, Unread> {
+    pub(super) async fn read(&mut self, sections: &Sections) -> Result<Deployment, Unread> {
         let manifest = assemble::assemble(sections, self.reading())?;
-        let known = self.resolved.sections.says_the_same(sections);
-        if anew || !known {
+        if !self.resolved.sections.says_the_same(sections) {
             self.resolved = Resolved {
                 sections: sections.clone(),
                 images: BTreeMap::new(),
             };
         }
-        let before = if anew { None } else { self.before(sections) };
+        let tried = self.shared.take_tried(sections.agent_version);
+        for (id, (image, meant)) in tried.into_iter().flatten() {
+            let named = manifest.modules.get(&id).map(|spec| &spec.image);
+            if named == Some(&image) {
+                self.resolved.images.insert(id, meant);
+            }
+        }
+        let before = self.before(sections);
         let mut images = BTreeMap::new();
         let mut failed = Vec::new();
         for spec in manifest.modules.values() {
@@ -67,8 +69,7 @@ impl Agent {
 
     /// What these desired properties meant before this process.
     fn before(&self, sections: &Sections) -> Option<StoredDeployment> {
-        let stored = [self.ledger.current(), self.ledger.last_good()];
-        let mut stored = stored.into_iter().flatten();
+        let mut stored = self.ledger.deployments();
         stored
             .find(|stored| stored.sections.says_the_same(sections))
             .cloned()
@@ -132,19 +133,15 @@ impl Agent {
         Ok(deployment(&stored.sections, manifest, images))
     }
 
-    /// Holds the images of all that runs or may come to run: others may be let go.
+    /// Holds the images of all that runs or may come to run: others may be let go. Takes note of what ran.
     pub(super) async fn hold_images(&self) {
+        self.images.note_ran(self.ledger.deployments());
         let in_memory = [&self.running, &self.last_good].into_iter().flatten();
-        let on_disk = [self.ledger.current(), self.ledger.last_good()];
+        let on_disk = self.ledger.deployments();
         let manifests = in_memory
             .flat_map(Deployment::manifest_digests)
             .chain(self.resolved.manifest_digests())
-            .chain(
-                on_disk
-                    .into_iter()
-                    .flatten()
-                    .flat_map(StoredDeployment::manifest_digests),
-            );
+            .chain(on_disk.flat_map(StoredDeployment::manifest_digests));
         self.images.hold(manifests.collect()).await;
     }
 }

@@ -27,12 +27,15 @@ impl Ledger {
         self.stored.last_good.as_ref()
     }
 
+    /// What runs, and what was healthy last: the newer one first.
+    pub(super) fn deployments(&self) -> impl Iterator<Item = &StoredDeployment> {
+        self.current().into_iter().chain(self.last_good())
+    }
+
     /// Whether this very content ran here before, or was about to: in these or other versions.
     pub(super) fn knows(&self, deployment: &Deployment) -> bool {
         let digest = deployment.digest();
-        let known = [self.current(), self.last_good()].into_iter().flatten();
-        known
-            .into_iter()
+        self.deployments()
             .any(|stored| assemble::digest(stored) == digest)
     }
 

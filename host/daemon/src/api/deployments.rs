@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use wasm_edge_model::manifest::{Checked, Manifest, Origin};
 
 use super::{ApiError, ApiState};
+use crate::agent::handle::Tags;
 use crate::deployment::sealed::Sections;
 
 /// The deployment of a device, without passwords, and its state.
@@ -42,9 +43,13 @@ pub(super) async fn check(
                 ApiError::unprocessable("the manifest has faults".to_owned(), causes)
             },
         )?;
-    let tried = view.agent.try_out(value).await.map_err(|err| {
-        ApiError::unprocessable("the deployment cannot be applied".to_owned(), err.reasons())
-    })?;
+    let tried = view
+        .agent
+        .try_out(&value, Tags::Anew)
+        .await
+        .map_err(|err| {
+            ApiError::unprocessable("the deployment cannot be applied".to_owned(), err.reasons())
+        })?;
     let modules = tried.modules.iter().map(|module| {
         json!({
             "module": module.module,

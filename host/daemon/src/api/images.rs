@@ -19,7 +19,7 @@ use wasm_edge_images::store::{ImageStore, Prune, Pruned};
 
 use super::ApiError;
 use crate::clock;
-use crate::images::ImageSupply;
+use crate::images::{ImageSupply, SupplyError};
 
 /// What is to be pruned.
 #[derive(Deserialize, Default)]
@@ -43,6 +43,19 @@ pub fn router(supply: ImageSupply) -> Router {
 /// The answer of `GET /v1/images`, for a store that is asked without a process. Blocks.
 pub fn listed(store: &ImageStore) -> Value {
     shown::all(store)
+}
+
+/// With which status it is answered that an image cannot be had.
+pub fn status_of_supply(err: &SupplyError) -> StatusCode {
+    match err {
+        SupplyError::Store { source, .. } if source.is_no_room() => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        err if err.is_configured() => StatusCode::FORBIDDEN,
+        err if err.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
+        err if err.is_missing() => StatusCode::NOT_FOUND,
+        _ => StatusCode::BAD_GATEWAY,
+    }
 }
 
 async fn list(State(supply): State<ImageSupply>) -> Result<Json<Value>, ApiError> {
@@ -128,7 +141,7 @@ fn status_of(err: &StoreError) -> StatusCode {
         StoreError::Held { .. } | StoreError::Busy { .. } | StoreError::NotWhole { .. } => {
             StatusCode::CONFLICT
         }
-        StoreError::DiskFull { .. } | StoreError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
+        err if err.is_no_room() => StatusCode::INSUFFICIENT_STORAGE,
         StoreError::Manifest { .. } | StoreError::Digest { .. } | StoreError::Size { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

@@ -210,6 +210,21 @@ impl StoredDeployment {
         })
     }
 
+    /// Each module whose image is known: the reference that named it, and which one that was.
+    pub fn images_named(&self) -> impl Iterator<Item = (&ModuleId, String, ImageDigests)> {
+        let modules = self.sections.agent.get("modules");
+        self.images.keys().filter_map(move |id| {
+            let settings = modules?.get(id.as_str())?.get("settings")?;
+            let reference = settings.get("image")?.as_str()?;
+            let digest = settings.get("digest").and_then(Value::as_str);
+            let reference = match digest {
+                Some(digest) if !reference.contains('@') => format!("{reference}@{digest}"),
+                _ => reference.to_owned(),
+            };
+            Some((id, reference, self.digests(id)?))
+        })
+    }
+
     /// The manifests of all its images that are of registries.
     pub fn manifest_digests(&self) -> impl Iterator<Item = Digest> {
         let manifests = self.manifests.values();

@@ -143,6 +143,11 @@ impl StoreError {
         }
     }
 
+    /// Whether there is no room: on the disk, or in what the store may take.
+    pub fn is_no_room(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::NoRoom { .. })
+    }
+
     pub(super) fn io(action: &'static str, name: &str, source: io::Error) -> Self {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
         let name = name.to_owned();

@@ -24,7 +24,7 @@ use wasm_edge_images::reference::Reference;
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_model::manifest::without_login;
 
-use super::{Found, blocking, find, of_error, shown, status_of};
+use super::{Found, blocking, find, of_error, shown, status_of, status_of_supply};
 use crate::api::ApiError;
 use crate::clock;
 use crate::images::{ImageSupply, Pulled, SupplyError};
@@ -158,14 +158,7 @@ fn last_line(done: Result<Pulled, SupplyError>) -> Value {
 }
 
 fn of_supply(err: &SupplyError) -> (StatusCode, ApiError) {
-    let status = match err {
-        SupplyError::Store { source, .. } if matches!(**source, StoreError::NoRoom { .. }) => {
-            status_of(source)
-        }
-        err if err.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
-        err if err.is_missing() => StatusCode::NOT_FOUND,
-        _ => StatusCode::BAD_GATEWAY,
-    };
+    let status = status_of_supply(err);
     (status, of_error(status, err, err.hint().map(Cow::Owned)))
 }
 
