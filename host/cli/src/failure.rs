@@ -4,6 +4,7 @@
 //! [`crate::output`] prints both. Typed errors of the parts become a `Failure` in the command that calls them.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 
 use crate::exit_codes::ExitStatus;
 
@@ -44,8 +45,12 @@ impl Failure {
     }
 }
 
-/// The exit status that an error asks for: of the first [`Failure`] in its chain, else [`ExitStatus::Failure`].
+/// The exit status that an error asks for: of the first [`Failure`] in its chain, else [`ExitStatus::Failure`]. A full
+/// disk has one of its own, whatever was to be written.
 pub(crate) fn exit_status(error: &anyhow::Error) -> ExitStatus {
+    if is_of_full_disk(error) {
+        return ExitStatus::TryLater;
+    }
     failures(error)
         .next()
         .map_or(ExitStatus::Failure, |failure| failure.status)
@@ -54,6 +59,13 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> ExitStatus {
 /// The hint of the first [`Failure`] in the chain that has one.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&str> {
     failures(error).find_map(|failure| failure.hint.as_deref())
+}
+
+fn is_of_full_disk(error: &anyhow::Error) -> bool {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+    let causes = error.chain();
+    let mut kinds = causes.filter_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
+    kinds.any(|kind| full.contains(&kind))
 }
 
 /// A [`Failure`] may be the error itself, a context that was put around another one, or a source further down.
@@ -90,6 +102,20 @@ mod tests {
             assert_eq!(exit_status(&error), ExitStatus::NotFound);
             assert_eq!(hint(&error), Some("run `wasm-edge list`"));
         }
+    }
+
+    #[test]
+    fn a_full_disk_ends_with_the_same_code_everywhere() {
+        let full = || io::Error::from(ErrorKind::StorageFull);
+        let told = Failure::new(ExitStatus::BadConfig, "cannot start").caused_by(full());
+        let untold = Err::<(), _>(full())
+            .context("cannot write `x`")
+            .unwrap_err();
+        for error in [told.into(), untold] {
+            assert_eq!(exit_status(&error), ExitStatus::TryLater);
+        }
+        let other = anyhow::Error::from(io::Error::from(ErrorKind::NotFound));
+        assert_eq!(exit_status(&other), ExitStatus::Failure);
     }
 
     #[test]

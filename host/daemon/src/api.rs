@@ -4,7 +4,7 @@
 
 pub mod socket;
 
-mod deployments;
+pub mod deployments;
 pub mod images;
 mod logs;
 mod messages;

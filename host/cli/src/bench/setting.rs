@@ -114,7 +114,7 @@ impl Setting {
         self.hub.apply_configuration(&device, &content).await?;
         running.agent().follow();
         let state = running.agent().started(0).await;
-        if let Phase::Refused { reasons } = state.phase {
+        if let Phase::Refused { reasons, .. } = state.phase {
             bail!("the deployment is refused: {}", reasons.join("; "));
         }
         self.devices.push(running);

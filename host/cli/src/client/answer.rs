@@ -107,8 +107,17 @@ impl Refusal {
     }
 }
 
-/// What a device ends a command with by this status.
-pub(crate) fn exit_status(status: StatusCode) -> ExitStatus {
+/// What trying out a deployment ends with by this status: what it says is a manifest.
+#[cfg(feature = "compiler")]
+pub(crate) fn exit_status_of_deployment(status: StatusCode) -> ExitStatus {
+    match exit_status(status) {
+        ExitStatus::InvalidInput => ExitStatus::BadConfig,
+        status => status,
+    }
+}
+
+/// What a command ends with by this status of a device.
+fn exit_status(status: StatusCode) -> ExitStatus {
     match status {
         StatusCode::NOT_FOUND => ExitStatus::NotFound,
         StatusCode::PRECONDITION_FAILED => ExitStatus::PreconditionFailed,

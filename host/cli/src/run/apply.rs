@@ -3,11 +3,9 @@
 //! Owns when tags are asked for: once for a deployment that is set, and not for one that is as it was. Leaves all that
 //! follows from twins to the agents, and what becomes of deployments is told by the narrator.
 
-use std::io::ErrorKind;
-
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-use wasm_edge_daemon::agent::error::{DeployError, ModuleError};
+use wasm_edge_daemon::agent::error::DeployError;
 use wasm_edge_daemon::agent::handle::{Phase, Tags, TriedOut};
 use wasm_edge_daemon::api;
 use wasm_edge_daemon::deployment::AppliedManifest;
@@ -175,8 +173,12 @@ async fn started(device: &Device, version: u64, twins: Twins) -> anyhow::Result<
     let state = device.agent().started(version).await;
     match (state.phase, twins) {
         // A patch made since the manifest was applied is not the manifest's fault.
-        (Phase::Refused { .. }, Twins::SetNow) => {
-            Err(Failure::new(ExitStatus::BadConfig, "the deployment was not applied").into())
+        (Phase::Refused { is_passing, .. }, Twins::SetNow) => {
+            let status = match is_passing {
+                true => ExitStatus::TryLater,
+                false => ExitStatus::BadConfig,
+            };
+            Err(Failure::new(status, "the deployment was not applied").into())
         }
         _ => Ok(()),
     }
@@ -203,29 +205,7 @@ pub(super) fn cause(err: &anyhow::Error) -> Option<&DeployError> {
     err.chain().find_map(|cause| cause.downcast_ref())
 }
 
-/// What a deployment that cannot be applied ends with. Of several modules the one decides that time mends least.
+/// What a deployment that cannot be applied ends with: the same as where a process is asked to try it out.
 fn exit_status(err: &DeployError) -> ExitStatus {
-    match err {
-        DeployError::Images(modules) => {
-            let all = modules.iter().map(|(_, err)| of_module(err));
-            let hope = |status: &ExitStatus| match status {
-                ExitStatus::TryLater => 2,
-                ExitStatus::BadConfig => 0,
-                _ => 1,
-            };
-            all.min_by_key(hope).unwrap_or(ExitStatus::BadConfig)
-        }
-        _ => ExitStatus::BadConfig,
-    }
-}
-
-/// The same as where the image is pulled by itself.
-fn of_module(err: &ModuleError) -> ExitStatus {
-    match err {
-        ModuleError::Supply(err) => answer::exit_status(api::images::status_of_supply(err)),
-        ModuleError::Code(err) if err.io_kind() == Some(ErrorKind::StorageFull) => {
-            ExitStatus::TryLater
-        }
-        _ => ExitStatus::BadConfig,
-    }
+    answer::exit_status_of_deployment(api::deployments::status_of(err))
 }

@@ -106,7 +106,7 @@ impl Reader {
         }
         let (prefix, version) = (&self.prefix, state.agent_version);
         match &state.phase {
-            Phase::Refused { reasons } => {
+            Phase::Refused { reasons, .. } => {
                 for reason in reasons {
                     self.output.warn(&format!("{prefix}{reason}"));
                 }

@@ -50,12 +50,12 @@ pub(super) struct Reading {
     pub(super) compatibility: Compatibility,
 }
 
-/// A deployment that could not be read.
+/// A deployment that could not be read or applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unread {
     /// What is told of it.
     pub(super) refusal: Refusal,
-    /// Whether the same may be read later.
+    /// Whether the same may work later.
     pub(super) is_passing: bool,
 }
 

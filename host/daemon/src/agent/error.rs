@@ -92,6 +92,7 @@ impl DeployError {
             Self::Identity { source, .. } => matches!(source, UpstreamError::Unreachable { .. }),
             // One that cannot be had at all is not worth asking for the others again.
             Self::Images(modules) => modules.iter().all(|(_, err)| err.is_passing()),
+            Self::File(err) => err.kind() == std::io::ErrorKind::StorageFull,
             _ => false,
         }
     }

@@ -101,6 +101,8 @@ pub enum Phase {
     Refused {
         /// Why: all that was found.
         reasons: Vec<String>,
+        /// Whether the same may be applied later; it is tried again then.
+        is_passing: bool,
     },
     /// It was not healthy within its time, and the last good one is back.
     RolledBack {
@@ -374,7 +376,7 @@ impl DeploymentState {
             Phase::Watching => ("watching", &[]),
             Phase::Applied => ("applied", &[]),
             Phase::Unhealthy { reason } => ("unhealthy", std::slice::from_ref(reason)),
-            Phase::Refused { reasons } => ("refused", reasons),
+            Phase::Refused { reasons, .. } => ("refused", reasons),
             Phase::RolledBack { reason } => ("rolled-back", std::slice::from_ref(reason)),
         };
         json!({

@@ -56,13 +56,7 @@ impl Agent {
         };
         let deployment = match read {
             Ok(deployment) => deployment,
-            Err(Unread {
-                refusal,
-                is_passing,
-            }) => {
-                let pursued = self.refuse(&sections, refusal, changes).await;
-                return pursued.again_if(is_passing);
-            }
+            Err(unread) => return self.refuse(&sections, unread, changes).await,
         };
         if let Some(rejected) = self.ledger.rejects(&deployment)
             && !force
@@ -76,10 +70,11 @@ impl Agent {
         match self.apply(deployment, changes).await {
             Ok(pursued) => pursued,
             Err(err) => {
-                let later = err.is_passing();
-                let refusal = Refusal::failed(err.reasons());
-                let pursued = self.refuse(&sections, refusal, changes).await;
-                pursued.again_if(later)
+                let unread = Unread {
+                    refusal: Refusal::failed(err.reasons()),
+                    is_passing: err.is_passing(),
+                };
+                self.refuse(&sections, unread, changes).await
             }
         }
     }
@@ -114,13 +109,11 @@ impl Agent {
 
     /// Tells why what is desired is not applied. What ran before runs on; a device that has just started
     /// begins with it.
-    async fn refuse(
-        &mut self,
-        sections: &Sections,
-        refusal: Refusal,
-        changes: &Changes,
-    ) -> Pursued {
-        let Refusal { code, reasons } = refusal;
+    async fn refuse(&mut self, sections: &Sections, unread: Unread, changes: &Changes) -> Pursued {
+        let Unread {
+            refusal: Refusal { code, reasons },
+            is_passing,
+        } = unread;
         let none_yet = code == DeploymentCode::Empty && self.ledger.current().is_none();
         let is_told = self.outcome.borrow().status == Some(report::status(code, &reasons));
         if none_yet && is_told {
@@ -134,7 +127,10 @@ impl Agent {
         let phase = if none_yet {
             Phase::None
         } else {
-            Phase::Refused { reasons }
+            Phase::Refused {
+                reasons,
+                is_passing,
+            }
         };
         if self.running.is_some() {
             // What is resumed here may take its whole time to become healthy.
@@ -144,7 +140,7 @@ impl Agent {
         let pursued = self.resume(changes).await;
         self.refused = false;
         self.phase(sections, phase);
-        pursued
+        pursued.again_if(is_passing)
     }
 
     /// Goes on with what was accepted before: what was interrupted over something that is refused is brought to

@@ -44,13 +44,7 @@ impl Agent {
                 images: BTreeMap::new(),
             };
         }
-        let tried = self.shared.take_tried(sections.agent_version);
-        for (id, (image, meant)) in tried.into_iter().flatten() {
-            let named = manifest.modules.get(&id).map(|spec| &spec.image);
-            if named == Some(&image) {
-                self.resolved.images.insert(id, meant);
-            }
-        }
+        self.take_over_tried(sections, &manifest).await;
         let before = self.before(sections);
         let mut images = BTreeMap::new();
         let mut failed = Vec::new();
@@ -65,6 +59,21 @@ impl Agent {
             return Err(unread(failed));
         }
         Ok(deployment(sections, manifest, images))
+    }
+
+    /// Remembers what was tried out for these desired properties, in place of what they meant until now.
+    async fn take_over_tried(&mut self, sections: &Sections, manifest: &Manifest) {
+        let Some(tried) = self.shared.take_tried(sections.agent_version) else {
+            return;
+        };
+        for (id, (image, meant)) in tried {
+            let named = manifest.modules.get(&id).map(|spec| &spec.image);
+            if named == Some(&image) {
+                self.resolved.images.insert(id, meant);
+            }
+        }
+        // Who tried them out holds them no more.
+        self.hold_images().await;
     }
 
     /// What these desired properties meant before this process.

@@ -1,14 +1,44 @@
 //! `/v1/deployments`: what a device is to run, how it stands, and whether another could be applied.
 
+use std::io::ErrorKind;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use wasm_edge_model::manifest::{Checked, Manifest, Origin};
 
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, images};
+use crate::agent::error::{DeployError, ModuleError};
 use crate::agent::handle::Tags;
 use crate::deployment::sealed::Sections;
+
+/// With which status it is answered that a deployment cannot be applied: 422 if that is the fault of what it says. Of
+/// several modules the one decides that time mends least.
+pub fn status_of(err: &DeployError) -> StatusCode {
+    let DeployError::Images(modules) = err else {
+        return StatusCode::UNPROCESSABLE_ENTITY;
+    };
+    let all = modules.iter().map(|(_, err)| of_module(err));
+    let hope = |status: &StatusCode| match *status {
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::FORBIDDEN => 0,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => 2,
+        _ => 1,
+    };
+    all.min_by_key(hope)
+        .unwrap_or(StatusCode::UNPROCESSABLE_ENTITY)
+}
+
+fn of_module(err: &ModuleError) -> StatusCode {
+    match err {
+        ModuleError::Supply(err) => images::status_of_supply(err),
+        ModuleError::Code(err) if err.io_kind() == Some(ErrorKind::StorageFull) => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
 
 /// The deployment of a device, without passwords, and its state.
 pub(super) async fn show(
@@ -43,13 +73,11 @@ pub(super) async fn check(
                 ApiError::unprocessable("the manifest has faults".to_owned(), causes)
             },
         )?;
-    let tried = view
-        .agent
-        .try_out(&value, Tags::Anew)
-        .await
-        .map_err(|err| {
-            ApiError::unprocessable("the deployment cannot be applied".to_owned(), err.reasons())
-        })?;
+    let tried = view.agent.try_out(&value, Tags::Anew).await;
+    let tried = tried.map_err(|err| {
+        let what = "the deployment cannot be applied".to_owned();
+        ApiError::new(status_of(&err), what).with_causes(err.reasons())
+    })?;
     let modules = tried.modules.iter().map(|module| {
         json!({
             "module": module.module,

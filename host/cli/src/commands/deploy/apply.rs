@@ -98,15 +98,17 @@ async fn try_out(running: &Running, device: &DeviceId, manifest: &Value) -> anyh
     let tried = running
         .post(&check, Some(manifest.to_string()), CHECK_TIME_MAX)
         .await;
-    tried
-        .map(drop)
-        .map_err(|err| match failure::exit_status(&err) {
-            ExitStatus::InvalidInput => err.context(
-                Failure::new(ExitStatus::BadConfig, "the deployment was not applied")
-                    .hint("nothing was changed; what runs goes on"),
-            ),
-            _ => err,
-        })
+    tried.map(drop).map_err(|err| {
+        let status = match failure::exit_status(&err) {
+            ExitStatus::NotRunning => return err,
+            ExitStatus::InvalidInput => ExitStatus::BadConfig,
+            status => status,
+        };
+        err.context(
+            Failure::new(status, "the deployment was not applied")
+                .hint("nothing was changed; what runs goes on"),
+        )
+    })
 }
 
 async fn set_twins(

@@ -21,7 +21,6 @@ use wasm_edge_images::credentials::{Credentials, LoginSource};
 use wasm_edge_images::digest::Digest;
 use wasm_edge_images::layout::{self, error::LayoutError};
 use wasm_edge_images::reference::Reference;
-use wasm_edge_images::store::error::StoreError;
 use wasm_edge_model::manifest::without_login;
 
 use super::{Found, blocking, find, of_error, shown, status_of, status_of_supply};
