@@ -4,11 +4,11 @@
 //! resuming. Everything that a registry says is bounded and checked before it is used. Leaves where blobs are kept to
 //! the caller, by [`blob::BlobSink`], connecting to the net crate, and which image is wanted when to the agent.
 
-mod address;
+pub mod address;
 pub mod blob;
-mod challenge;
+pub mod challenge;
 pub mod error;
-mod message;
+pub mod message;
 pub mod probe;
 mod pull;
 mod push;

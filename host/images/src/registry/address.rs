@@ -15,18 +15,22 @@ const ADDRESS_MAX_BYTES: usize = 8 * 1024;
 
 /// Whom a connection is with. What was told to one is told to no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) security: Security,
-    pub(super) host: HostAddress,
-    pub(super) port: u16,
+pub struct Origin {
+    /// What protects it.
+    pub security: Security,
+    /// The host, in small letters.
+    pub host: HostAddress,
+    /// The port, also where it is the usual one.
+    pub port: u16,
 }
 
 /// An address of HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) origin: Origin,
+pub struct Address {
+    /// With whom.
+    pub origin: Origin,
     /// Path and query.
-    pub(super) target: String,
+    pub target: String,
 }
 
 /// Why an address that a registry names is not asked.
@@ -60,7 +64,7 @@ pub enum AddressFault {
 
 impl Origin {
     /// The host on its usual port, if it names none.
-    pub(super) fn new(host: &HostAddress, security: Security) -> Self {
+    pub fn new(host: &HostAddress, security: Security) -> Self {
         // One form for one host: names are compared without regard to capitals.
         let lower = HostAddress::parse(&host.to_string().to_ascii_lowercase());
         let host = lower.unwrap_or_else(|| host.clone());
@@ -76,7 +80,7 @@ impl Origin {
     }
 
     /// As keys of settings have it: the port stands there unless it is the usual one.
-    pub(super) fn key(&self) -> String {
+    pub fn key(&self) -> String {
         match (self.security, self.port) {
             (Security::Tls, 443) | (Security::Plain, 80) => self.host.name().to_owned(),
             (_, port) => format!("{}:{port}", self.host.name()),
@@ -95,10 +99,7 @@ impl Address {
     ///
     /// # Errors
     /// Any [`AddressFault`].
-    pub(super) fn read(
-        text: &str,
-        is_plain: impl Fn(&Origin) -> bool,
-    ) -> Result<Self, AddressFault> {
+    pub fn read(text: &str, is_plain: impl Fn(&Origin) -> bool) -> Result<Self, AddressFault> {
         if text.is_empty() {
             return Err(AddressFault::Missing);
         }
@@ -138,7 +139,7 @@ impl Address {
     ///
     /// # Errors
     /// Any [`AddressFault`].
-    pub(super) fn redirected(
+    pub fn redirected(
         &self,
         location: &str,
         is_plain: impl Fn(&Origin) -> bool,
@@ -163,7 +164,7 @@ impl Address {
     }
 
     /// The same with something more in the query.
-    pub(super) fn with_query(&self, query: &str) -> Self {
+    pub fn with_query(&self, query: &str) -> Self {
         let joint = match self.target.contains('?') {
             true => '&',
             false => '?',

@@ -22,7 +22,7 @@ const TOKEN_MAX_BYTES: usize = 24 * 1024;
 
 /// A way of signing in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// With user and password (RFC 7617).
     Basic,
     /// With a token that is given out elsewhere (RFC 6750).
@@ -37,7 +37,7 @@ pub(super) enum Challenge {
 }
 
 /// Reads the ways that the headers offer, those that are not known left out.
-pub(super) fn read<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
+pub fn read<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let mut challenges = Vec::new();
     for header in headers {
         let text = std::str::from_utf8(header).ok();
@@ -75,7 +75,7 @@ impl Challenge {
 }
 
 /// What asks for a token: the query behind the realm. The scope is the one that was asked for, else `own_scope`.
-pub(super) fn query(service: Option<&str>, scope: Option<&str>, own_scope: &str) -> String {
+pub fn query(service: Option<&str>, scope: Option<&str>, own_scope: &str) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     let mut query = String::new();
     if let Some(service) = service {
@@ -91,7 +91,7 @@ pub(super) fn query(service: Option<&str>, scope: Option<&str>, own_scope: &str)
 }
 
 /// The token of an answer; none if there is none, or one that cannot be sent.
-pub(super) fn token(answer: &[u8]) -> Option<Zeroizing<String>> {
+pub fn token(answer: &[u8]) -> Option<Zeroizing<String>> {
     #[derive(Deserialize)]
     struct Answer {
         token: Option<String>,

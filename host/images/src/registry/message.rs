@@ -9,7 +9,7 @@ const SHOWN_MAX_CHARACTERS: usize = 256;
 
 /// The words of an error's body (distribution specification, *Error Codes*, and what those who give out tokens use);
 /// none if it is of another form.
-pub(super) fn read(body: &[u8]) -> Option<String> {
+pub fn read(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let text = |value: &Value, key: &str| value.get(key)?.as_str().map(str::to_owned);
     let first = body.get("errors").and_then(|errors| errors.get(0));
@@ -30,7 +30,7 @@ pub(super) fn read(body: &[u8]) -> Option<String> {
 
 /// Whether a server that speaks TLS says so to whoever came without: each does in words of its own, and names the
 /// scheme.
-pub(super) fn wants_tls(body: &[u8]) -> bool {
+pub fn wants_tls(body: &[u8]) -> bool {
     body.windows(5).any(|word| word == b"HTTPS")
 }
 

@@ -168,7 +168,14 @@ fn login_end(text: &str) -> Option<usize> {
     }
     let is_address = before.contains("://");
     let is_named = before.contains(':') && !before.contains('/');
-    (is_address || (is_named && !after.starts_with("sha"))).then(|| text.rfind('@'))?
+    (is_address || (is_named && !is_digest_like(after))).then(|| text.rfind('@'))?
+}
+
+/// Whether it is meant as a digest, be it well-formed or not: `sha256:` and such.
+fn is_digest_like(text: &str) -> bool {
+    let algorithm = text.split_once(':').map(|(algorithm, _)| algorithm);
+    let number = algorithm.and_then(|algorithm| algorithm.strip_prefix("sha"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn file(path: &str) -> Result<ImageReference, ImageReferenceError> {
@@ -408,6 +415,7 @@ mod tests {
         check("joe:s@cr/t@host/a/b", "*****:*****@host/a/b");
         check("joe:secret@host:5000", "*****:*****@host:5000");
         check("joe:secret@", "*****:*****@");
+        check("joe:secret@shaker:5000", "*****:*****@shaker:5000");
         check("https://joe:secret@host/x", "*****:*****@host/x");
         check("https://joe:secret@host", "*****:*****@host");
         check(
