@@ -199,12 +199,18 @@ impl FromStr for Reference {
             (None, None) => Some(TAG_DEFAULT),
             (tag, _) => tag,
         };
-        Ok(Self {
+        let filled_in = Self {
             registry,
             repository,
             tag: tag.map(str::to_owned),
             digest,
-        })
+        };
+        // What is stored under this form has to be found by it: with its host a name may be too long, and a host in
+        // small letters may read as a file.
+        match ImageReference::parse(&filled_in.to_string())? {
+            ImageReference::Registry { .. } => Ok(filled_in),
+            ImageReference::File { .. } => Err(ReferenceError::File),
+        }
     }
 }
 
@@ -311,6 +317,11 @@ mod tests {
             );
             check(host, &expected);
         }
+        check("File:5000/a", "a `file:` image is in no registry");
+        check(
+            &"a/b".repeat(82),
+            "the image's name has 256 characters, more than 255",
+        );
     }
 
     #[test]
