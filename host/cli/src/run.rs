@@ -177,13 +177,9 @@ async fn start(
     let announcement = live::announce(folder.path(), output);
     let stop_pruning = CancellationToken::new();
     let pruning = images.keep(PRUNE_INTERVAL, stop_pruning.clone());
-    let configurations = tokio::spawn({
-        let hub = hub.clone();
-        async move { hub.run_configurations().await }
-    });
     let running = Running {
+        configurations: tokio::spawn(carry_out_configurations(hub.clone())),
         hub,
-        configurations,
         pruning: (tokio::spawn(pruning), stop_pruning),
         upstream,
         devices,
@@ -194,6 +190,10 @@ async fn start(
         _folder: folder,
     };
     Ok((running, console))
+}
+
+async fn carry_out_configurations(hub: Hub) {
+    hub.run_configurations().await;
 }
 
 fn agent_settings(args: &RunArgs, config: &Config) -> AgentSettings {

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasm_edge_model::identity::DeviceId;
 use wasm_edge_net::traffic::Ledger;
+use wasm_edge_router::router::Router;
 use wasm_edge_store::database::DatabaseError;
 use wasm_edge_store::folder::FolderError;
 use wasm_edge_store::folder::device::DeviceFolder;
@@ -111,10 +112,10 @@ impl Device {
         let twins = Twins::open(&folder.store()?, &keys)?;
         let (upstream, hub) = hub_at(config.upstream, &twins, &keys)?;
         let upstream: Arc<dyn Upstream> = Arc::new(GatedUpstream::new(upstream, gate.clone()));
-        let file = SealedFile::new(Arc::clone(&folder), &keys);
         let router = queues::open(&device, &folder, &routing)?;
         let logs = Logs::open(device.clone(), folder.logs()?, logs::DEVICE_SIZE_MAX_BYTES);
         let (methods, sessions) = (Methods::default(), Sessions::default());
+        let file = SealedFile::new(Arc::clone(&folder), &keys);
         let supervisor = Supervisor::new(Surroundings {
             device: device.clone(),
             hub_host_name: upstream.host_name(),
@@ -129,10 +130,7 @@ impl Device {
             interposer: None,
         });
         let (stop, stop_agent) = (CancellationToken::new(), CancellationToken::new());
-        let (inbox, ways) = (router.upstream_inbox(), sessions.clone());
-        let (pump_pulse, heart) = pulse::pulse();
-        let pump = pump::run(inbox, ways, pumped.clone(), heart, stop.clone());
-        let pump = tokio::spawn(pump);
+        let (pump, pump_pulse) = start_pump(&router, &sessions, &pumped, &stop);
         let (agent, handle) = Agent::new(AgentParts {
             device: device.clone(),
             supervisor: supervisor.clone(),
@@ -226,6 +224,19 @@ impl Device {
         self.view.router.close().await;
         self.view.logs.close().await;
     }
+}
+
+/// Sends what is routed upstream over the sessions until it is told to stop.
+fn start_pump(
+    router: &Router,
+    sessions: &Sessions,
+    counters: &PumpCounters,
+    stop: &CancellationToken,
+) -> (JoinHandle<()>, Pulse) {
+    let (inbox, ways) = (router.upstream_inbox(), sessions.clone());
+    let (pulse, heart) = pulse::pulse();
+    let pump = pump::run(inbox, ways, counters.clone(), heart, stop.clone());
+    (tokio::spawn(pump), pulse)
 }
 
 /// The device's way to its hub, and where that hub is; a device without one has its own.

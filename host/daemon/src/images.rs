@@ -4,6 +4,8 @@
 //! and how bytes are kept to the images crate, which image a module runs to the agent, and `file:` images to
 //! [`wasm_edge_images::source`]. Used by agents and the management API.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,6 @@ use wasm_edge_images::digest::Digest;
 use wasm_edge_images::document::Descriptor;
 use wasm_edge_images::image::ModuleImage;
 use wasm_edge_images::reference::Reference;
-use wasm_edge_images::registry::error::RegistryError;
 use wasm_edge_images::registry::{Registry, RegistryOptions, Repository, Resolved};
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_images::store::sink::StoreSink;
@@ -25,6 +26,7 @@ use wasm_edge_net::clock::HubClock;
 use wasm_edge_net::traffic::Counter;
 use wasm_edge_store::folder::{DataFolder, FolderError};
 
+pub use self::error::SupplyError;
 use crate::clock;
 use crate::deployment::sealed;
 
@@ -77,74 +79,6 @@ pub struct Pulled {
 
 /// Told how far a pull is: bytes that are here, and all.
 pub type TellReached<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
-
-/// Why an image was not had. [`SupplyError::hint`] says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum SupplyError {
-    /// The registry did not give it.
-    #[error("cannot pull the image `{reference}`")]
-    Registry {
-        /// The image.
-        reference: String,
-        /// Why.
-        #[source]
-        source: Box<RegistryError>,
-    },
-    /// The store did not take it, or has it no more.
-    #[error("cannot keep the image `{reference}`")]
-    Store {
-        /// The image.
-        reference: String,
-        /// Why.
-        #[source]
-        source: Box<StoreError>,
-    },
-    /// It is not here, and its pull policy is `never`.
-    #[error("the image `{reference}` is not in the image store, and its pull policy is `never`")]
-    NotStored {
-        /// The image.
-        reference: String,
-    },
-}
-
-impl SupplyError {
-    /// What to do about it, where something can be done: a sentence without a final period.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Registry { source, .. } => Some(source.hint()),
-            Self::Store { source, .. } => source.hint().map(str::to_owned),
-            Self::NotStored { .. } => Some(
-                "bring it there with `wasm-edge image pull` or `wasm-edge image load`".to_owned(),
-            ),
-        }
-    }
-
-    /// Whether it may end differently another time: the registry is out of reach, or cannot answer now.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Registry { source, .. } => source.is_passing(),
-            Self::Store { source, .. } => matches!(
-                **source,
-                StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Io { .. }
-            ),
-            Self::NotStored { .. } => false,
-        }
-    }
-
-    fn registry(reference: &Reference) -> impl Fn(RegistryError) -> Self {
-        move |source| Self::Registry {
-            reference: reference.to_string(),
-            source: Box::new(source),
-        }
-    }
-
-    fn store(reference: &Reference) -> impl Fn(StoreError) -> Self {
-        move |source| Self::Store {
-            reference: reference.to_string(),
-            source: Box::new(source),
-        }
-    }
-}
 
 /// Why the images of a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -488,40 +422,6 @@ impl Transfer<'_> {
         }
         sink.finish().await.map_err(store_failed)?;
         Ok(blob.size_bytes.saturating_sub(resumed_bytes))
-    }
-}
-
-impl SupplyError {
-    /// Whether the registry did not answer at all, or not now.
-    fn is_out_of_reach(&self) -> bool {
-        matches!(self, Self::Registry { source, .. } if source.is_passing())
-    }
-
-    /// Whether it leaves open which image is meant: nobody who knows could be asked, or may be.
-    pub(crate) fn leaves_open(&self) -> bool {
-        self.is_out_of_reach() || matches!(self, Self::NotStored { .. })
-    }
-
-    /// Whether the configuration of the device stands in the way: no time mends that.
-    pub fn is_configured(&self) -> bool {
-        let Self::Registry { source, .. } = self else {
-            return false;
-        };
-        matches!(
-            **source,
-            RegistryError::NotAllowed { .. }
-                | RegistryError::Trust { .. }
-                | RegistryError::PasswordFile { .. }
-        )
-    }
-
-    /// Whether the registry says, or the store, that there is no such image.
-    pub fn is_missing(&self) -> bool {
-        match self {
-            Self::Registry { source, .. } => matches!(**source, RegistryError::NotFound { .. }),
-            Self::Store { source, .. } => matches!(**source, StoreError::Missing { .. }),
-            Self::NotStored { .. } => true,
-        }
     }
 }
 

@@ -224,10 +224,9 @@ impl State {
                 });
             }
             let removed = self.mailboxes[queue.mailbox].removed;
-            let place = match is_stored && !removed {
-                true => queue.place(sender, target.priority, &self.ledger),
-                false => None,
-            };
+            let place = (is_stored && !removed)
+                .then(|| queue.place(sender, target.priority, &self.ledger))
+                .flatten();
             let time_to_live = target.time_to_live;
             targets.extend(place.map(|place| NewTarget {
                 place,

@@ -268,8 +268,7 @@ impl Station {
     ) -> Result<Answer, RegistryError> {
         // Nothing is decoded here: what is stored is what a digest names.
         let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let client = self.client(origin).await?;
-        let begun = client.begin(request).await;
+        let begun = self.client(origin).await?.begin(request).await;
         begun.map_err(|source| match source {
             HttpError::Broken {
                 source: ref err, ..
@@ -282,8 +281,7 @@ impl Station {
     }
 
     async fn client(&mut self, origin: &Origin) -> Result<&mut HttpClient, RegistryError> {
-        let known = self.clients.iter().position(|(known, _)| known == origin);
-        let at = match known {
+        let at = match self.clients.iter().position(|(known, _)| known == origin) {
             Some(at) => at,
             None => {
                 let client = HttpClient::new(HttpOptions {
@@ -307,8 +305,7 @@ impl Station {
 
     /// Finds out what has to be said to the registry, which wants to know who asks.
     async fn sign_in(&mut self, answered: Answered, asked: &str) -> Result<(), RegistryError> {
-        let headers = &answered.answer.headers;
-        let offered = headers.get_all(WWW_AUTHENTICATE).iter();
+        let offered = answered.answer.headers.get_all(WWW_AUTHENTICATE).iter();
         let offered = challenge::read(offered.map(HeaderValue::as_bytes));
         let bearer = offered.iter().find_map(|challenge| match challenge {
             Challenge::Bearer {

@@ -61,6 +61,16 @@ struct ClockWait {
     set: watch::Sender<bool>,
 }
 
+fn line_settings(config: &Config) -> LineSettings {
+    LineSettings {
+        transport: config.hub.transport,
+        keep_alive: config.hub.keep_alive,
+        token_life: config.hub.token_life,
+        time_from_hub: config.clock.from_hub,
+        retry_max: config.hub.retry_max,
+    }
+}
+
 impl OfHub {
     /// As [`super::Outside::open`].
     pub(super) async fn open(
@@ -84,69 +94,53 @@ impl OfHub {
             },
         )?;
         let time_of = |host: &HostAddress, port| {
-            HubTime::new(line::https(
-                &dialers.device,
-                host,
-                port,
-                ledger.counter(CLOCK_TRAFFIC),
-            ))
+            let counter = ledger.counter(CLOCK_TRAFFIC);
+            HubTime::new(line::https(&dialers.device, host, port, counter))
         };
         let set = async {
             if let ProvisioningConfig::Dps(dps) = provisioning {
-                let endpoint = &dps.global_endpoint;
-                let hub = time_of(endpoint, endpoint.port().unwrap_or(config.hub.https_port));
+                let host = &dps.global_endpoint;
+                let hub = time_of(host, host.port().unwrap_or(config.hub.https_port));
                 timekeeping::wait_set(&clock, &config.clock, hub).await;
             }
         };
-        let Provisioned {
-            assignment,
-            credential,
-        } = provision(&provisioner, set, manager).await;
-        let device = assignment.device.clone();
-        let device_folder = folder.device(&device)?;
+        let provisioned = provision(&provisioner, set, manager).await;
+        let Provisioned { assignment, .. } = provisioned;
+        let device_folder = folder.device(&assignment.device)?;
         let keys = Keyring::open(&device_folder)?;
-        let registry = RestRegistry::new(RestOptions {
+        let registry = Arc::new(RestRegistry::new(RestOptions {
             assignment: assignment.clone(),
-            credential,
+            credential: provisioned.credential,
             dialer: dialers.device.clone(),
             clock: clock.clone(),
             time_from_hub: config.clock.from_hub,
             counter: ledger.counter(REGISTRY_TRAFFIC),
-        });
-        let registry = Arc::new(registry);
+        }));
         let identities = Identities::open(&assignment, Arc::new(device_folder), &keys, registry);
-        let time = time_of(assignment.address(), assignment.https_port);
-        let hub_name = assignment.hub.to_string();
         let hub = IotHub::new(IotHubOptions {
             assignment: assignment.clone(),
             dialer: dialers.modules.clone(),
             clock: clock.clone(),
             ledger: ledger.clone(),
-            settings: LineSettings {
-                transport: config.hub.transport,
-                keep_alive: config.hub.keep_alive,
-                token_life: config.hub.token_life,
-                time_from_hub: config.clock.from_hub,
-                retry_max: config.hub.retry_max,
-            },
+            settings: line_settings(config),
             identities,
         });
         let (set, is_set) = watch::channel(clock.is_plausible());
         Ok(Self {
-            device,
+            waiting: Some(ClockWait {
+                hub: time_of(assignment.address(), assignment.https_port),
+                config: config.clock,
+                clock,
+                set,
+            }),
+            device: assignment.device.clone(),
             ledger,
-            hub_name,
+            hub_name: assignment.hub.to_string(),
             upstream: Arc::new(Timely::new(hub.clone(), is_set)),
             standing: hub.standing(),
             hub,
             provisioner,
             assignment,
-            waiting: Some(ClockWait {
-                clock,
-                config: config.clock,
-                hub: time,
-                set,
-            }),
         })
     }
 
