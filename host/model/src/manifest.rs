@@ -32,7 +32,7 @@ pub use grant::{
     GRANTS_MAX, Grant, GrantAccess, GrantKind, PATH_MAX_BYTES, PlaceError, check_guest_path,
     check_host_path,
 };
-pub use image::{ImageReference, ImageReferenceError, without_login};
+pub use image::{BLANKED, ImageReference, ImageReferenceError, without_login};
 pub use limits::Limits;
 pub use module::{
     ARGS_MAX, DesiredStatus, ENV_MAX, ModuleSpec, ModuleType, PullPolicy, RestartPolicy,

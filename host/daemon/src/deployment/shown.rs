@@ -7,10 +7,7 @@
 
 use serde_json::{Map, Value};
 use wasm_edge_model::identity::ModuleId;
-use wasm_edge_model::manifest::without_login;
-
-/// What stands where a password was taken out.
-const BLANK: &str = "*****";
+use wasm_edge_model::manifest::{BLANKED, without_login};
 
 /// Blanks what is secret in the desired properties of `$edgeAgent`.
 pub fn blank_agent(desired: &mut Map<String, Value>) {
@@ -47,17 +44,17 @@ pub fn blank_twin(module: &ModuleId, twin: &mut Value) {
 /// A hub takes any form of them: what is none of a login is blanked whole.
 fn blank_credentials(credentials: &mut Value) {
     let Some(credentials) = credentials.as_object_mut() else {
-        *credentials = Value::from(BLANK);
+        *credentials = Value::from(BLANKED);
         return;
     };
     for credential in credentials.values_mut() {
         match credential.as_object_mut() {
             Some(login) => {
                 if let Some(password) = login.get_mut("password") {
-                    *password = Value::from(BLANK);
+                    *password = Value::from(BLANKED);
                 }
             }
-            None => *credential = Value::from(BLANK),
+            None => *credential = Value::from(BLANKED),
         }
     }
 }

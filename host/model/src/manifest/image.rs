@@ -10,6 +10,9 @@ use std::fmt;
 /// What stands in place of a login.
 const BLANK_LOGIN: &str = "*****:*****";
 
+/// What is shown in place of a secret, and is none itself: who copies it has lost the secret.
+pub const BLANKED: &str = "*****";
+
 /// The longest name of an image, without tag and digest, in characters.
 const NAME_MAX_CHARS: usize = 255;
 

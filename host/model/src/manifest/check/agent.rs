@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::super::fault::Findings;
 use super::super::read::{Fields, Place, shown};
 use super::super::{
-    AgentDesired, DesiredStatus, ModuleSpec, ModuleType, Origin, PullPolicy, RegistryCredential,
-    RestartPolicy,
+    AgentDesired, BLANKED, DesiredStatus, ModuleSpec, ModuleType, Origin, PullPolicy,
+    RegistryCredential, RestartPolicy,
 };
 use super::keeping::{self, OfRoute};
 use super::{Desired, module_id, spec};
@@ -167,10 +167,19 @@ fn credential(findings: &mut Findings, place: &Place<'_>) -> Option<RegistryCred
             "the host of a registry",
         );
     }
+    let (username, (place, password)) = (username?.1, password?);
+    if password == BLANKED {
+        findings.fault(
+            &place.path,
+            place.position(),
+            format!("`{BLANKED}` stands here, which is shown in place of a password"),
+            "the password",
+        );
+    }
     Some(RegistryCredential {
         address: address.into(),
-        username: username?.1.into(),
-        password: password?.1.into(),
+        username: username.into(),
+        password: password.into(),
     })
 }
 
