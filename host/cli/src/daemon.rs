@@ -8,6 +8,7 @@ mod deployment;
 mod notify;
 pub(crate) mod outside;
 mod pid_file;
+mod told;
 mod watch;
 
 use std::path::PathBuf;
@@ -202,6 +203,7 @@ impl Running {
             ledger: Some(ledger),
         });
         let device = device.with_context(|| format!("cannot start the device `{id}`"))?;
+        tasks.spawn(told::log(device.agent().progress(), stop_tasks.clone()));
         if let Some(deployment) = deployment {
             deployment.apply(&device).await?;
         }

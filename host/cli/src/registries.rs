@@ -122,6 +122,11 @@ pub(crate) fn logins(path: &Path) -> Result<DockerConfig, Failure> {
     })
 }
 
+/// What a person is told of a mirror that did not serve an image, which came from elsewhere.
+pub(crate) fn mirror_failed(mirror: &str, problem: &str) -> String {
+    format!("the mirror `{mirror}` did not serve, and the next place was asked: {problem}")
+}
+
 /// Why a registry did not do what a command wanted, as the command's failure.
 #[cfg(feature = "compiler")]
 pub(crate) fn failure(err: RegistryError, cannot: String) -> Failure {

@@ -16,7 +16,7 @@ use wasm_edge_images::digest::Digest;
 use wasm_edge_images::document::Descriptor;
 use wasm_edge_images::image::ModuleImage;
 use wasm_edge_images::reference::Reference;
-use wasm_edge_images::registry::{Registry, RegistryOptions, Repository, Resolved};
+use wasm_edge_images::registry::{MirrorFailure, Registry, RegistryOptions, Repository, Resolved};
 use wasm_edge_images::store::error::StoreError;
 use wasm_edge_images::store::sink::StoreSink;
 use wasm_edge_images::store::{ImageStore, Prune, PutManifest, StoreLimits, StoredImage};
@@ -66,6 +66,17 @@ pub struct Obtained {
     pub image: StoredImage,
     /// What is worth telling of how it was had.
     pub warning: Option<String>,
+    /// The mirrors that did not serve it.
+    pub mirrors_failed: Vec<MirrorFailed>,
+}
+
+/// A mirror that did not serve an image, which came from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorFailed {
+    /// Its address.
+    pub mirror: String,
+    /// Why not, with all causes.
+    pub problem: String,
 }
 
 /// An image that was pulled.
@@ -75,6 +86,8 @@ pub struct Pulled {
     pub image: StoredImage,
     /// What came over the network of its blobs; none of those that were here.
     pub received_bytes: u64,
+    /// The mirrors that did not serve it.
+    pub mirrors_failed: Vec<MirrorFailed>,
 }
 
 /// Told how far a pull is: bytes that are here, and all.
@@ -196,7 +209,11 @@ impl ImageSupply {
         let stored = self.stored(reference).await;
         let take = async |image: StoredImage, warning| {
             self.hold_also(holder, image.manifest_digest).await;
-            Ok(Obtained { image, warning })
+            Ok(Obtained {
+                image,
+                warning,
+                mirrors_failed: Vec::new(),
+            })
         };
         match (policy, stored) {
             (PullPolicy::Never, None) => Err(SupplyError::NotStored {
@@ -213,6 +230,7 @@ impl ImageSupply {
                     (Ok(pulled), _) => Ok(Obtained {
                         image: pulled.image,
                         warning: None,
+                        mirrors_failed: pulled.mirrors_failed,
                     }),
                     (Err(err), Some(image)) if err.is_out_of_reach() => {
                         let warning = format!(
@@ -220,7 +238,6 @@ impl ImageSupply {
                             image.manifest_digest,
                             chain(&err)
                         );
-                        tracing::warn!(image = %reference, err = %chain(&err), "the registry is out of reach, and the image pulled before is taken");
                         take(image, Some(warning)).await
                     }
                     (Err(err), _) => Err(err),
@@ -230,7 +247,7 @@ impl ImageSupply {
     }
 
     /// Reads and verifies the component of an image that was had before; one that was damaged or is gone is pulled
-    /// again, by its digest, unless the policy says never.
+    /// again, by its digest, unless the policy says never. Answers the mirrors that did not serve it, too.
     ///
     /// # Errors
     /// [`SupplyError`].
@@ -243,14 +260,14 @@ impl ImageSupply {
         manifest: &Digest,
         component: &Digest,
         tell: TellReached<'_>,
-    ) -> Result<ModuleImage, SupplyError> {
+    ) -> Result<(ModuleImage, Vec<MirrorFailed>), SupplyError> {
         let failed = SupplyError::store(wanted.reference);
         let read = || {
             let (store, component) = (self.store().clone(), *component);
             on_thread(move || store.component(&component))
         };
         let err = match read().await {
-            Ok(image) => return Ok(image),
+            Ok(image) => return Ok((image, Vec::new())),
             Err(err) => err,
         };
         if wanted.policy == PullPolicy::Never {
@@ -262,9 +279,11 @@ impl ImageSupply {
         on_thread(move || store.discard(&digest)).await;
         let pinned = wanted.reference.pinned(*manifest);
         let holder = Some(wanted.holder);
-        self.fetch(&pinned, wanted.credentials, holder, tell)
+        let pulled = self
+            .fetch(&pinned, wanted.credentials, holder, tell)
             .await?;
-        read().await.map_err(failed)
+        let image = read().await.map_err(failed)?;
+        Ok((image, pulled.mirrors_failed))
     }
 
     /// The image that a reference leads to in the store.
@@ -334,7 +353,9 @@ impl ImageSupply {
             let store = self.store().clone();
             on_thread(move || store.tidy()).await;
         }
-        let pulled = brought?;
+        let mut pulled = brought?;
+        let failures = repository.take_mirror_failures();
+        pulled.mirrors_failed = failures.into_iter().map(MirrorFailed::from).collect();
         let (digest, received_bytes) = (pulled.image.manifest_digest, pulled.received_bytes);
         tracing::info!(image = %reference, %digest, received_bytes, "an image was pulled");
         Ok(pulled)
@@ -364,6 +385,7 @@ impl ImageSupply {
         Ok(Pulled {
             image,
             received_bytes,
+            mirrors_failed: Vec::new(),
         })
     }
 
@@ -385,6 +407,15 @@ impl ImageSupply {
             store.put_manifest(&manifest, clock::now())
         })
         .await
+    }
+}
+
+impl From<MirrorFailure> for MirrorFailed {
+    fn from(failure: MirrorFailure) -> Self {
+        Self {
+            mirror: failure.mirror,
+            problem: chain(&failure.error).to_string(),
+        }
     }
 }
 

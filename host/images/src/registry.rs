@@ -9,6 +9,7 @@ pub mod blob;
 pub mod challenge;
 pub mod error;
 pub mod message;
+mod mirrors;
 pub mod probe;
 mod pull;
 mod push;
@@ -34,6 +35,8 @@ use wasm_edge_net::trust;
 use self::address::Origin;
 use self::blob::{BlobSink, BlobSource};
 use self::error::RegistryError;
+pub use self::mirrors::{Mirror, MirrorFailure};
+use self::mirrors::{Place, everywhere};
 use self::station::{Station, StationOptions};
 use crate::credentials::{Credentials, DockerConfig, LoginSource, NoLogin};
 use crate::digest::Digest;
@@ -81,15 +84,6 @@ pub struct HostSettings {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Where images of a registry can be had as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mirror {
-    /// The host; whether it is spoken to without TLS, and by which certificates it is trusted, its own settings say.
-    pub host: RegistryHost,
-    /// What stands before the name of a repository there; empty for nothing.
-    pub prefix: String,
-}
-
 /// Asks registries; clones share the settings.
 #[derive(Debug, Clone)]
 pub struct Registry {
@@ -103,7 +97,9 @@ pub struct Repository {
     reference: Reference,
     credentials: Credentials,
     /// The mirrors and then the registry itself, once somebody was asked; without those that failed.
-    stations: Vec<Station>,
+    places: Vec<Place>,
+    /// The mirrors that failed, until somebody takes note of them.
+    failed: Vec<MirrorFailure>,
 }
 
 /// What a reference leads to, checked.
@@ -121,25 +117,6 @@ pub struct Resolved {
 
 /// How far a transfer is, told as it goes on: bytes of this blob, those that were there before included.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
-
-impl Mirror {
-    /// Reads `HOST[:PORT][/PREFIX]`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.strip_suffix('/').unwrap_or(text);
-        let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
-        let host = RegistryHost::parse(host).ok()?;
-        if !prefix.is_empty() {
-            // What can stand before a name is what can be one: without tag and digest.
-            let named: Reference = format!("registry.invalid/{prefix}").parse().ok()?;
-            let is_name = named.repository() == prefix && named.digest().is_none();
-            is_name.then_some(())?;
-        }
-        Some(Self {
-            host,
-            prefix: prefix.to_owned(),
-        })
-    }
-}
 
 impl Registry {
     /// What asks so.
@@ -176,7 +153,8 @@ impl Registry {
             registry: self.clone(),
             reference: reference.clone(),
             credentials: credentials.clone(),
-            stations: Vec::new(),
+            places: Vec::new(),
+            failed: Vec::new(),
         })
     }
 
@@ -300,17 +278,17 @@ impl Repository {
     /// Asks which image the reference means, and reads its manifest: one request, two where it leads to an index.
     ///
     /// # Errors
-    /// Any [`RegistryError`]: that of the registry itself where its mirrors failed as well.
+    /// Any [`RegistryError`]: [`RegistryError::Everywhere`] where its mirrors failed as well.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
     pub async fn resolve(&mut self) -> Result<Resolved, RegistryError> {
         self.reach().await?;
         loop {
-            let resolved = pull::resolve(&mut self.stations[0], &self.reference).await;
+            let resolved = pull::resolve(&mut self.places[0].station, &self.reference).await;
             match resolved {
                 Ok(resolved) => return Ok(resolved),
-                Err(err) => self.next_station(err)?,
+                Err(err) => self.next_place(err)?,
             }
         }
     }
@@ -331,14 +309,22 @@ impl Repository {
     ) -> Result<(), RegistryError> {
         self.reach().await?;
         loop {
-            let pulled = pull::blob(&mut self.stations[0], blob, sink, progress).await;
+            let pulled = pull::blob(&mut self.places[0].station, blob, sink, progress).await;
             match pulled {
                 Ok(()) => return Ok(()),
                 // What cannot be kept cannot be kept from a mirror's fellow either.
                 Err(err @ RegistryError::Sink { .. }) => return Err(err),
-                Err(err) => self.next_station(err)?,
+                Err(err) => self.next_place(err)?,
             }
         }
+    }
+
+    /// Takes note of the mirrors that failed since this was asked last, though somebody else served. Those that only
+    /// lack the image are not among them: a mirror need not have everything.
+    pub fn take_mirror_failures(&mut self) -> Vec<MirrorFailure> {
+        let mut failed = std::mem::take(&mut self.failed);
+        failed.retain(|failure| !matches!(failure.error, RegistryError::NotFound { .. }));
+        failed
     }
 
     /// Gives an image to the registry itself, under the reference's tag, else its digest: blobs that it has already are not sent.
@@ -382,13 +368,13 @@ impl Repository {
 
     /// Finds out where the repository can be had.
     async fn reach(&mut self) -> Result<(), RegistryError> {
-        if !self.stations.is_empty() {
+        if !self.places.is_empty() {
             return Ok(());
         }
         let host = self.reference.registry();
         let repository = self.reference.repository();
         let settings = self.registry.inner.hosts.get(host);
-        let mut stations = Vec::new();
+        let mut places = Vec::new();
         for mirror in settings.iter().flat_map(|settings| &settings.mirrors) {
             let path = match mirror.prefix.as_str() {
                 "" => repository.to_owned(),
@@ -401,33 +387,32 @@ impl Repository {
                 .station(&mirror.host, path, given, "pull")
                 .await
             {
-                Ok(station) => stations.push(station),
-                Err(err) => tracing::warn!(%err, mirror = %mirror.host, "a mirror cannot be asked"),
+                Ok(station) => places.push(Place {
+                    mirror: Some(mirror.clone()),
+                    station,
+                }),
+                Err(error) => self.failed.push(MirrorFailure::of(mirror, error)),
             }
         }
         let given = self.credentials.clone();
         let own = self
             .registry
             .station(host, repository.to_owned(), given, "pull");
-        stations.push(own.await?);
-        self.stations = stations;
+        places.push(Place {
+            mirror: None,
+            station: own.await?,
+        });
+        self.places = places;
         Ok(())
     }
 
-    /// Goes on to the next place after one failed; the error, if there is none.
-    fn next_station(&mut self, err: RegistryError) -> Result<(), RegistryError> {
-        if self.stations.len() == 1 {
-            return Err(err);
-        }
-        let failed = self.stations.remove(0);
-        let mirror = failed.host();
-        match err {
-            // A mirror need not have everything.
-            RegistryError::NotFound { .. } => {
-                tracing::debug!(%err, mirror, "the next place is asked")
-            }
-            _ => tracing::warn!(%err, mirror, "a mirror failed, the next place is asked"),
-        }
+    /// Goes on to the next place after a mirror failed; an error, if that was the last one.
+    fn next_place(&mut self, err: RegistryError) -> Result<(), RegistryError> {
+        let Some(mirror) = &self.places[0].mirror else {
+            return Err(everywhere(std::mem::take(&mut self.failed), err));
+        };
+        self.failed.push(MirrorFailure::of(mirror, err));
+        self.places.remove(0);
         Ok(())
     }
 }
@@ -452,27 +437,4 @@ fn password(path: &Path) -> io::Result<String> {
     }
     let line = text.lines().next().unwrap_or_default();
     Ok(line.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mirror_is_a_host_and_what_stands_before_names_there() {
-        let check = |text: &str, expected: Option<(&str, &str)>| {
-            let found = Mirror::parse(text);
-            let found = found.as_ref();
-            let found = found.map(|mirror| (mirror.host.as_str(), mirror.prefix.as_str()));
-            assert_eq!(found, expected, "{text}");
-        };
-        check("a.example.org", Some(("a.example.org", "")));
-        check("mirror:5000/", Some(("mirror:5000", "")));
-        check("[::1]:5/proxy/hub/", Some(("[::1]:5", "proxy/hub")));
-        for wrong in [
-            "", "/", "a b", "a/B", "a//b", "a/..", "a/b:1", "u@a", "a?b", "a/b?c",
-        ] {
-            check(wrong, None);
-        }
-    }
 }

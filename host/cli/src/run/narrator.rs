@@ -1,5 +1,8 @@
 //! What `run` says of its devices' deployments on standard error: what is compiled, and what became of them.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
@@ -10,6 +13,7 @@ use wasm_edge_daemon::device::Device;
 
 use crate::output::text::Text;
 use crate::output::{Output, human};
+use crate::registries;
 
 /// Tells of all devices until it is closed.
 pub(super) struct Narrator {
@@ -26,13 +30,19 @@ struct Reader {
     state: watch::Receiver<DeploymentState>,
     /// What was told last.
     told: Option<DeploymentState>,
+    mirrors: MirrorsTold,
 }
+
+/// The mirrors of which it was told that they did not serve, whichever device met them. As many as the configuration
+/// names; locked for one short step.
+type MirrorsTold = Arc<Mutex<BTreeSet<String>>>;
 
 impl Narrator {
     /// Begins to tell of what happens from now on.
     pub(super) fn open(devices: &[Device], output: &Output) -> Self {
         let stop = CancellationToken::new();
         let mut readers = JoinSet::new();
+        let mirrors = MirrorsTold::default();
         for device in devices {
             let prefix = if devices.len() > 1 {
                 format!("{}: ", device.view().device)
@@ -45,6 +55,7 @@ impl Narrator {
                 progress: device.agent().progress(),
                 state: device.agent().watch(),
                 told: None,
+                mirrors: Arc::clone(&mirrors),
             };
             readers.spawn(reader.run(stop.clone()));
         }
@@ -93,6 +104,16 @@ impl Reader {
                 "{prefix}compiled {module} in {:.1} s",
                 took.as_secs_f64()
             )),
+            Progress::MirrorFailed { mirror, problem } => {
+                let mut told = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.insert(mirror.clone()) {
+                    self.output
+                        .warn(&registries::mirror_failed(mirror, problem));
+                }
+            }
+            Progress::ImageBefore { module, warning } => {
+                self.output.warn(&format!("{prefix}{module}: {warning}"));
+            }
             Progress::NotReady { module } => self
                 .output
                 .warn(&format!("{prefix}{module} is not ready; the others go on")),

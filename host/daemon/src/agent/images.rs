@@ -23,7 +23,7 @@ use super::handle::{Tags, image_folder};
 use super::progress::Progress;
 use crate::code::CodeStore;
 use crate::deployment::sealed::{ImageDigests, StoredDeployment};
-use crate::images::{ImageSupply, Wanted};
+use crate::images::{ImageSupply, MirrorFailed, Wanted};
 
 /// How many times it is told at most how far a pull is.
 const PULL_STEPS: u64 = 50;
@@ -87,6 +87,21 @@ pub(super) struct Asking<'a> {
 impl<'a> Asking<'a> {
     pub(super) fn new(credentials: &'a [RegistryCredential], tell: Tell<'a>) -> Self {
         Self { credentials, tell }
+    }
+
+    /// Tells of mirrors that did not serve.
+    fn tell_mirrors(&self, failed: Vec<MirrorFailed>) {
+        for MirrorFailed { mirror, problem } in failed {
+            (self.tell)(Progress::MirrorFailed { mirror, problem });
+        }
+    }
+
+    /// Tells that the image that a module had before is taken.
+    fn tell_before(&self, module: &ModuleId, warning: &str) {
+        (self.tell)(Progress::ImageBefore {
+            module: module.clone(),
+            warning: warning.to_owned(),
+        });
     }
 
     /// Tells of a pull of a module's image, in steps.
@@ -171,12 +186,12 @@ impl Images {
                 };
                 match self.before(spec) {
                     Before::Ran(digests) if self.has(&digests).await => {
-                        tracing::warn!(image = %reference, err = %chain(&err), "the image that ran before is taken");
                         let warning = format!(
                             "the image `{reference}` is the one that ran before, `{}`: {}",
                             digests.shown(),
                             chain(&err)
                         );
+                        asking.tell_before(&spec.id, &warning);
                         Ok(Meant {
                             digests,
                             warning: Some(warning),
@@ -229,6 +244,10 @@ impl Images {
         let tell = asking.pulling(&spec.id);
         let wanted = self.wanted(spec, reference, &credentials);
         let obtained = self.supply.obtain(wanted, &tell).await?;
+        asking.tell_mirrors(obtained.mirrors_failed);
+        if let Some(warning) = &obtained.warning {
+            asking.tell_before(&spec.id, warning);
+        }
         let digests = ImageDigests {
             component: obtained.image.component.digest,
             manifest: Some(obtained.image.manifest_digest),
@@ -349,11 +368,12 @@ impl Images {
         let credentials = Credentials::of_manifest(asking.credentials, reference.registry());
         let tell = asking.pulling(&spec.id);
         let wanted = self.wanted(spec, &reference, &credentials);
-        let read = self
+        let (image, mirrors_failed) = self
             .supply
             .component(wanted, &manifest, &component, &tell)
             .await?;
-        Ok(read)
+        asking.tell_mirrors(mirrors_failed);
+        Ok(image)
     }
 }
 

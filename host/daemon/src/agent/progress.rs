@@ -35,6 +35,20 @@ pub enum Progress {
         /// The module.
         module: ModuleId,
     },
+    /// A mirror did not serve an image, which came from elsewhere.
+    MirrorFailed {
+        /// The mirror's address.
+        mirror: String,
+        /// Why not.
+        problem: String,
+    },
+    /// Nobody could be asked what a tag means now, and the image that it meant before is taken.
+    ImageBefore {
+        /// The module.
+        module: ModuleId,
+        /// Which image that is, and why.
+        warning: String,
+    },
     /// A module was not ready in time; the others go on.
     NotReady {
         /// The module.

@@ -73,7 +73,8 @@ impl SupplyError {
 
     /// Whether the registry did not answer at all, or not now.
     pub(super) fn is_out_of_reach(&self) -> bool {
-        matches!(self, Self::Registry { source, .. } if source.is_passing())
+        // What a registry says counts, whatever became of its mirrors.
+        matches!(self, Self::Registry { source, .. } if source.own().is_passing())
     }
 
     /// Whether it leaves open which image is meant: nobody who knows could be asked, or may be.
@@ -86,18 +87,20 @@ impl SupplyError {
         let Self::Registry { source, .. } = self else {
             return false;
         };
-        matches!(
-            **source,
+        let stands_in_the_way = matches!(
+            source.own(),
             RegistryError::NotAllowed { .. }
                 | RegistryError::Trust { .. }
                 | RegistryError::PasswordFile { .. }
-        )
+        );
+        // A mirror may do without it another time.
+        stands_in_the_way && !self.is_passing()
     }
 
     /// Whether the registry says, or the store, that there is no such image.
     pub fn is_missing(&self) -> bool {
         match self {
-            Self::Registry { source, .. } => matches!(**source, RegistryError::NotFound { .. }),
+            Self::Registry { source, .. } => matches!(source.own(), RegistryError::NotFound { .. }),
             Self::Store { source, .. } => matches!(**source, StoreError::Missing { .. }),
             Self::NotStored { .. } => true,
         }

@@ -10,6 +10,7 @@ use wasm_edge_net::http::HttpError;
 use wasm_edge_net::trust::TrustError;
 
 pub use super::address::AddressFault;
+use super::mirrors::{MirrorFailure, told};
 use crate::credentials::{EntryFault, LoginSource};
 use crate::digest::Digest;
 use crate::document::DocumentFault;
@@ -228,6 +229,15 @@ pub enum RegistryError {
         #[source]
         source: io::Error,
     },
+    /// Neither its mirrors gave it nor the registry.
+    #[error("{}", told(.mirrors))]
+    Everywhere {
+        /// The mirrors, in the order in which they were asked.
+        mirrors: Vec<MirrorFailure>,
+        /// Why the registry itself did not.
+        #[source]
+        source: Box<RegistryError>,
+    },
 }
 
 /// As whom a registry was asked.
@@ -261,7 +271,23 @@ impl RegistryError {
             },
             Self::Status { status, .. } => is_passing(*status),
             Self::Wait { .. } => true,
+            // Nobody knows better than the registry that there is none.
+            Self::Everywhere { mirrors, source } => match **source {
+                Self::NotFound { .. } => false,
+                _ => {
+                    let mut mirrors = mirrors.iter();
+                    source.is_passing() || mirrors.any(|failure| failure.error.is_passing())
+                }
+            },
             _ => false,
+        }
+    }
+
+    /// What the registry itself says, or is about it; mirrors left aside.
+    pub fn own(&self) -> &Self {
+        match self {
+            Self::Everywhere { source, .. } => source.own(),
+            err => err,
         }
     }
 
@@ -283,6 +309,7 @@ impl RegistryError {
             Self::Document { source: DocumentFault::Layers { .. } | DocumentFault::Layer { .. } | DocumentFault::Platforms { .. }, .. } => "name the image of a module: one with a component as its only layer, as `wasm-edge image push` makes it".to_owned(),
             Self::Digest { .. } | Self::Size { .. } | Self::Range { .. } | Self::Encoded { .. } | Self::Document { .. } | Self::Challenge { .. } | Self::Token { .. } | Self::Redirect { .. } | Self::Redirects { .. } | Self::Realm { .. } => "something between here and the registry changes what it says, or it is broken: ask whoever runs it".to_owned(),
             Self::Sink { .. } => "make space in the data folder, as with `wasm-edge image prune`".to_owned(),
+            Self::Everywhere { mirrors, source } => hint_of_all(mirrors, source),
             Self::Source { .. } => "check that the file is there and is not being written to".to_owned(),
         }
     }
@@ -316,6 +343,21 @@ fn dial_hint(err: &DialError) -> String {
         DialError::Tls { .. } => "if the registry has no TLS, say `plain_http = true` in `[registries.\"HOST\"]` of the configuration".to_owned(),
         DialError::ProxyConnect { .. } | DialError::Proxy { .. } => "check `[proxy]` of the configuration, and that the proxy runs and lets this device through".to_owned(),
         _ => WAY_HINT.to_owned(),
+    }
+}
+
+/// What to do where mirrors failed, too: about what no time mends, if there is something.
+fn hint_of_all(mirrors: &[MirrorFailure], own: &RegistryError) -> String {
+    let is_lasting = |err: &RegistryError| !err.is_passing();
+    let lacks = |err: &RegistryError| matches!(err, RegistryError::NotFound { .. });
+    let mut failures = mirrors.iter();
+    let lasting = failures.find(|failure| is_lasting(&failure.error) && !lacks(&failure.error));
+    match lasting {
+        Some(failure) if own.is_passing() => {
+            let MirrorFailure { mirror, error } = failure;
+            format!("as for the mirror `{mirror}`: {}", error.hint())
+        }
+        _ => own.hint(),
     }
 }
 

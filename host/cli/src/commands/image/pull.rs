@@ -1,5 +1,7 @@
 //! `image pull`: images from registries into the image store.
 
+use std::collections::BTreeSet;
+
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,9 +18,9 @@ use crate::client::target::Target;
 use crate::client::{Ask, ClientError, Peer};
 use crate::exit_codes::ExitStatus;
 use crate::failure::Failure;
-use crate::logins;
 use crate::output::text::Text;
 use crate::output::{Output, human};
+use crate::{logins, registries};
 
 /// A line of the answer of `POST /v1/images/pull`.
 #[derive(Deserialize)]
@@ -36,12 +38,29 @@ struct Line {
     /// How many bytes came for it.
     #[serde(default)]
     received_bytes: u64,
+    /// Who did not serve it.
+    #[serde(default)]
+    mirrors_failed: Vec<MirrorFailed>,
     /// The status that goes with an error.
     #[serde(default)]
     status: Option<u16>,
     /// Why it cannot be had.
     #[serde(default)]
     failure: Option<Value>,
+}
+
+/// A mirror that did not serve the image.
+#[derive(Deserialize)]
+struct MirrorFailed {
+    mirror: String,
+    problem: String,
+}
+
+/// An image that is there.
+struct Came {
+    image: Image,
+    received_bytes: u64,
+    mirrors_failed: Vec<MirrorFailed>,
 }
 
 /// Pulls one after another, all that can be had, and prints what is there.
@@ -54,6 +73,8 @@ pub(super) async fn execute(
     let mut several = Several::of(args.references.len());
     // What this command brought makes no room for what it brings next.
     let mut keep = Vec::new();
+    // Mirrors of which it was told that they do not serve.
+    let mut told = BTreeSet::new();
     for reference in &args.references {
         let credentials = match place.is_process() {
             true => logins::of_person_for(reference, output),
@@ -61,9 +82,14 @@ pub(super) async fn execute(
             false => Credentials::Anonymous,
         };
         match pull(&place, reference, &credentials, &keep, output).await {
-            Ok((image, received_bytes)) => {
-                print(reference, &image, received_bytes, output)?;
-                keep.push(image.digest);
+            Ok(came) => {
+                for MirrorFailed { mirror, problem } in &came.mirrors_failed {
+                    if told.insert(mirror.clone()) {
+                        output.warn(&registries::mirror_failed(mirror, problem));
+                    }
+                }
+                print(reference, &came, output)?;
+                keep.push(came.image.digest);
             }
             Err(err) => several.add(&reference.to_string(), err, output),
         }
@@ -77,7 +103,7 @@ async fn pull(
     credentials: &Credentials,
     keep: &[String],
     output: &Output,
-) -> anyhow::Result<(Image, u64)> {
+) -> anyhow::Result<Came> {
     let mut body = json!({ "reference": reference.to_string() });
     if !keep.is_empty() {
         body["keep"] = json!(keep);
@@ -110,7 +136,11 @@ async fn pull(
         }
         if let Some(image) = line.image {
             progress.end();
-            return Ok((image, line.received_bytes));
+            return Ok(Came {
+                image,
+                received_bytes: line.received_bytes,
+                mirrors_failed: line.mirrors_failed,
+            });
         }
     }
     let what = "the device ended before the image was there";
@@ -126,12 +156,12 @@ fn refused(status: Option<u16>, failure: &Value) -> Failure {
     ClientError::Refused(refusal).into()
 }
 
-fn print(
-    reference: &Reference,
-    image: &Image,
-    received_bytes: u64,
-    output: &Output,
-) -> anyhow::Result<()> {
+fn print(reference: &Reference, came: &Came, output: &Output) -> anyhow::Result<()> {
+    let Came {
+        image,
+        received_bytes,
+        ..
+    } = came;
     if output.is_json() {
         let mut value = json!(image);
         value["reference"] = json!(reference.to_string());
@@ -142,7 +172,7 @@ fn print(
     let (size, digest) = (human::size(image.size_bytes), &image.digest);
     let how = match received_bytes {
         0 => "was there".to_owned(),
-        bytes => format!("{} received", human::size(bytes)),
+        bytes => format!("{} received", human::size(*bytes)),
     };
     let text = format!("{reference}  {}  {size}, {how}", view::short(digest));
     output.line(&Text::new().plain(&text))?;

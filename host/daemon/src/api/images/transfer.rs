@@ -26,7 +26,7 @@ use wasm_edge_model::manifest::without_login;
 use super::{Found, blocking, find, of_error, shown, status_of, status_of_supply};
 use crate::api::ApiError;
 use crate::clock;
-use crate::images::{ImageSupply, Pulled, SupplyError};
+use crate::images::{ImageSupply, MirrorFailed, Pulled, SupplyError};
 use crate::pieces;
 
 /// How often it is told how far a pull is.
@@ -101,7 +101,14 @@ pub(super) async fn pull(
         let tell = move |done_bytes, size_bytes| {
             tell.send_replace((done_bytes, size_bytes));
         };
-        supply.pull(&reference, &credentials, keep, &tell).await
+        let pulled = supply.pull(&reference, &credentials, keep, &tell).await;
+        for MirrorFailed { mirror, problem } in
+            pulled.iter().flat_map(|pulled| &pulled.mirrors_failed)
+        {
+            // Whoever asked for it is told.
+            tracing::info!(mirror, problem, "a mirror did not serve");
+        }
+        pulled
     });
     let lines = stream::unfold(Some(Pulling { work, reached }), next_line);
     Ok((
@@ -148,6 +155,10 @@ fn last_line(done: Result<Pulled, SupplyError>) -> Value {
         Ok(pulled) => json!({
             "image": shown::image(&pulled.image),
             "receivedBytes": pulled.received_bytes,
+            "mirrorsFailed": pulled.mirrors_failed.iter().map(|failed| json!({
+                "mirror": failed.mirror,
+                "problem": failed.problem,
+            })).collect::<Vec<_>>(),
         }),
         Err(err) => {
             let (status, answer) = of_supply(&err);
