@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use wasm_edge_tests::daemon::{Daemon, DaemonOptions};
 use wasm_edge_tests::deployment::{Deployment, Module};
@@ -484,5 +486,43 @@ fn a_registry_that_the_policy_does_not_name_is_refused_even_for_an_image_that_is
     assert!(reasons.contains("does not allow the registry"), "{reasons}");
     // What ran before is of that registry, too.
     assert_eq!(daemon.modules(), [json!(null); 0]);
+    daemon.stop().ok();
+}
+
+#[test]
+fn what_ran_before_does_not_wait_for_the_images_of_a_new_deployment() {
+    let home = Home::new();
+    // It takes connections, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = silent.local_addr().expect("it is bound").port();
+    let host = format!("localhost:{port}");
+    let before = || Deployment::new().module(Module::guest("feed"));
+    let options = DaemonOptions::of_file(&before().write(&home))
+        .set("deployment", "device_id", DEVICE)
+        .set(&format!("registries.\"{host}\""), "plain_http", true);
+    let phase = |daemon: &Daemon<'_>| {
+        let shown = daemon.get(&format!("/v1/deployments/{DEVICE}"));
+        shown["state"]["phase"].as_str().map(str::to_owned)
+    };
+    let wait_phase = |daemon: &Daemon<'_>, wanted: &str| {
+        wait::until_so(wanted, || phase(daemon).as_deref() == Some(wanted));
+    };
+    let daemon = options.start(&home);
+    wait_phase(&daemon, "applied");
+    let image = format!("{host}/tools/late:1.0");
+    before().module(Module::image("late", &image)).write(&home);
+    daemon.process.signal(Signal::HUP);
+    wait_phase(&daemon, "preparing");
+    daemon.kill();
+
+    let daemon = options.start(&home);
+    daemon.wait_module("feed", |module| module["status"] == "running");
+    assert_eq!(phase(&daemon).as_deref(), Some("preparing"));
+    let started = daemon.module("feed")["lastStartTime"].clone();
+    drop(silent);
+    wait_phase(&daemon, "refused");
+    let feed = daemon.module("feed");
+    assert_eq!(feed["status"], "running");
+    assert_eq!(feed["lastStartTime"], started, "{feed}");
     daemon.stop().ok();
 }

@@ -3,6 +3,8 @@
 //! Owns the way of one deployment: read, applied, watched, and then accepted, refused or rolled back. Leaves the
 //! steps to [`super::carry_out`], and when to begin anew to the agent's loop.
 
+use std::time::Duration;
+
 use wasm_edge_model::status::DeploymentCode;
 
 use super::Agent;
@@ -14,6 +16,10 @@ use super::health::{Verdict, Watch};
 use super::plan;
 use super::report;
 use crate::deployment::sealed::{Rejected, Sections, StoredDeployment};
+
+/// How long a device that has just started looks for the images of a new deployment before it begins with the one that
+/// it ran before: what is in the store is found sooner, and a pull over a thin link may take hours.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How carrying out a deployment ended.
 pub(super) enum Carried {
@@ -49,10 +55,8 @@ impl Agent {
         self.note_replaced_identities();
         let sections = self.own.sections();
         self.phase(&sections, Phase::Preparing);
-        let read = tokio::select! {
-            read = self.read(&sections) => read,
-            // Pulling may take long, and what was pulled so far is not lost.
-            () = changes.wait() => return Pursued::Superseded,
+        let Some(read) = self.read_patiently(&sections, changes).await else {
+            return Pursued::Superseded;
         };
         let deployment = match read {
             Ok(deployment) => deployment,
@@ -76,6 +80,33 @@ impl Agent {
                 };
                 self.refuse(&sections, unread, changes).await
             }
+        }
+    }
+
+    /// Reads what is desired. On a device that has just started, what it ran before does not wait for images that take
+    /// long to come, but is started meanwhile. Nothing if something newer is desired.
+    async fn read_patiently(
+        &mut self,
+        sections: &Sections,
+        changes: &Changes,
+    ) -> Option<Result<Deployment, Unread>> {
+        if self.running.is_none() && self.ledger.current().is_some() {
+            tokio::select! {
+                read = self.read(sections) => return Some(read),
+                () = changes.wait() => return None,
+                // What was found out and pulled so far is not lost.
+                () = wasm_edge_clock::sleep(BEGIN_PATIENCE) => {}
+            }
+            let device = &self.parts.device;
+            tracing::info!(%device, "the deployment before is started, since the images of the new one are still to come");
+            if matches!(self.resume(changes).await, Pursued::Superseded) {
+                return None;
+            }
+        }
+        tokio::select! {
+            read = self.read(sections) => Some(read),
+            // Pulling may take long, and what was pulled so far is not lost.
+            () = changes.wait() => None,
         }
     }
 
