@@ -620,26 +620,31 @@ fn a_deployment_goes_to_a_device_that_is_elsewhere_and_its_report_is_waited_for(
         let twin = hub.get("/twins/d1/modules/%24edgeAgent");
         twin["properties"]["desired"]["$version"].as_u64()
     };
-    let before = version();
-    let mut applying = far_process(&elsewhere, &hub, &apply);
-    let set = wait::until("the twins to be set", || {
-        version().filter(|set| Some(*set) > before)
-    });
-    let report = json!({
-        "lastDesiredVersion": set,
-        "lastDesiredStatus": { "code": 400, "description": "no such image" },
-    });
-    for module in ["d1/$edgeHub", "d1/$edgeAgent"] {
-        let mut module = Mqtt::open(&hub, module);
-        module.publish(
-            "$iothub/twin/PATCH/properties/reported/?$rid=1",
-            report.to_string(),
-        );
+    for (code, status, what) in [
+        (400, 78, "the deployment was refused"),
+        (500, 1, "the device could not apply the deployment"),
+    ] {
+        let before = version();
+        let mut applying = far_process(&elsewhere, &hub, &apply);
+        let set = wait::until("the twins to be set", || {
+            version().filter(|set| Some(*set) > before)
+        });
+        let report = json!({
+            "lastDesiredVersion": set,
+            "lastDesiredStatus": { "code": code, "description": "no such image" },
+        });
+        for module in ["d1/$edgeHub", "d1/$edgeAgent"] {
+            let mut module = Mqtt::open(&hub, module);
+            module.publish(
+                "$iothub/twin/PATCH/properties/reported/?$rid=1",
+                report.to_string(),
+            );
+        }
+        let refused = applying
+            .wait()
+            .ended_with(status)
+            .says(&[what, "no such image"]);
+        assert_eq!(refused.json()["phase"], "refused");
     }
-    let refused = applying
-        .wait()
-        .ended_with(78)
-        .says(&["the deployment was refused", "no such image"]);
-    assert_eq!(refused.json()["phase"], "refused");
     hub.stop().ok();
 }

@@ -48,6 +48,9 @@ struct State {
     phase: String,
     #[serde(default)]
     reasons: Vec<String>,
+    /// That of `lastDesiredStatus`, where a hub is all that tells.
+    #[serde(skip)]
+    code: Option<u64>,
     agent_version: u64,
     hub_version: u64,
     settled: bool,

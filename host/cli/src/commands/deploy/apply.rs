@@ -194,23 +194,37 @@ fn report(device: &DeviceId, state: &State, output: &Output) -> anyhow::Result<E
     } else {
         output.line(&state.text(Text::new().plain(device.as_str()).plain(": ")))?;
     }
-    let what = match state.phase.as_str() {
-        "applied" => return Ok(ExitStatus::Ok),
-        "rolled-back" => "the deployment was not healthy within its time and was rolled back",
-        "unhealthy" => "the deployment is not healthy, and there is none to go back to",
-        _ => "the deployment was refused",
+    let Some(failure) = failure_of(state) else {
+        return Ok(ExitStatus::Ok);
     };
-    let status = match state.phase.as_str() {
-        "refused" => ExitStatus::BadConfig,
-        _ => ExitStatus::Declined,
-    };
-    let failure = Failure::new(status, what).hint("`wasm-edge list` and `wasm-edge logs` show why");
     match state.reasons.is_empty() {
         true => Err(failure.into()),
         false => Err(failure
             .caused_by(anyhow::Error::msg(state.reasons.join("\n")))
             .into()),
     }
+}
+
+fn failure_of(state: &State) -> Option<Failure> {
+    let what = match state.phase.as_str() {
+        "applied" => return None,
+        "refused" if state.code == Some(twins::CODE_FAILED) => {
+            let what = "the device could not apply the deployment";
+            let hint = "where time may help, as when a registry is away, the device tries again by itself: \
+                        `wasm-edge deploy show` tells how that went";
+            return Some(Failure::new(ExitStatus::Failure, what).hint(hint));
+        }
+        "refused" => {
+            return Some(Failure::new(
+                ExitStatus::BadConfig,
+                "the deployment was refused",
+            ));
+        }
+        "rolled-back" => "the deployment was not healthy within its time and was rolled back",
+        _ => "the deployment is not healthy, and there is none to go back to",
+    };
+    let hint = "`wasm-edge list` and `wasm-edge logs` show why";
+    Some(Failure::new(ExitStatus::Declined, what).hint(hint))
 }
 
 impl State {
@@ -229,6 +243,7 @@ mod tests {
         let state = |agent_version, hub_version| State {
             phase: "applied".to_owned(),
             reasons: Vec::new(),
+            code: None,
             agent_version,
             hub_version,
             settled: true,

@@ -15,6 +15,8 @@ use crate::failure;
 /// The codes of `lastDesiredStatus`: all is well, and nothing is known.
 const CODE_OK: u64 = 200;
 const CODE_UNKNOWN: u64 = 406;
+/// The code of a deployment that has no fault and could not be applied.
+pub(super) const CODE_FAILED: u64 = 500;
 
 /// Where the device is with its deployment.
 pub(super) async fn state(running: &Running, device: &DeviceId) -> anyhow::Result<State> {
@@ -84,6 +86,7 @@ fn state_of(agent: &Value, hub: &Value) -> State {
     let description = status["description"].as_str().unwrap_or_default();
     State {
         phase: phase.to_owned(),
+        code: Some(code),
         reasons: match description {
             "" => Vec::new(),
             text => vec![text.to_owned()],
