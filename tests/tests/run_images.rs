@@ -152,6 +152,38 @@ fn an_unchanged_deployment_asks_nobody_and_reapply_takes_what_the_tag_names_now(
 }
 
 #[test]
+fn what_deploy_apply_tries_out_is_what_runs_and_a_tag_is_asked_for_once() {
+    let Some(mut bed) = Bed::new(Door::Open) else {
+        return;
+    };
+    let image = bed.registry.reference(NAME);
+    bed.push(NAME, &paths::guest("echo"));
+    let idle = Deployment::new().module(Module::guest("say"));
+    let idle = idle.write_as(&bed.home, "idle.json");
+    let run = RunOptions::new(&idle).args(bed.config()).start(&bed.home);
+    run.wait_running();
+    let next = Deployment::new().module(Module::image("echo", &image));
+    let next = next.write_as(&bed.home, "next.json");
+    let apply = ["deploy", "apply", next.to_str().expect("it is text")];
+    for guest in ["feed", "echo"] {
+        let pushed = bed.push(NAME, &paths::guest(guest));
+        run.verb(&apply).ok();
+        assert_eq!(run.module("echo")["imageDigest"], pushed, "{guest}");
+    }
+    let started = run.module("echo")["lastStartTime"].clone();
+    run.verb(&apply).ok();
+    assert_eq!(run.module("echo")["lastStartTime"], started);
+    run.interrupt().ok();
+    let mut asked = bed.registry.all_answered_with("/manifests/1.0");
+    asked.retain(|one| one.method == "GET");
+    assert_eq!(
+        asked.len(),
+        3,
+        "once for each time that it is applied: {asked:?}"
+    );
+}
+
+#[test]
 fn a_deployment_starts_from_what_is_stored_whatever_the_names_of_the_store_mean() {
     for policy in ["on-create", "never"] {
         let Some(mut bed) = Bed::new(Door::Open) else {

@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use wasm_edge_model::manifest::{Checked, Manifest, Origin};
 
@@ -13,6 +14,14 @@ use super::{ApiError, ApiState, images};
 use crate::agent::error::{DeployError, ModuleError};
 use crate::agent::handle::Tags;
 use crate::deployment::sealed::Sections;
+
+/// For what a manifest is tried out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct CheckQuery {
+    /// The version that the desired properties of `$edgeAgent` will have once they are set from it.
+    agent_version: Option<u64>,
+}
 
 /// With which status it is answered that a deployment cannot be applied: 422 if that is the fault of what it says. Of
 /// several modules the one decides that time mends least.
@@ -56,10 +65,11 @@ pub(super) async fn show(
     })))
 }
 
-/// Tries a manifest out: nothing is touched.
+/// Tries a manifest out: nothing is touched. Whoever is about to set it says so: what was tried out is what runs then.
 pub(super) async fn check(
     State(state): State<ApiState>,
     Path(device): Path<String>,
+    Query(query): Query<CheckQuery>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let view = state.devices(Some(&device))?.remove(0);
@@ -89,7 +99,7 @@ pub(super) async fn check(
         })
     });
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    Ok(Json(json!({
+    let answer = json!({
         "device": view.device,
         "modules": modules.collect::<Vec<_>>(),
         "memory": {
@@ -99,5 +109,9 @@ pub(super) async fn check(
             "freeBytes": tried.available.free_bytes,
         },
         "warnings": warnings,
-    })))
+    });
+    if let Some(version) = query.agent_version {
+        view.agent.means(version, tried);
+    }
+    Ok(Json(answer))
 }

@@ -95,6 +95,11 @@ fn folder_of(file: &Path) -> anyhow::Result<PathBuf> {
 
 async fn try_out(running: &Running, device: &DeviceId, manifest: &Value) -> anyhow::Result<()> {
     let check = target(device, &["check"]);
+    // The version that it is about to have: what is tried out now is what runs then. Where there is none yet, or another
+    // one comes in between, the device asks for its images again.
+    let before = agent_version(running, device).await.ok();
+    let next = before.map(|version| version.saturating_add(1).to_string());
+    let check = check.query_if("agentVersion", next.as_deref());
     let tried = running
         .post(&check, Some(manifest.to_string()), CHECK_TIME_MAX)
         .await;
@@ -121,17 +126,23 @@ async fn set_twins(
         .post(&apply, Some(content.to_string()), APPLY_TIME_MAX)
         .await
         .context("the hub does not take the deployment")?;
-    let version = async |module| {
-        let twin = running
-            .get(&Target::twin(device.as_str(), Some(module)))
-            .await?;
-        let version = twin["properties"]["desired"]["$version"].as_u64();
-        version.with_context(|| format!("the twin of `{module}` has no version"))
-    };
     Ok(Versions {
-        agent: version("$edgeAgent").await?,
-        hub: version("$edgeHub").await?,
+        agent: agent_version(running, device).await?,
+        hub: version(running, device, "$edgeHub").await?,
     })
+}
+
+async fn agent_version(running: &Running, device: &DeviceId) -> anyhow::Result<u64> {
+    version(running, device, "$edgeAgent").await
+}
+
+/// The version of the desired properties of a module at the hub.
+async fn version(running: &Running, device: &DeviceId, module: &str) -> anyhow::Result<u64> {
+    let twin = running
+        .get(&Target::twin(device.as_str(), Some(module)))
+        .await?;
+    let version = twin["properties"]["desired"]["$version"].as_u64();
+    version.with_context(|| format!("the twin of `{module}` has no version"))
 }
 
 async fn state(running: &Running, device: &DeviceId) -> anyhow::Result<State> {
