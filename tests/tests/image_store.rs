@@ -50,7 +50,10 @@ fn three_images(registry: &Registry, desk: &Desk) -> [String; 3] {
 fn process(desk: &Desk) -> Run<'_> {
     let manifest = Deployment::new().module(Module::guest("echo"));
     let options = RunOptions::new(&manifest.write(&desk.home));
-    options.args(["--config", desk.config()]).start(&desk.home)
+    let run = options.args(["--config", desk.config()]).start(&desk.home);
+    // Stopped before, it would have carried out nothing.
+    run.wait_running();
+    run
 }
 
 /// The digest of the component of an image in the store.

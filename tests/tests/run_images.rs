@@ -313,6 +313,7 @@ fn run_ends_as_image_pull_does_where_an_image_cannot_be_had() {
     bed.options_of(&modules).to_end(&bed.home).ended_with(78);
     // A device that runs says the same of a deployment that it is given.
     let run = Run::of(&bed.home, &paths::guest("echo"));
+    run.wait_running();
     let away = Deployment::new().module(Module::image("a", &bed.registry.reference(NAME)));
     let file = away.write(&bed.home);
     let apply = run.verb(&["deploy", "apply", file.to_str().expect("it is text")]);
