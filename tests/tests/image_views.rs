@@ -462,6 +462,11 @@ fn a_support_bundle_has_the_list_of_images_and_no_password_of_a_registry() {
         let listed = desk.image(&["list"]);
         listed.status == Some(0) && listed.json()["images"][0]["heldBy"][0].is_string()
     });
+    // Stopped before its module runs, it would have carried out nothing.
+    wasm_edge_tests::wait::until_so("the module to run", || {
+        let list = ["list", "--output", "json", "--data-dir", path(&data)];
+        desk.home.verb(&list).ok().json()["modules"][0]["status"] == "running"
+    });
     for name in ["running.zip", "stopped.zip"] {
         if name == "stopped.zip" {
             run.signal(Signal::TERM);
