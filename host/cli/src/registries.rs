@@ -131,7 +131,7 @@ pub(crate) fn mirror_failed(mirror: &str, problem: &str) -> String {
 #[cfg(feature = "compiler")]
 pub(crate) fn failure(err: RegistryError, cannot: String) -> Failure {
     let status = match &err {
-        RegistryError::NotFound { .. } => ExitStatus::NotFound,
+        err if err.is_missing() => ExitStatus::NotFound,
         err if err.is_passing() => ExitStatus::TryLater,
         _ => ExitStatus::Failure,
     };

@@ -160,11 +160,8 @@ impl ImageSupply {
     /// # Errors
     /// [`SupplyError::Registry`] if it does not.
     pub fn check_allowed(&self, reference: &Reference) -> Result<(), SupplyError> {
-        let registry = &self.inner.registry;
-        let repository = registry.repository(reference, &Credentials::Anonymous);
-        repository
-            .map(drop)
-            .map_err(SupplyError::registry(reference))
+        let allowed = self.inner.registry.check_allowed(reference.registry());
+        allowed.map_err(SupplyError::registry(reference))
     }
 
     /// Asks the registry which image a reference means now, and gets what of it is not here. Images in `keep` make no room

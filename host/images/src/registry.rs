@@ -133,6 +133,19 @@ impl Registry {
         Self { patience, ..self }
     }
 
+    /// Whether the device may have images of a registry.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotAllowed`].
+    pub fn check_allowed(&self, host: &RegistryHost) -> Result<(), RegistryError> {
+        match &self.inner.allowed {
+            Some(allowed) if !allowed.contains(host) => Err(RegistryError::NotAllowed {
+                host: host.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// A repository, asked with the credentials that came with the reference; where they are those of nobody, with those
     /// of the settings.
     ///
@@ -143,12 +156,7 @@ impl Registry {
         reference: &Reference,
         credentials: &Credentials,
     ) -> Result<Repository, RegistryError> {
-        if let Some(allowed) = &self.inner.allowed
-            && !allowed.contains(reference.registry())
-        {
-            let host = reference.registry().to_string();
-            return Err(RegistryError::NotAllowed { host });
-        }
+        self.check_allowed(reference.registry())?;
         Ok(Repository {
             registry: self.clone(),
             reference: reference.clone(),
@@ -323,7 +331,7 @@ impl Repository {
     /// lack the image are not among them: a mirror need not have everything.
     pub fn take_mirror_failures(&mut self) -> Vec<MirrorFailure> {
         let mut failed = std::mem::take(&mut self.failed);
-        failed.retain(|failure| !matches!(failure.error, RegistryError::NotFound { .. }));
+        failed.retain(|failure| !failure.error.is_missing());
         failed
     }
 

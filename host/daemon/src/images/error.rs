@@ -100,7 +100,7 @@ impl SupplyError {
     /// Whether the registry says, or the store, that there is no such image.
     pub fn is_missing(&self) -> bool {
         match self {
-            Self::Registry { source, .. } => matches!(source.own(), RegistryError::NotFound { .. }),
+            Self::Registry { source, .. } => source.is_missing(),
             Self::Store { source, .. } => matches!(**source, StoreError::Missing { .. }),
             Self::NotStored { .. } => true,
         }

@@ -272,15 +272,17 @@ impl RegistryError {
             Self::Status { status, .. } => is_passing(*status),
             Self::Wait { .. } => true,
             // Nobody knows better than the registry that there is none.
-            Self::Everywhere { mirrors, source } => match **source {
-                Self::NotFound { .. } => false,
-                _ => {
-                    let mut mirrors = mirrors.iter();
-                    source.is_passing() || mirrors.any(|failure| failure.error.is_passing())
-                }
-            },
+            Self::Everywhere { mirrors, source } => {
+                let may_pass = || mirrors.iter().any(|failure| failure.error.is_passing());
+                !source.is_missing() && (source.is_passing() || may_pass())
+            }
             _ => false,
         }
+    }
+
+    /// Whether the registry itself says that there is none.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.own(), Self::NotFound { .. })
     }
 
     /// What the registry itself says, or is about it; mirrors left aside.
@@ -348,10 +350,9 @@ fn dial_hint(err: &DialError) -> String {
 
 /// What to do where mirrors failed, too: about what no time mends, if there is something.
 fn hint_of_all(mirrors: &[MirrorFailure], own: &RegistryError) -> String {
-    let is_lasting = |err: &RegistryError| !err.is_passing();
-    let lacks = |err: &RegistryError| matches!(err, RegistryError::NotFound { .. });
     let mut failures = mirrors.iter();
-    let lasting = failures.find(|failure| is_lasting(&failure.error) && !lacks(&failure.error));
+    let lasting =
+        failures.find(|failure| !failure.error.is_passing() && !failure.error.is_missing());
     match lasting {
         Some(failure) if own.is_passing() => {
             let MirrorFailure { mirror, error } = failure;

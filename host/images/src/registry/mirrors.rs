@@ -73,9 +73,8 @@ impl MirrorFailure {
 
 /// What the error of a registry comes to after those of its mirrors.
 pub(super) fn everywhere(mirrors: Vec<MirrorFailure>, own: RegistryError) -> RegistryError {
-    let lacks = |err: &RegistryError| matches!(err, RegistryError::NotFound { .. });
     // Mirrors have nothing to add to a registry that says that there is none.
-    if lacks(&own) && mirrors.iter().all(|failure| lacks(&failure.error)) {
+    if own.is_missing() && mirrors.iter().all(|failure| failure.error.is_missing()) {
         return own;
     }
     match mirrors.is_empty() {

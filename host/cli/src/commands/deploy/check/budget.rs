@@ -1,7 +1,6 @@
 //! Whether a device would take a manifest without faults: its policy, its memory, the images that it has. Pure.
 
 use wasm_edge_daemon::agent::memory::{Budget, MemoryAvailable, MemoryFault};
-use wasm_edge_images::credentials::Credentials;
 use wasm_edge_images::reference::Reference;
 use wasm_edge_images::registry::Registry;
 use wasm_edge_model::manifest::{Manifest, ModuleSpec, PullPolicy};
@@ -36,7 +35,7 @@ impl Refusals {
         let Ok(reference) = Reference::try_from(&spec.image) else {
             return;
         };
-        if let Err(err) = registry.repository(&reference, &Credentials::Anonymous) {
+        if let Err(err) = registry.check_allowed(reference.registry()) {
             self.0.push(format!("module `{}`: {err}", spec.id));
         }
     }
