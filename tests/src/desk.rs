@@ -1,13 +1,13 @@
 //! Somebody who has images at a registry and in a store: a home with a configuration, and the verbs of images.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::home::Home;
+use crate::line::Line;
 use crate::outcome::Outcome;
-use crate::paths;
+use crate::padding::padded;
 use crate::registry::Registry;
 
 /// A home with a configuration for a registry, and the verbs of images about its store.
@@ -24,16 +24,22 @@ impl Desk {
     /// # Panics
     /// When it cannot be written.
     pub fn for_tables(tables: &[String]) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
         let home = Home::new();
-        let config = home.write("registries.toml", tables.join("\n"));
-        fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        let config = home.write_secret("registries.toml", tables.join("\n"));
         Self { home, config }
     }
 
     /// With the table of this registry.
     pub fn of(registry: &Registry) -> Self {
         Self::for_tables(&[registry.table()])
+    }
+
+    /// With the tables of this registry and of a line to it, which has a host of its own: that is the last.
+    pub fn by_line(registry: &Registry) -> (Self, Line, String) {
+        let line = Line::to(registry.port());
+        let host = format!("localhost:{}", line.port());
+        let desk = Self::for_tables(&[registry.table(), registry.table_as(&host)]);
+        (desk, line, host)
     }
 
     /// The configuration's path.
@@ -84,26 +90,6 @@ impl Desk {
     /// # Panics
     /// When it cannot be written.
     pub fn large_component(&self, name: &str, size_bytes: usize) -> PathBuf {
-        let mut bytes = fs::read(paths::guest("echo")).expect("it was built");
-        // Not to be compressed by anybody, and the same each time.
-        let mut state = 1_u32;
-        let noise = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state.to_be_bytes()[0]
-        });
-        let content: Vec<u8> = [5]
-            .into_iter()
-            .chain(*b"noise")
-            .chain(noise.take(size_bytes))
-            .collect();
-        bytes.push(0);
-        let mut length = content.len();
-        while length >= 0x80 {
-            bytes.push((length & 0x7f | 0x80) as u8);
-            length >>= 7;
-        }
-        bytes.push(length as u8);
-        bytes.extend(content);
-        self.home.write(name, bytes)
+        self.home.write(name, padded("echo", size_bytes, 1))
     }
 }

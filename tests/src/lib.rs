@@ -30,6 +30,7 @@ pub mod numbers;
 pub mod oci_clients;
 pub mod outcome;
 pub mod package;
+pub mod padding;
 pub mod paths;
 pub mod process;
 pub mod proxy;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::desk::Desk;
 use wasm_edge_tests::home::Home;
-use wasm_edge_tests::line::{Conduct, Line};
+use wasm_edge_tests::line::Conduct;
 use wasm_edge_tests::outcome::Outcome;
 use wasm_edge_tests::process::Process;
 use wasm_edge_tests::registry::Registry;
@@ -487,9 +487,7 @@ fn what_is_pruned_while_a_pull_is_under_way_takes_nothing_from_it() {
     let Some(registry) = Registry::start() else {
         return;
     };
-    let line = Line::to(registry.port());
-    let host = format!("localhost:{}", line.port());
-    let desk = Desk::for_tables(&[registry.table(), registry.table_as(&host)]);
+    let (desk, line, host) = Desk::by_line(&registry);
     let component = desk.large_component("large.wasm", 3_000_000);
     let size = fs::metadata(&component).expect("it was written").len();
     desk.push(&component, &registry.reference("tools/large:1.0"), &[])

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 use wasm_edge_tests::desk::Desk;
-use wasm_edge_tests::line::{Conduct, Line};
+use wasm_edge_tests::line::Conduct;
 use wasm_edge_tests::oci_clients::{Oras, Place, Skopeo};
 use wasm_edge_tests::paths;
 use wasm_edge_tests::process::Process;
@@ -139,9 +139,7 @@ fn a_pull_that_is_cut_goes_on_where_it_was() {
     let Some(registry) = Registry::start() else {
         return;
     };
-    let line = Line::to(registry.port());
-    let host = format!("localhost:{}", line.port());
-    let desk = Desk::for_tables(&[registry.table(), registry.table_as(&host)]);
+    let (desk, line, host) = Desk::by_line(&registry);
     let component = desk.large_component("large.wasm", 3_000_000);
     let size = fs::metadata(&component).expect("it was written").len();
     let name = "tools/large:1.0";

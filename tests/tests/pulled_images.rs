@@ -13,6 +13,7 @@ use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::line::{Conduct, Line};
 use wasm_edge_tests::oci_clients::{Oras, Place, Skopeo};
+use wasm_edge_tests::padding;
 use wasm_edge_tests::paths;
 use wasm_edge_tests::registry::{Door, Registry, RegistryOptions};
 use wasm_edge_tests::run::{Run, RunOptions};
@@ -61,6 +62,12 @@ impl Bed {
         let manifest: Value = serde_json::from_str(&text).expect("a manifest");
         let component = manifest["layers"][0]["digest"].as_str().expect("a layer");
         (sha256(text.as_bytes()), component.to_owned())
+    }
+
+    /// The file of a padded component.
+    fn padded(&self, guest: &str, size_bytes: usize, seed: u64) -> PathBuf {
+        let component = padding::padded(guest, size_bytes, seed);
+        self.home.write("padded.wasm", component)
     }
 
     fn push_guest(&self, name: &str, guest: &str) -> (String, String) {
@@ -150,23 +157,6 @@ fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
-/// A guest's component with a custom section that makes it so large, and that no two seeds have in common.
-fn padded(bed: &Bed, guest: &str, size: usize, seed: u64) -> PathBuf {
-    let mut component = fs::read(paths::guest(guest)).expect("it was built");
-    let mut chance = Chance::of(seed);
-    let mut content = b"\x03pad".to_vec();
-    content.extend((0..size).map(|_| chance.below(256) as u8));
-    component.push(0);
-    let mut length = content.len();
-    while length >= 0x80 {
-        component.push((length % 0x80) as u8 | 0x80);
-        length /= 0x80;
-    }
-    component.push(length as u8);
-    component.extend(content);
-    bed.home.write("padded.wasm", component)
-}
-
 fn state(daemon: &Daemon<'_>) -> Value {
     daemon.get(&format!("/v1/deployments/{DEVICE}"))["state"].clone()
 }
@@ -247,7 +237,7 @@ fn a_pull_that_is_killed_at_twenty_random_moments_ends_with_the_right_image_and_
     };
     let mut chance = Chance::new();
     println!("WASM_EDGE_SOAK_SEED={}", chance.seed());
-    let (manifest, _) = bed.push("tools/large:1.0", &padded(&bed, "echo", LARGE_BYTES, 7));
+    let (manifest, _) = bed.push("tools/large:1.0", &bed.padded("echo", LARGE_BYTES, 7));
     let line = Line::to(bed.registry.port());
     line.set(Conduct::Slow(Duration::from_millis(1)));
     let host = format!("localhost:{}", line.port());

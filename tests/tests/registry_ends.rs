@@ -29,10 +29,8 @@ struct Bed {
 impl Bed {
     fn new() -> Option<Self> {
         let registry = Registry::start()?;
-        let line = Line::to(registry.port());
+        let (desk, line, _) = Desk::by_line(&registry);
         line.set(SLOW);
-        let slow = format!("localhost:{}", line.port());
-        let desk = Desk::for_tables(&[registry.table(), registry.table_as(&slow)]);
         Some(Self {
             registry,
             line,

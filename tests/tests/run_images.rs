@@ -10,6 +10,7 @@ use wasm_edge_tests::deployment::{Deployment, Module};
 use wasm_edge_tests::home::Home;
 use wasm_edge_tests::line::{Conduct, Line};
 use wasm_edge_tests::outcome::Outcome;
+use wasm_edge_tests::padding;
 use wasm_edge_tests::paths;
 use wasm_edge_tests::process::Process;
 use wasm_edge_tests::registry::{Door, Registry, RegistryOptions};
@@ -60,22 +61,10 @@ impl Bed {
         pushed.ok().json()["digest"].clone()
     }
 
-    /// A component of more than [`LARGE_BYTES`]: that of `echo` with a section that nobody reads.
+    /// A component of more than [`LARGE_BYTES`].
     fn large(&self) -> PathBuf {
-        let mut bytes = fs::read(paths::guest("echo")).expect("it was built");
-        bytes.push(0);
-        let mut length = LARGE_BYTES;
-        while length >= 0x80 {
-            bytes.push((length % 0x80) as u8 | 0x80);
-            length /= 0x80;
-        }
-        bytes.push(length as u8);
-        bytes.push(5);
-        bytes.extend(b"noise");
-        // No two pieces of it are the same, so that what is missing or twice in it shows.
-        let noise = (0_u32..).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes());
-        bytes.extend(noise.take(LARGE_BYTES - 6));
-        self.home.write("large.wasm", bytes)
+        let component = padding::padded("echo", LARGE_BYTES, 1);
+        self.home.write("large.wasm", component)
     }
 
     /// A command under `image` on the data folder, by no other process.
